@@ -1,0 +1,3 @@
+//! The `shapectl` binary.
+
+fn main() {}
