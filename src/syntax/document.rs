@@ -13,10 +13,26 @@ pub type Name = Spanned<CompactString>;
 /// Comments and blank lines around an item; `fmt` keeps them. Empty for nearly all items, hence boxed where it is used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trivia {
-    /// Comment lines above the item, without `#` and the one blank after it; an empty string is a blank line.
+    /// Comment lines above the item, as [`comment`] makes them; an empty string is a blank line.
     pub above: Vec<String>,
     /// The comment at the end of the item's line.
     pub beside: Option<String>,
+    /// Lines below the last item of a block or list and still inside of it: often items that somebody switched off.
+    pub below: Vec<String>,
+}
+
+impl Trivia {
+    /// Whether there is nothing to keep.
+    pub fn is_empty(&self) -> bool {
+        self.above.is_empty() && self.beside.is_none() && self.below.is_empty()
+    }
+}
+
+/// A comment as [`Trivia`] and [`Document::tail`] keep it, from what stands after its `#`: without the one blank and the
+/// trailing ones. A bare `#` becomes a single blank, because the empty string is a blank line.
+pub fn comment(after_hash: &str) -> String {
+    let text = after_hash.strip_prefix(' ').unwrap_or(after_hash).trim_end();
+    if text.is_empty() { " ".to_owned() } else { text.to_owned() }
 }
 
 /// One value of a document.
@@ -42,12 +58,31 @@ pub enum Value {
 }
 
 /// A scalar. In the DSL a rule's expression is one word with its raw text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Eq)]
 pub struct Word {
     /// The text without quotes, escapes resolved.
     pub text: CompactString,
     /// Whether it was quoted; quoted words are never numbers, flags or `$names`.
     pub quoted: bool,
+}
+
+/// Quotes make a difference for a single token only: YAML must quote `tcp dport {22, 80}` inside `{ }` and need not
+/// elsewhere, and the DSL never does.
+impl PartialEq for Word {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text && (self.quoted == other.quoted || !self.is_token())
+    }
+}
+
+impl Word {
+    /// Whether the text could be a number, a flag, a name or a `$name`: one token that both notations can write without
+    /// quotes anywhere.
+    pub fn is_token(&self) -> bool {
+        let mut chars = self.text.chars();
+        chars.next().is_some_and(|c| c.is_alphanumeric() || "_.$+/".contains(c))
+            && chars.all(|c| c.is_alphanumeric() || "_.$%/:+-".contains(c))
+            && !self.text.ends_with(':')
+    }
 }
 
 /// An element of a list.
@@ -116,6 +151,17 @@ impl Node {
         Node { span, value: Value::List(nodes.into_iter().map(|node| Item { node, trivia: None }).collect()) }
     }
 
+    /// Where a part of this word's text stands, by byte offsets into the text; the whole word if it is spelled with
+    /// escapes or over several lines, so that offsets in the text are none in the file.
+    pub fn part(&self, start: usize, end: usize) -> Span {
+        let length = (self.span.end - self.span.start) as usize;
+        if self.span.is_none() || self.as_word().is_none_or(|text| text.len() != length || end > length) {
+            return self.span;
+        }
+        let first = self.span.start as usize;
+        Span::new(self.span.file, first + start, first + end)
+    }
+
     /// The text if this is a word.
     pub fn as_word(&self) -> Option<&str> {
         match &self.value {
@@ -153,5 +199,34 @@ impl Entry {
     /// An entry without comments.
     pub fn new(key: Name, node: Node) -> Entry {
         Entry { key, node, trivia: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::FileId;
+
+    #[test]
+    fn quotes_matter_for_single_tokens_only() {
+        let word = |text: &str, quoted| Word { text: text.into(), quoted };
+        assert_ne!(word("10", true), word("10", false));
+        assert_ne!(word("$up", true), word("$up", false));
+        assert_eq!(word("tcp dport {22, 80}", true), word("tcp dport {22, 80}", false));
+        assert_eq!(word("2001:db8::", true), word("2001:db8::", false));
+    }
+
+    #[test]
+    fn a_part_of_a_word_has_its_own_place_unless_escapes_shift_it() {
+        let plain = Node::word("tcp dport 22", Span::new(FileId(0), 10, 22));
+        assert_eq!(plain.part(4, 9), Span::new(FileId(0), 14, 19));
+        let escaped = Node::quoted("a\tb", Span::new(FileId(0), 10, 16));
+        assert_eq!(escaped.part(0, 1), escaped.span);
+    }
+
+    #[test]
+    fn a_bare_hash_is_no_blank_line() {
+        assert_eq!(comment(" toward the internet  "), "toward the internet");
+        assert_eq!(comment(""), " ");
     }
 }
