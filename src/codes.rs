@@ -55,6 +55,20 @@ macro_rules! codes {
 codes! {
     SYNTAX "syntax" Error "the text is not well formed";
     INPUT "input" Error "a file cannot be read as a policy";
+    BAD_VALUE "bad-value" Error "a value is not of the kind that is wanted here";
+    BARE_NUMBER "bare-number" Error "a number stands where a unit is wanted";
+    WRONG_UNIT "wrong-unit" Error "a unit of another kind: a size for a rate, or a rate for a size";
+    OUT_OF_RANGE "out-of-range" Error "a value is beyond what the kernel can hold";
+    PERCENT_OF_NOTHING "percent-of-nothing" Error "a percentage where no rate is known to take it of";
+    BYTE_RATE "byte-rate" Warning "a rate in bytes a second, which most readers take for bits";
+    BITS_FOR_BYTES "bits-for-bytes" Warning "a size in bits where bytes are meant";
+    CEIL_BELOW_RATE "ceil-below-rate" Error "a class's ceil is below its rate";
+    PRIO_RANGE "prio-range" Error "a priority outside what the discipline has";
+    BURST_BELOW_PACKET "burst-below-packet" Error "a bucket smaller than the largest packet";
+    BURST_SHORT "burst-short" Warning "a bucket that holds less than a millisecond of its rate";
+    QUANTUM_BELOW_MTU "quantum-below-mtu" Error "a quantum smaller than one packet";
+    QUANTUM_RANGE "quantum-range" Warning "a quantum outside 1000 to 200000 bytes";
+    MISSING_OPTION "missing-option" Error "an option that the discipline cannot do without";
 }
 
 /// The code of that name.

@@ -2,5 +2,9 @@
 
 pub mod codes;
 pub mod diagnostic;
+pub mod facts;
+pub mod kind;
 pub mod source;
 pub mod syntax;
+pub mod tree;
+pub mod unit;

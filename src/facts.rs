@@ -1,0 +1,74 @@
+//! What the compiler must know of a machine, as plain values: the functions of the house take it and nothing reads the
+//! machine behind their back.
+
+use crate::unit::Rate;
+
+/// The packet scheduler's clock and one link's figures.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    /// Nanoseconds of one psched tick (`/proc/net/psched`: 64 on every current kernel).
+    pub tick_ns: f64,
+    /// The scheduler clock's frequency (fourth figure of `/proc/net/psched`): 1,000,000,000 with a nanosecond clock.
+    pub hz: u64,
+    /// The link's MTU in bytes.
+    pub mtu: u32,
+    /// Length of the link-layer header in bytes: 14 on Ethernet, 0 on a point-to-point link.
+    pub header: u32,
+    /// Packets a default fifo of the link holds.
+    pub txqueuelen: u32,
+    /// The link's speed if anybody knows it: the policy's `link: { rate: }`, else the driver's.
+    pub speed: Option<Rate>,
+    /// The largest segment that offload hands to the discipline in one piece, in bytes, if offload is on.
+    pub gso: Option<u32>,
+    /// Transmit queues of the device.
+    pub queues: u32,
+    /// Whether the kernel's u32 classifier can match marks (`CONFIG_CLS_U32_MARK`).
+    pub u32_mark: bool,
+}
+
+impl Default for Facts {
+    /// The stated defaults: an Ethernet link that nothing is known of.
+    fn default() -> Self {
+        Facts {
+            tick_ns: 64.0,
+            hz: 1_000_000_000,
+            mtu: 1500,
+            header: 14,
+            txqueuelen: 1000,
+            speed: None,
+            gso: None,
+            queues: 1,
+            u32_mark: true,
+        }
+    }
+}
+
+impl Facts {
+    /// The largest frame, as the kernel's `psched_mtu` computes it (`include/net/pkt_sched.h`).
+    pub fn frame(&self) -> u32 {
+        self.mtu.saturating_add(self.header)
+    }
+
+    /// Ticks that `bytes` take at `rate`. Rounded up once, as iproute2 does since 2025 (6.1 truncated three times, so
+    /// its figure may be up to one microsecond's worth of ticks lower).
+    pub fn ticks(&self, rate: Rate, bytes: u64) -> u32 {
+        if rate.bytes() == 0 {
+            return u32::MAX;
+        }
+        let ns = bytes as f64 * 1e9 / rate.bytes() as f64;
+        let ticks = (ns / self.tick_ns).ceil();
+        if ticks >= f64::from(u32::MAX) { u32::MAX } else { ticks as u32 }
+    }
+
+    /// Bytes that pass at `rate` in that many ticks, rounded to the nearest.
+    pub fn bytes_in(&self, rate: Rate, ticks: u32) -> u64 {
+        (f64::from(ticks) * self.tick_ns * rate.bytes() as f64 / 1e9).round() as u64
+    }
+
+    /// Whether two sizes that travel as ticks of `rate` are the same to the wire's resolution: iproute2 before 2025
+    /// loses up to a microsecond, and one more tick is lost in rounding.
+    pub fn same_size(&self, rate: Rate, a: u64, b: u64) -> bool {
+        let slack = rate.bytes() as f64 * (1000.0 + 2.0 * self.tick_ns) / 1e9 + 1.0;
+        (a as f64 - b as f64).abs() <= slack
+    }
+}

@@ -1,0 +1,504 @@
+//! One description of each kind: the rows of its options, from which its policy words, tc words, wire form, comparison,
+//! manual section and schema all come.
+//!
+//! A kind is one file below `kind/` and one line in [`registry`]. In the file stand, in this order: the rows, the
+//! [`Kind`] with its facts, and, only where the wire is a C struct or a word has a shape of its own, an
+//! [`Options`] with what differs.
+//!
+//! `None` in an option means that the kernel chooses; [`Options::assume`] writes what it chooses, so that an unset
+//! option is compared like any other.
+
+pub mod action;
+pub mod filter;
+pub mod qdisc;
+pub mod raw;
+mod registry;
+pub mod wire;
+
+pub use registry::{Words as Vocabulary, all, find};
+
+use crate::codes::Code;
+use crate::facts::Facts;
+use crate::unit::{Info, Reader, Refusal, Slot, Words};
+use std::any::Any;
+use std::fmt::Debug;
+use wire::{Attributes, Malformed, Payload};
+
+/// How an option travels when it is an attribute of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// Inside a struct, or otherwise by the kind's own code.
+    Own,
+    /// Attribute of one octet.
+    U8(u16),
+    /// Attribute of two octets.
+    U16(u16),
+    /// Attribute of four octets.
+    U32(u16),
+    /// Attribute of eight octets.
+    U64(u16),
+    /// Attribute of four octets, signed.
+    S32(u16),
+    /// A time that travels in microseconds, four octets.
+    Micros(u16),
+}
+
+/// One option: a line of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// tc's word and the policy's.
+    pub word: &'static str,
+    /// Other spellings that tc accepts (`buffer`, `maxburst`).
+    pub aliases: &'static [&'static str],
+    /// The manual's sentence.
+    pub doc: &'static str,
+    /// Name, spellings and schema of its unit.
+    pub unit: Info,
+    /// How it travels.
+    pub wire: Wire,
+    /// tc's word for "no", if the option is a flag that has one.
+    pub off: Option<&'static str>,
+    /// Whether it is a flag: tc writes the word alone.
+    pub flag: bool,
+    /// The kernel's constant default, in the policy's spelling.
+    pub default: Option<&'static str>,
+    /// The kernel's default in words, where it is computed.
+    pub computed: Option<&'static str>,
+    /// Whether the kernel refuses or ignores a change of it on a living object.
+    pub fixed: bool,
+    /// Whether 100 % has a meaning for it: a rate of a class.
+    pub percent: bool,
+    /// Whether it is kept out of policies and tc text: what only the kernel says, or only the compiler fills in.
+    pub hidden: bool,
+    /// Whether only the tool uses it and the kernel never holds it (`tbf latency`, a class's `mtu`): never compared.
+    pub tool: bool,
+}
+
+impl Row {
+    /// A row with only its word; the unit is set by [`rows!`].
+    pub const fn new(word: &'static str) -> Row {
+        Row {
+            word,
+            aliases: &[],
+            doc: "",
+            unit: Info { name: "", spellings: "", schema: crate::unit::Schema::Any },
+            wire: Wire::Own,
+            off: None,
+            flag: false,
+            default: None,
+            computed: None,
+            fixed: false,
+            percent: false,
+            hidden: false,
+            tool: false,
+        }
+    }
+    /// Sets the unit.
+    pub const fn unit(mut self, unit: Info) -> Row {
+        self.unit = unit;
+        self
+    }
+    /// Sets the sentence.
+    pub const fn doc(mut self, doc: &'static str) -> Row {
+        self.doc = doc;
+        self
+    }
+    /// Sets the attribute.
+    pub const fn wire(mut self, wire: Wire) -> Row {
+        self.wire = wire;
+        self
+    }
+    /// Sets further spellings.
+    pub const fn aliases(mut self, aliases: &'static [&'static str]) -> Row {
+        self.aliases = aliases;
+        self
+    }
+    /// Makes it a flag that tc writes as the bare word.
+    pub const fn flag(mut self) -> Row {
+        self.flag = true;
+        self
+    }
+    /// Makes it a flag with a word for "no".
+    pub const fn off(mut self, word: &'static str) -> Row {
+        self.flag = true;
+        self.off = Some(word);
+        self
+    }
+    /// Sets the kernel's constant default.
+    pub const fn default(mut self, text: &'static str) -> Row {
+        self.default = Some(text);
+        self
+    }
+    /// Says how the default is computed ([`Options::assume`] does it).
+    pub const fn computed(mut self, text: &'static str) -> Row {
+        self.computed = Some(text);
+        self
+    }
+    /// Marks it as not changeable in place.
+    pub const fn fixed(mut self) -> Row {
+        self.fixed = true;
+        self
+    }
+    /// Allows a percentage.
+    pub const fn percent(mut self) -> Row {
+        self.percent = true;
+        self
+    }
+    /// Keeps it out of policies.
+    pub const fn hidden(mut self) -> Row {
+        self.hidden = true;
+        self
+    }
+    /// Marks it as the tool's own, never held by the kernel.
+    pub const fn tool(mut self) -> Row {
+        self.tool = true;
+        self
+    }
+    /// Whether `word` is one of the spellings of this row.
+    pub fn is(&self, word: &str) -> bool {
+        self.word == word || self.aliases.contains(&word)
+    }
+}
+
+/// The rows of a struct and access to its fields by number. Written by [`rows!`].
+pub trait Rows: Any + Debug + Send + Sync {
+    /// The table.
+    fn rows(&self) -> &'static [Row];
+    /// The field of a row; `None` past the end.
+    fn slot(&self, row: usize) -> Option<&dyn Slot>;
+    /// The field of a row, to be set.
+    fn slot_mut(&mut self, row: usize) -> Option<&mut dyn Slot>;
+    /// A copy.
+    fn boxed(&self) -> Box<dyn Options>;
+    /// For downcasts.
+    fn as_any(&self) -> &dyn Any;
+    /// For downcasts.
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+}
+
+/// Writes a struct of options, one `Option<Unit>` a row, and its [`Rows`].
+///
+/// ```text
+/// rows! {
+///     /// what the kind is
+///     pub struct FqCodel {
+///         /// the manual's sentence
+///         limit: Packets = Row::new("limit").wire(Wire::U32(1)).default("10240");
+///     }
+/// }
+/// ```
+#[macro_export]
+macro_rules! rows {
+    ($(#[$meta:meta])* pub struct $name:ident {
+        $($(#[doc = $doc:literal])+ $field:ident : $unit:ty = $row:expr;)*
+    }) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub struct $name {
+            $($(#[doc = $doc])+ pub $field: Option<$unit>,)*
+        }
+        impl $name {
+            /// The rows, in the order in which tc writes them.
+            pub const ROWS: &'static [$crate::kind::Row] = &[
+                $($row.unit(<$unit as $crate::unit::Unit>::INFO).doc(concat!($($doc),+)),)*
+            ];
+        }
+        impl $crate::kind::Rows for $name {
+            fn rows(&self) -> &'static [$crate::kind::Row] {
+                Self::ROWS
+            }
+            #[allow(unused_variables, unused_mut, unused_assignments)]
+            fn slot(&self, row: usize) -> Option<&dyn $crate::unit::Slot> {
+                let mut at = 0;
+                $(if row == at { return Some(&self.$field); } at += 1;)*
+                None
+            }
+            #[allow(unused_variables, unused_mut, unused_assignments)]
+            fn slot_mut(&mut self, row: usize) -> Option<&mut dyn $crate::unit::Slot> {
+                let mut at = 0;
+                $(if row == at { return Some(&mut self.$field); } at += 1;)*
+                None
+            }
+            fn boxed(&self) -> Box<dyn $crate::kind::Options> {
+                Box::new(self.clone())
+            }
+            fn as_any(&self) -> &dyn std::any::Any {
+                self
+            }
+            fn as_any_mut(&mut self) -> &mut dyn std::any::Any {
+                self
+            }
+        }
+    };
+}
+
+/// Something a kind has to say about its own options; the policy's checker gives it its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// The code.
+    pub code: &'static Code,
+    /// The sentence.
+    pub message: String,
+    /// What to write.
+    pub help: Option<String>,
+    /// The rows at odds, by word, with a few words for each; the main one first. Rows that are not written have no place.
+    pub rows: Vec<(&'static str, String)>,
+}
+
+impl Finding {
+    /// A finding at one row.
+    pub fn new(code: &'static Code, row: &'static str, message: impl Into<String>) -> Self {
+        Finding { code, message: message.into(), help: None, rows: vec![(row, String::new())] }
+    }
+    /// Names a second row that is at odds.
+    #[must_use]
+    pub fn and(mut self, row: &'static str, text: impl Into<String>) -> Self {
+        self.rows.push((row, text.into()));
+        self
+    }
+    /// Adds help.
+    #[must_use]
+    pub fn help(mut self, text: impl Into<String>) -> Self {
+        self.help = Some(text.into());
+        self
+    }
+}
+
+/// The options of one object. All defaults work from the rows; a kind overrides what differs.
+pub trait Options: Rows {
+    /// Appends the payload of `TCA_OPTIONS`: the attributes of the rows that are set.
+    fn encode(&self, out: &mut Attributes, _facts: &Facts) {
+        for (i, row) in self.rows().iter().enumerate() {
+            let Some(number) = self.slot(i).and_then(|s| s.number()) else { continue };
+            match row.wire {
+                Wire::Own => {}
+                Wire::U8(n) => out.u8(n, number as u8),
+                Wire::U16(n) => out.u16(n, number as u16),
+                Wire::U32(n) | Wire::S32(n) => out.u32(n, number as u32),
+                Wire::U64(n) => out.u64(n, number),
+                Wire::Micros(n) => out.u32(n, u32::try_from(number / 1000).unwrap_or(u32::MAX)),
+            }
+        }
+    }
+
+    /// Reads the payload of `TCA_OPTIONS` into the rows. Attributes that no row knows are passed over.
+    ///
+    /// # Errors
+    /// The payload is shorter than its own lengths say.
+    fn decode(&mut self, payload: Payload, _facts: &Facts) -> Result<(), Malformed> {
+        let attributes = payload.attributes()?;
+        for (i, row) in self.rows().iter().enumerate() {
+            let number = match row.wire {
+                Wire::Own => None,
+                Wire::U8(n) => attributes.u8(n)?.map(u64::from),
+                Wire::U16(n) => attributes.u16(n)?.map(u64::from),
+                Wire::U32(n) | Wire::S32(n) => attributes.u32(n)?.map(u64::from),
+                Wire::U64(n) => attributes.u64(n)?,
+                Wire::Micros(n) => attributes.u32(n)?.map(|us| u64::from(us) * 1000),
+            };
+            if let (Some(number), Some(slot)) = (number, self.slot_mut(i)) {
+                slot.set_number(number);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the kernel's default into every row that is unset, as far as it can be known: constants from the rows, and
+    /// in an override what is computed from facts.
+    fn assume(&mut self, _facts: &Facts) {
+        self.assume_constants();
+    }
+
+    /// The constants of [`Options::assume`].
+    fn assume_constants(&mut self) {
+        for (i, row) in self.rows().iter().enumerate() {
+            if let (Some(text), Some(slot)) = (row.default, self.slot_mut(i)) {
+                if !slot.is_set() {
+                    // a default that does not read is found by the laws, which read every one
+                    let _ = slot.read_text(text, &mut Reader::tc());
+                }
+            }
+        }
+    }
+
+    /// Writes what the *tool* chooses, as tc does: `ceil` from `rate`, a burst from rate and clock.
+    fn complete(&mut self, _facts: &Facts) {}
+
+    /// Whether a row of both is the same to the wire's resolution.
+    fn same(&self, other: &dyn Options, row: usize, _facts: &Facts) -> bool {
+        match (self.slot(row), other.slot(row)) {
+            (Some(a), Some(b)) => a.same(b),
+            _ => false,
+        }
+    }
+
+    /// tc's words for the rows that are set.
+    fn tc(&self, out: &mut Vec<String>) {
+        for (i, row) in self.rows().iter().enumerate() {
+            if row.hidden {
+                continue;
+            }
+            if let Some(slot) = self.slot(i) {
+                row_words(row, slot, out);
+            }
+        }
+    }
+
+    /// Reads one option from tc's words; false if the next word is none of this kind's.
+    ///
+    /// # Errors
+    /// The option's value is missing or wrong.
+    fn read_tc(&mut self, words: &mut Words, reader: &mut Reader) -> Result<bool, Refusal> {
+        let Some(word) = words.peek() else { return Ok(false) };
+        for (i, row) in self.rows().iter().enumerate() {
+            let Some(slot) = self.slot_mut(i) else { break };
+            if row.off == Some(word) {
+                words.next();
+                slot.set_number(0);
+                return Ok(true);
+            }
+            if row.is(word) {
+                words.next();
+                slot.read_words(words, reader)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What is wrong or foolish about these options in themselves; called on what the policy wrote, before
+    /// [`Options::complete`].
+    fn check(&self, _facts: &Facts, _out: &mut Vec<Finding>) {}
+}
+
+/// tc's words for one row.
+pub fn row_words(row: &Row, slot: &dyn Slot, out: &mut Vec<String>) {
+    let Some(value) = slot.tc() else { return };
+    match (row.flag, slot.number()) {
+        (true, Some(0)) => out.extend(row.off.map(str::to_owned)),
+        (true, _) => out.push(row.word.to_owned()),
+        (false, _) => {
+            out.push(row.word.to_owned());
+            out.extend(value.split_whitespace().map(str::to_owned));
+        }
+    }
+}
+
+/// Reads all of tc's words of an object's options.
+///
+/// # Errors
+/// A word that the kind does not know, or a wrong value.
+pub fn read_tc(options: &mut dyn Options, words: &mut Words, reader: &mut Reader) -> Result<(), Refusal> {
+    while let Some(word) = words.peek() {
+        if !options.read_tc(words, reader)? {
+            return Err(Refusal::new(format!("what is `{word}`?")));
+        }
+    }
+    Ok(())
+}
+
+impl Clone for Box<dyn Options> {
+    fn clone(&self) -> Self {
+        self.as_ref().boxed()
+    }
+}
+
+impl PartialEq for dyn Options {
+    /// The same rows, all the same to their units' resolution.
+    fn eq(&self, other: &Self) -> bool {
+        self.as_any().type_id() == other.as_any().type_id()
+            && (0..self.rows().len()).all(|i| match (self.slot(i), other.slot(i)) {
+                (Some(a), Some(b)) => a.same(b),
+                _ => false,
+            })
+    }
+}
+
+impl dyn Options {
+    /// The number of the row with that word or alias.
+    pub fn row(&self, word: &str) -> Option<usize> {
+        self.rows().iter().position(|r| r.is(word))
+    }
+
+    /// The options as their own type.
+    pub fn as_kind<T: Options>(&self) -> Option<&T> {
+        self.as_any().downcast_ref()
+    }
+
+    /// The options as their own type, to be changed.
+    pub fn as_kind_mut<T: Options>(&mut self) -> Option<&mut T> {
+        self.as_any_mut().downcast_mut()
+    }
+
+    /// A row's value in the policy's spelling.
+    pub fn show(&self, word: &str) -> Option<String> {
+        self.slot(self.row(word)?)?.show()
+    }
+
+    /// A row's value if it is of that unit.
+    pub fn value<U: crate::unit::Unit>(&self, word: &str) -> Option<U> {
+        self.slot(self.row(word)?)?.as_any().downcast_ref::<Option<U>>()?.clone()
+    }
+}
+
+/// What stands where a kind's children go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Children {
+    /// It has no children.
+    None,
+    /// Classes that the policy names and configures (htb, hfsc, drr, qfq).
+    Classes,
+    /// A fixed number of bands, each with one child (prio, ets, mq, multiq): the policy's `bands` or a number.
+    Bands,
+    /// One inner discipline (tbf, red, netem): the policy's `leaf`. The class is `HANDLE:1`.
+    Leaf,
+}
+
+/// What a kind is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A queueing discipline.
+    Qdisc,
+    /// A classifier.
+    Filter,
+    /// An action of a filter.
+    Action,
+}
+
+/// The facts of one kind.
+#[derive(Debug)]
+pub struct Kind {
+    /// Its name to the kernel: `fq_codel`.
+    pub name: &'static str,
+    /// What it is.
+    pub role: Role,
+    /// The manual's paragraph.
+    pub doc: &'static str,
+    /// Fresh options of the qdisc, filter or action.
+    pub options: fn() -> Box<dyn Options>,
+    /// Fresh options of its classes, if it has configurable ones.
+    pub class: Option<fn() -> Box<dyn Options>>,
+    /// What hangs below it.
+    pub children: Children,
+    /// Whether the kernel changes its options in place (`.change` in its `Qdisc_ops`); otherwise it is replaced.
+    pub change: bool,
+    /// Whether a policy may write it as a discipline.
+    pub writable: bool,
+    /// The kernel's configuration symbol, for "this kernel lacks it": `NET_SCH_FQ_CODEL`.
+    pub config: &'static str,
+    /// The module that carries it: `sch_fq_codel`.
+    pub module: &'static str,
+    /// Reads the kind's own statistics (`TCA_STATS_APP` or `TCA_XSTATS`) into named figures.
+    pub xstats: fn(Payload, &Facts) -> Vec<(&'static str, u64)>,
+}
+
+/// For kinds without statistics of their own.
+pub fn no_xstats(_: Payload, _: &Facts) -> Vec<(&'static str, u64)> {
+    Vec::new()
+}
+
+impl PartialEq for Kind {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.role == other.role
+    }
+}

@@ -1,0 +1,1 @@
+//! Actions of filters, one file each, named as the kernel names them.

@@ -1,0 +1,4 @@
+//! Queueing disciplines, one file each, named as the kernel names them.
+
+pub mod fq_codel;
+pub mod htb;

@@ -1,0 +1,272 @@
+//! `htb`: net/sched/sch_htb.c, tc-htb(8).
+
+use crate::diagnostic::codes;
+use crate::facts::Facts;
+use crate::kind::wire::{Attributes, Cursor, Fields, Malformed, Payload};
+use crate::kind::{Children, Finding, Kind, Options, Role, Row, Rows};
+use crate::rows;
+use crate::unit::{Bytes, Hex, Length, LinkLayer, LogFlag, Number, Packets, Rate, Unit};
+
+rows! {
+    /// The discipline's own options.
+    pub struct Htb {
+        /// the class for packets that no rule takes; without it they leave unshaped
+        default: Hex = Row::new("default").default("0").fixed();
+        /// a class's quantum is its rate in bytes divided by this, unless it has its own
+        r2q: Number = Row::new("r2q").default("10").fixed();
+        /// packets that may wait in the queue of unclassified traffic
+        direct_qlen: Packets = Row::new("direct_qlen").computed("the link's txqueuelen").fixed();
+        /// leave the shaping to the hardware
+        offload: LogFlag = Row::new("offload").default("no").fixed();
+    }
+}
+
+rows! {
+    /// A class's options.
+    pub struct Class {
+        /// what the class is guaranteed
+        rate: Rate = Row::new("rate").percent();
+        /// what it may reach by borrowing from its parent
+        ceil: Rate = Row::new("ceil").percent().computed("the rate");
+        /// bytes that may be sent at the speed of the link before `rate` holds
+        burst: Bytes = Row::new("burst").aliases(&["buffer", "maxburst"]).computed("one packet and a tick of the rate");
+        /// bytes that may be sent at the speed of the link before `ceil` holds
+        cburst: Bytes = Row::new("cburst").aliases(&["cbuffer", "cmaxburst"]).computed("one packet and a tick of the ceil");
+        /// the largest packet, for the burst's default
+        mtu: Length = Row::new("mtu").default("1600").tool();
+        /// the least size a packet is charged
+        mpu: Length = Row::new("mpu").default("0");
+        /// bytes that are charged on top of each packet
+        overhead: Length = Row::new("overhead").default("0");
+        /// how the link counts bytes
+        linklayer: LinkLayer = Row::new("linklayer").default("ethernet");
+        /// who borrows first: 0 before 7
+        prio: Number = Row::new("prio").default("0");
+        /// bytes that the class may send a turn when classes of one priority borrow
+        quantum: Length = Row::new("quantum").computed("the rate in bytes divided by r2q");
+        /// the class's level, as the kernel says it: 0 for a leaf
+        level: Number = Row::new("level").hidden().tool();
+    }
+}
+
+/// The kind.
+pub static KIND: Kind = Kind {
+    name: "htb",
+    role: Role::Qdisc,
+    doc: "hierarchical token bucket: classes with a guaranteed rate that borrow from their parent up to a ceiling",
+    options: || Box::new(Htb::default()),
+    class: Some(|| Box::new(Class::default())),
+    children: Children::Classes,
+    change: false,
+    writable: true,
+    config: "NET_SCH_HTB",
+    module: "sch_htb",
+    xstats,
+};
+
+/// `TC_HTB_NUMPRIO`.
+const PRIORITIES: u32 = 8;
+/// The bounds that sch_htb warns at.
+pub const QUANTUM: std::ops::RangeInclusive<u64> = 1_000..=200_000;
+
+// enum in include/uapi/linux/pkt_sched.h
+const PARMS: u16 = 1;
+const INIT: u16 = 2;
+const DIRECT_QLEN: u16 = 5;
+const RATE64: u16 = 6;
+const CEIL64: u16 = 7;
+const OFFLOAD: u16 = 9;
+
+impl Options for Htb {
+    fn encode(&self, out: &mut Attributes, _facts: &Facts) {
+        let Htb { default, r2q, direct_qlen, offload } = self;
+        // struct tc_htb_glob: version, rate2quantum, defcls, debug, direct_pkts
+        let glob =
+            Fields::new().u32(3).u32(r2q.unwrap_or(Number(10)).0).u32(default.unwrap_or_default().0).u32(0).u32(0);
+        out.raw(INIT, &glob.0);
+        if let Some(Packets(n)) = direct_qlen {
+            out.u32(DIRECT_QLEN, *n);
+        }
+        if *offload == Some(LogFlag(true)) {
+            out.flag(OFFLOAD);
+        }
+    }
+
+    fn decode(&mut self, payload: Payload, _facts: &Facts) -> Result<(), Malformed> {
+        let attributes = payload.attributes()?;
+        if let Some(glob) = attributes.get(INIT) {
+            let mut c = glob.fields();
+            let (_version, r2q, default) = (c.u32()?, c.u32()?, c.u32()?);
+            self.r2q = Some(Number(r2q));
+            self.default = Some(Hex(default));
+        }
+        self.direct_qlen = attributes.u32(DIRECT_QLEN)?.map(Packets);
+        self.offload = attributes.get(OFFLOAD).map(|_| LogFlag(true));
+        Ok(())
+    }
+
+    fn assume(&mut self, facts: &Facts) {
+        self.assume_constants();
+        // htb_init: at least 2
+        self.direct_qlen.get_or_insert(Packets(facts.txqueuelen.max(2)));
+    }
+}
+
+/// `struct tc_ratespec` with a linklayer, so that no rate table is wanted (`psched_ratecfg_precompute`).
+pub(crate) fn ratespec(rate: Rate, mpu: u32, overhead: u32, linklayer: LinkLayer) -> Fields {
+    Fields::new()
+        .u8(0)
+        .u8(linklayer.number().unwrap_or(1) as u8)
+        .u16(u16::try_from(overhead).unwrap_or(u16::MAX))
+        .u16(0)
+        .u16(u16::try_from(mpu).unwrap_or(u16::MAX))
+        .u32(u32::try_from(rate.bytes()).unwrap_or(u32::MAX))
+}
+
+/// Reads a `struct tc_ratespec`: rate (32 bits of it), mpu, overhead, linklayer.
+pub(crate) fn read_ratespec(c: &mut Cursor) -> Result<(u32, u32, u32, LinkLayer), Malformed> {
+    let (_cell_log, linklayer, overhead, _align, mpu, rate) =
+        (c.u8()?, c.u8()?, c.u16()?, c.u16()?, c.u16()?, c.u32()?);
+    let linklayer = LinkLayer::from_number(u64::from(linklayer & 0x0f)).unwrap_or_default();
+    Ok((rate, u32::from(mpu), u32::from(overhead), linklayer))
+}
+
+impl Options for Class {
+    fn encode(&self, out: &mut Attributes, facts: &Facts) {
+        let mut full = self.clone();
+        full.complete(facts);
+        let Class { rate, ceil, burst, cburst, mtu: _, mpu, overhead, linklayer, prio, quantum, level: _ } = full;
+        let (rate, ceil) = (rate.unwrap_or_default(), ceil.unwrap_or_default());
+        let (mpu, overhead) = (mpu.unwrap_or_default().0, overhead.unwrap_or_default().0);
+        let linklayer = linklayer.unwrap_or_default();
+        if u32::try_from(rate.bytes()).is_err() {
+            out.u64(RATE64, rate.bytes());
+        }
+        if u32::try_from(ceil.bytes()).is_err() {
+            out.u64(CEIL64, ceil.bytes());
+        }
+        // struct tc_htb_opt: rate, ceil, buffer, cbuffer, quantum, level, prio
+        let opt = ratespec(rate, mpu, overhead, linklayer)
+            .raw(&ratespec(ceil, mpu, overhead, linklayer).0)
+            .u32(facts.ticks(rate, burst.unwrap_or_default().0))
+            .u32(facts.ticks(ceil, cburst.unwrap_or_default().0))
+            .u32(quantum.unwrap_or_default().0)
+            .u32(0)
+            .u32(prio.unwrap_or_default().0);
+        out.raw(PARMS, &opt.0);
+    }
+
+    fn decode(&mut self, payload: Payload, facts: &Facts) -> Result<(), Malformed> {
+        let attributes = payload.attributes()?;
+        let Some(opt) = attributes.get(PARMS) else { return Ok(()) };
+        let mut c = opt.fields();
+        let (rate, mpu, overhead, linklayer) = read_ratespec(&mut c)?;
+        let (ceil, ..) = read_ratespec(&mut c)?;
+        let (buffer, cbuffer, quantum, level, prio) = (c.u32()?, c.u32()?, c.u32()?, c.u32()?, c.u32()?);
+        let rate = Rate::from_bytes(attributes.u64(RATE64)?.unwrap_or(u64::from(rate)));
+        let ceil = Rate::from_bytes(attributes.u64(CEIL64)?.unwrap_or(u64::from(ceil)));
+        *self = Class {
+            rate: Some(rate),
+            ceil: Some(ceil),
+            burst: Some(Bytes(facts.bytes_in(rate, buffer))),
+            cburst: Some(Bytes(facts.bytes_in(ceil, cbuffer))),
+            mtu: None,
+            mpu: Some(Length(mpu)),
+            overhead: Some(Length(overhead)),
+            linklayer: Some(linklayer),
+            prio: Some(Number(prio)),
+            quantum: Some(Length(quantum)),
+            level: Some(Number(level)),
+        };
+        Ok(())
+    }
+
+    /// As tc's htb_parse_class_opt; the bucket holds a packet of the link where that is more than tc's 1600 bytes.
+    fn complete(&mut self, facts: &Facts) {
+        let rate = *self.rate.get_or_insert(Rate(0));
+        let ceil = *self.ceil.get_or_insert(rate);
+        let packet = u64::from(self.mtu.map_or(1600.max(facts.frame()), |m| m.0));
+        self.burst.get_or_insert(Bytes(rate.bytes() / facts.hz + packet));
+        self.cburst.get_or_insert(Bytes(ceil.bytes() / facts.hz + packet));
+    }
+
+    /// Sizes are compared as the ticks they travel in. The kernel takes quantum and prio of an inner class at its birth
+    /// only, when it is a leaf still, and never uses them: they are not compared.
+    fn same(&self, other: &dyn Options, row: usize, facts: &Facts) -> bool {
+        let Some(held) = other.as_kind::<Class>() else { return false };
+        let inner = held.level.unwrap_or_default().0 > 0;
+        let size = |rate: Option<Rate>, a: Option<Bytes>, b: Option<Bytes>| match (rate, a, b) {
+            (Some(rate), Some(a), Some(b)) => facts.same_size(rate, a.0, b.0),
+            _ => a == b,
+        };
+        match Class::ROWS.get(row).map(|r| r.word) {
+            Some("burst") => size(held.rate, self.burst, held.burst),
+            Some("cburst") => size(held.ceil, self.cburst, held.cburst),
+            Some("quantum" | "prio") if inner => true,
+            _ => matches!((self.slot(row), other.slot(row)), (Some(a), Some(b)) if a.same(b)),
+        }
+    }
+
+    fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
+        let Class { rate, ceil, burst, cburst, mtu: _, mpu, overhead, linklayer: _, prio, quantum, level: _ } = self;
+        let Some(rate) = *rate else {
+            out.push(
+                Finding::new(&codes::MISSING_OPTION, "rate", "a class of htb wants a `rate`")
+                    .help("write `rate: 1mbit`"),
+            );
+            return;
+        };
+        if let Some(ceil) = ceil.filter(|c| *c < rate) {
+            let message = format!("ceil {} is below rate {}", ceil.show(), rate.show());
+            let f = Finding::new(&codes::CEIL_BELOW_RATE, "ceil", message).and("rate", "the rate it is guaranteed");
+            out.push(f.help(format!("write `ceil: {}` or more, or leave ceil out", rate.show())));
+        }
+        if let Some(Number(n)) = prio.filter(|p| p.0 >= PRIORITIES) {
+            let f = Finding::new(&codes::PRIO_RANGE, "prio", format!("prio {n} does not exist: htb has 0 to 7"));
+            out.push(f.help("write `prio: 7` for the last"));
+        }
+        for (word, size, rate) in [("burst", burst, rate), ("cburst", cburst, ceil.unwrap_or(rate))] {
+            if let Some(size) = size {
+                check_bucket(word, *size, rate, facts, out);
+            }
+        }
+        if let Some(Length(q)) = quantum {
+            if u64::from(*q) < u64::from(facts.frame()) && *q != 0 {
+                let message = format!("quantum {q}b is below one packet of {} bytes", facts.frame());
+                let f = Finding::new(&codes::QUANTUM_BELOW_MTU, "quantum", message);
+                out.push(f.help(format!("write `quantum: {}b` or more", facts.frame())));
+            } else if u64::from(*q) > *QUANTUM.end() {
+                let message = format!("quantum {q}b lets a class send over 200000 bytes in one go");
+                out.push(
+                    Finding::new(&codes::QUANTUM_RANGE, "quantum", message).help("write `quantum: 60000b` or less"),
+                );
+            }
+        }
+        for (word, value) in [("mpu", mpu), ("overhead", overhead)] {
+            if let Some(Length(n)) = value.filter(|n| n.0 > 0xffff) {
+                out.push(Finding::new(&codes::OUT_OF_RANGE, word, format!("{word} {n} does not fit: at most 65535")));
+            }
+        }
+    }
+}
+
+/// A bucket must hold the largest packet and should hold a millisecond of its rate.
+pub(crate) fn check_bucket(word: &'static str, size: Bytes, rate: Rate, facts: &Facts, out: &mut Vec<Finding>) {
+    let packet = u64::from(facts.gso.unwrap_or(0).max(facts.frame()));
+    let millisecond = rate.bytes() / 1000;
+    if size.0 < packet {
+        let message = format!("{word} {} holds no packet of {packet} bytes", size.show());
+        let f = Finding::new(&codes::BURST_BELOW_PACKET, word, message);
+        out.push(f.help(format!("write `{word}: {}b` or more", packet.max(millisecond))));
+    } else if size.0 < millisecond {
+        let message = format!("{word} {} is less than a millisecond of {}", size.show(), rate.show());
+        let f = Finding::new(&codes::BURST_SHORT, word, message);
+        out.push(f.help(format!("write `{word}: {}b` or more, or the rate may not be reached", millisecond)));
+    }
+}
+
+/// `struct tc_htb_xstats`. Tokens are signed and count nanoseconds over 64.
+fn xstats(payload: Payload, _: &Facts) -> Vec<(&'static str, u64)> {
+    let mut c = payload.fields();
+    ["lended", "borrowed", "giants"].into_iter().map_while(|n| Some((n, u64::from(c.u32().ok()?)))).collect()
+}

@@ -1,0 +1,52 @@
+//! Every kind, one line each.
+
+use super::{Children, Kind, Options, Role, Row, qdisc};
+use crate::syntax::{self, Arity};
+
+/// All kinds: disciplines, filters, actions.
+static KINDS: &[&Kind] = &[&qdisc::htb::KIND, &qdisc::fq_codel::KIND];
+
+/// All kinds of a role.
+pub fn all(role: Role) -> impl Iterator<Item = &'static Kind> {
+    KINDS.iter().copied().filter(move |k| k.role == role)
+}
+
+/// The kind of that name and role.
+pub fn find(role: Role, name: &str) -> Option<&'static Kind> {
+    all(role).find(|k| k.name == name)
+}
+
+/// The trade's words for the DSL reader, from the rows.
+pub struct Words;
+
+fn is_flag(options: &dyn Options, word: &str) -> bool {
+    options.rows().iter().any(|r: &Row| r.flag && r.is(word))
+}
+
+impl syntax::Vocabulary for Words {
+    fn is_discipline(&self, word: &str) -> bool {
+        find(Role::Qdisc, word).is_some_and(|k| k.writable)
+    }
+
+    fn action(&self, word: &str) -> Option<Arity> {
+        match word {
+            "drop" | "pass" => Some(Arity::Flag),
+            "mark" | "priority" | "mirror" | "redirect" => Some(Arity::Value),
+            _ => find(Role::Action, word).map(|_| Arity::Options),
+        }
+    }
+
+    fn is_flag(&self, owner: &str, word: &str) -> bool {
+        if let Some(kind) = owner.strip_suffix(" class") {
+            let class = find(Role::Qdisc, kind).and_then(|k| k.class);
+            return class.is_some_and(|fresh| is_flag(fresh().as_ref(), word));
+        }
+        let kind = find(Role::Qdisc, owner).or_else(|| find(Role::Action, owner));
+        kind.is_some_and(|k| is_flag((k.options)().as_ref(), word))
+    }
+}
+
+/// Whether a kind can hold a discipline below it.
+pub fn holds_children(kind: &Kind) -> bool {
+    kind.children != Children::None
+}

@@ -1,0 +1,211 @@
+//! A tree of tc objects: one type for what is asked (from a policy) and what is held (from the kernel).
+
+use crate::kind::{Kind, Options, raw::Raw};
+use crate::source::Span;
+use crate::unit::{Handle, LinkLayer};
+use compact_str::CompactString;
+use indexmap::IndexMap;
+
+/// Where an object sits, which is also what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Id {
+    /// A discipline: below `parent` ([`Handle::ROOT`], [`Handle::INGRESS`] or a class) with its handle.
+    Qdisc {
+        /// Where it hangs.
+        parent: Handle,
+        /// `1:`; 0 where the kernel gives the number.
+        handle: Handle,
+    },
+    /// A class of a discipline.
+    Class {
+        /// The class above, or the discipline (`1:`).
+        parent: Handle,
+        /// `1:10`.
+        handle: Handle,
+    },
+    /// A filter.
+    Filter {
+        /// The discipline or class whose packets it sees.
+        parent: Handle,
+        /// Its chain, 0 mostly.
+        chain: u32,
+        /// tc's `prio` or `pref`.
+        prio: u16,
+        /// The Ethernet protocol in host order: 0x0800, 0x86dd, 3 for all.
+        protocol: u16,
+        /// The kind's own number: `800::1` of u32, the mark of fw.
+        handle: u32,
+    },
+}
+
+impl Id {
+    /// What it hangs on.
+    pub fn parent(self) -> Handle {
+        match self {
+            Id::Qdisc { parent, .. } | Id::Class { parent, .. } | Id::Filter { parent, .. } => parent,
+        }
+    }
+}
+
+/// Sizes as the link below counts them (`stab` in tc, `link:` in a policy).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stab {
+    /// Bytes added to each packet; may be negative.
+    pub overhead: i32,
+    /// The least size a packet is charged.
+    pub mpu: u32,
+    /// The largest packet that the table knows; 2047 if 0.
+    pub mtu: u32,
+    /// Slots of the table; 512 if 0.
+    pub tsize: u32,
+    /// Cells or bytes.
+    pub linklayer: LinkLayer,
+}
+
+/// Where an asked object comes from in the policy.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Origin {
+    /// Its place.
+    pub span: Option<Span>,
+    /// Its path of names: `line/ssh`; empty for what the policy does not name.
+    pub name: CompactString,
+    /// What the compiler did and why, for the script's comments.
+    pub remark: Option<String>,
+}
+
+/// Counters of a held object.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stats {
+    /// Bytes sent.
+    pub bytes: u64,
+    /// Packets sent.
+    pub packets: u64,
+    /// Packets dropped.
+    pub drops: u64,
+    /// Times that the limit was passed.
+    pub overlimits: u64,
+    /// Packets requeued.
+    pub requeues: u64,
+    /// Bytes waiting.
+    pub backlog: u64,
+    /// Packets waiting.
+    pub qlen: u64,
+    /// Bytes a second, by the kernel's estimator if there is one.
+    pub rate: Option<u64>,
+    /// Packets a second, by the same.
+    pub packet_rate: Option<u64>,
+    /// The kind's own figures.
+    pub own: Vec<(&'static str, u64)>,
+}
+
+/// A tc object.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// Where and what it is.
+    pub id: Id,
+    /// The kind's name to the kernel.
+    pub name: CompactString,
+    /// The kind; `None` if no file here knows it, and then the options are [`Raw`].
+    pub kind: Option<&'static Kind>,
+    /// The options.
+    pub options: Box<dyn Options>,
+    /// The size table, on root qdiscs only.
+    pub stab: Option<Stab>,
+    /// The policy's place, on asked objects.
+    pub origin: Origin,
+    /// The counters, on held objects.
+    pub stats: Option<Box<Stats>>,
+    /// `TCA_HW_OFFLOAD` or a filter's hardware flag.
+    pub offloaded: bool,
+}
+
+impl Object {
+    /// An object of a known kind.
+    pub fn new(id: Id, kind: &'static Kind, options: Box<dyn Options>) -> Object {
+        Object {
+            id,
+            name: kind.name.into(),
+            kind: Some(kind),
+            options,
+            stab: None,
+            origin: Origin::default(),
+            stats: None,
+            offloaded: false,
+        }
+    }
+
+    /// An object of a kind that no file here knows.
+    pub fn unknown(id: Id, name: &str) -> Object {
+        Object {
+            id,
+            name: name.into(),
+            kind: None,
+            options: Box::new(Raw::default()),
+            stab: None,
+            origin: Origin::default(),
+            stats: None,
+            offloaded: false,
+        }
+    }
+
+    /// Whether it is a qdisc.
+    pub fn is_qdisc(&self) -> bool {
+        matches!(self.id, Id::Qdisc { .. })
+    }
+
+    /// The handle of a qdisc or class.
+    pub fn handle(&self) -> Option<Handle> {
+        match self.id {
+            Id::Qdisc { handle, .. } | Id::Class { handle, .. } => Some(handle),
+            Id::Filter { .. } => None,
+        }
+    }
+}
+
+/// A link's own settings. In an asked tree `None` leaves a setting alone.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Link {
+    /// Packets of the default fifo.
+    pub txqueuelen: Option<u32>,
+    /// Whether it is up.
+    pub up: Option<bool>,
+    /// The alias; ours mark the ifb devices that shapectl made ([`OWN_ALIAS`]).
+    pub alias: Option<CompactString>,
+    /// `Some("ifb")` in an asked tree: shapectl makes the device. In a held tree: the link's kind.
+    pub kind: Option<CompactString>,
+    /// Held: the kernel's index; asked: not set.
+    pub index: Option<u32>,
+    /// Held: bytes a packet may have.
+    pub mtu: Option<u32>,
+    /// The policy's place that wants it.
+    pub origin: Origin,
+}
+
+/// The alias of devices that shapectl made begins with this; the rest names the interface they serve.
+pub const OWN_ALIAS: &str = "shapectl:";
+
+/// One direction of an interface: everything below its root qdisc, or below its ingress hook. In an order in which it can
+/// be made: parents before children, classes before filters.
+#[derive(Clone, Debug, Default)]
+pub struct Branch {
+    /// The objects.
+    pub objects: Vec<Object>,
+}
+
+/// One interface.
+#[derive(Clone, Debug, Default)]
+pub struct Interface {
+    /// The link.
+    pub link: Link,
+    /// The root. In an asked tree `None` means that the policy does not own this direction.
+    pub egress: Option<Branch>,
+    /// The hook for what arrives: ingress or clsact.
+    pub ingress: Option<Branch>,
+}
+
+/// Interfaces by name: in an asked tree in the order of making (an ifb before the interface that redirects to it).
+#[derive(Clone, Debug, Default)]
+pub struct Tree {
+    /// By name.
+    pub interfaces: IndexMap<CompactString, Interface>,
+}

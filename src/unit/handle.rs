@@ -1,0 +1,106 @@
+//! Handles and class ids.
+
+use super::{Info, Reader, Refusal, Schema, Unit};
+use std::fmt;
+
+/// A 32-bit tc handle: `major:minor`, both hexadecimal.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Handle(pub u32);
+
+impl Handle {
+    /// `TC_H_ROOT`: the parent of a root qdisc.
+    pub const ROOT: Handle = Handle(0xffff_ffff);
+    /// `TC_H_INGRESS` and `TC_H_CLSACT`: the parent of the ingress or clsact qdisc.
+    pub const INGRESS: Handle = Handle(0xffff_fff1);
+    /// The handle that ingress and clsact qdiscs have.
+    pub const HOOK: Handle = Handle(0xffff_0000);
+    /// Parent of the ingress filters of clsact (`TC_H_MIN_INGRESS`).
+    pub const HOOK_INGRESS: Handle = Handle(0xffff_fff2);
+    /// Parent of the egress filters of clsact (`TC_H_MIN_EGRESS`).
+    pub const HOOK_EGRESS: Handle = Handle(0xffff_fff3);
+
+    /// From both halves.
+    pub const fn new(major: u16, minor: u16) -> Handle {
+        Handle((major as u32) << 16 | minor as u32)
+    }
+
+    /// The upper half.
+    pub const fn major(self) -> u16 {
+        (self.0 >> 16) as u16
+    }
+
+    /// The lower half.
+    pub const fn minor(self) -> u16 {
+        self.0 as u16
+    }
+
+    /// Whether it is the ingress hook or something below it.
+    pub const fn is_hook(self) -> bool {
+        self.major() == 0xffff && self.0 != Handle::ROOT.0
+    }
+}
+
+impl fmt::Display for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Handle::ROOT => f.write_str("root"),
+            Handle(0) => f.write_str("none"),
+            h if h.minor() == 0 => write!(f, "{:x}:", h.major()),
+            h => write!(f, "{:x}:{:x}", h.major(), h.minor()),
+        }
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Unit for Handle {
+    const INFO: Info = Info {
+        name: "a handle",
+        spellings: "`1:`, `1:10` (both halves hexadecimal)",
+        schema: Schema::Pattern("^([0-9a-fA-F]{1,4}:[0-9a-fA-F]{0,4}|root|none)$"),
+    };
+
+    fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
+        let wrong =
+            || Refusal::new(format!("`{text}` is not a handle")).help(format!("write {}", Self::INFO.spellings));
+        match text {
+            "root" => return Ok(Handle::ROOT),
+            "none" => return Ok(Handle(0)),
+            _ => {}
+        }
+        let half = |s: &str| match s {
+            "" => Some(0),
+            s => u16::from_str_radix(s, 16).ok(),
+        };
+        match text.split_once(':') {
+            Some((major, minor)) => match (half(major), half(minor)) {
+                (Some(major), Some(minor)) => Ok(Handle::new(major, minor)),
+                _ => Err(wrong()),
+            },
+            // tc reads a lone number as a whole 32-bit handle in hexadecimal
+            None if reader.tc => {
+                u32::from_str_radix(text.trim_start_matches("0x"), 16).map(Handle).map_err(|_| wrong())
+            }
+            None => Err(wrong()),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+
+    fn number(&self) -> Option<u64> {
+        Some(u64::from(self.0))
+    }
+
+    fn from_number(number: u64) -> Option<Self> {
+        u32::try_from(number).ok().map(Handle)
+    }
+}
+
+/// The class a filter sends to, `flowid` or `classid` in tc.
+pub type ClassId = Handle;
