@@ -1,0 +1,128 @@
+//! What tc shows of a device, made fit to compare: the same objects, whoever made them, give the same lines.
+
+use super::netns::Netns;
+
+/// All of tc's objects on a device: qdiscs, classes, and the filters of every qdisc, a line each, without counters and
+/// without the numbers that the kernel gives out by itself.
+pub fn dump(netns: &Netns, dev: &str) -> Vec<String> {
+    let qdiscs = entries(&netns.tc(&format!("-d qdisc show dev {dev}")));
+    let mut classes = entries(&netns.tc(&format!("-d class show dev {dev}")));
+    classes.sort(); // tc shows them in the order of a hash table
+    let mut filters = Vec::new();
+    for qdisc in &qdiscs {
+        let words = qdisc.split_whitespace().collect::<Vec<_>>();
+        let (kind, handle) = (words[1], words[2]);
+        let places = match kind {
+            "clsact" => vec!["ingress".to_owned(), "egress".to_owned()],
+            "ingress" => vec!["ingress".to_owned()],
+            _ if handle == "0:" => Vec::new(),
+            _ => vec![format!("parent {handle}")],
+        };
+        for place in places {
+            filters.extend(
+                entries(&netns.tc(&format!("-d filter show dev {dev} {place}")))
+                    .iter()
+                    .map(|filter| format!("{place}: {filter}")),
+            );
+        }
+    }
+    qdiscs.into_iter().chain(classes).chain(filters).collect()
+}
+
+/// One string an object: tc goes on in indented lines.
+fn entries(text: &str) -> Vec<String> {
+    let mut entries: Vec<Vec<&str>> = Vec::new();
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        if line.starts_with(char::is_whitespace) && !entries.is_empty() {
+            entries.last_mut().unwrap().extend(line.split_whitespace());
+        } else {
+            entries.push(line.split_whitespace().collect());
+        }
+    }
+    entries.into_iter().map(|words| without_given_numbers(&words)).collect()
+}
+
+/// Leaves out what differs from one day to the next: indexes and reference counts of actions, their age, the one counter
+/// that tc shows unasked, and how often
+/// a device's qdisc is referred to.
+fn without_given_numbers(words: &[&str]) -> String {
+    let mut kept = Vec::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match *word {
+            "index" | "ref" | "bind" | "refcnt" | "installed" | "used" | "direct_packets_stat" => {
+                words.next();
+            }
+            "sec" => {}
+            word => kept.push(word),
+        }
+    }
+    kept.join(" ")
+}
+
+/// Both dumps side by side, unless they are equal to the resolution of the units.
+pub fn differences(left: &[String], right: &[String]) -> Option<String> {
+    let same = left.len() == right.len() && left.iter().zip(right).all(|(left, right)| same_entry(left, right));
+    let marked = |own: &[String], other: &[String]| {
+        own.iter()
+            .map(|line| {
+                let sign = if other.iter().any(|candidate| same_entry(line, candidate)) { ' ' } else { '*' };
+                format!("{sign} {line}\n")
+            })
+            .collect::<String>()
+    };
+    (!same).then(|| format!("--- left\n{}--- right\n{}", marked(left, right), marked(right, left)))
+}
+
+/// Fails, showing both, unless two dumps are equal to the resolution of the units.
+pub fn assert_same(left: &[String], right: &[String], what: &str) {
+    if let Some(differences) = differences(left, right) {
+        panic!("{what}\n{differences}");
+    }
+}
+
+/// Equal word by word, but for figures that went through the kernel's ticks (64 ns): a bucket of `burst` bytes is kept as
+/// the time it takes at its rate, and tc changed how it rounds that in 2025.
+fn same_entry(left: &str, right: &str) -> bool {
+    let (left, right) = (left.split(' ').collect::<Vec<_>>(), right.split(' ').collect::<Vec<_>>());
+    let ticked = ["burst", "cburst", "minburst", "limit", "lat", "latency", "mtu"];
+    left.len() == right.len()
+        && (0..left.len()).all(|at| {
+            left[at] == right[at]
+                || at > 0 && ticked.contains(&left[at - 1]) && near(left[at], right[at], resolution(&left))
+        })
+}
+
+/// Two ticks' worth of bytes at the fastest rate of an entry, or two bytes.
+fn resolution(entry: &[&str]) -> f64 {
+    let rate = entry.iter().filter_map(|word| figure(word.strip_suffix("bit")?)).fold(0.0, f64::max);
+    (2.0 * rate / 8.0 * 64e-9).max(2.0)
+}
+
+fn near(left: &str, right: &str, bytes: f64) -> bool {
+    let size = |word: &str| {
+        // `1600b/1` is a size and its cell; `50ms` a time, which must be equal.
+        figure(word.split('/').next()?.strip_suffix('b')?)
+    };
+    // Above a kilobyte or a megabyte tc rounds what it shows, so half a unit of that comes on top.
+    let shown = if left.contains('M') {
+        1024.0 * 1024.0
+    } else if left.contains('K') {
+        1024.0
+    } else {
+        0.0
+    };
+    matches!((size(left), size(right)), (Some(left), Some(right)) if (left - right).abs() <= bytes + shown)
+}
+
+/// `1500`, `15Kb` and `2M` without their unit's letter, as a number. tc shows sizes by 1,024 and rates by 1,000, which
+/// matters to nothing here.
+fn figure(word: &str) -> Option<f64> {
+    let factor = match word.chars().last()? {
+        'K' => 1024.0,
+        'M' => 1024.0 * 1024.0,
+        'G' => 1024.0 * 1024.0 * 1024.0,
+        _ => return word.parse().ok(),
+    };
+    word.get(..word.len() - 1)?.parse::<f64>().ok().map(|number| number * factor)
+}

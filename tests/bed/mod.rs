@@ -1,0 +1,11 @@
+//! What the tests that need a kernel stand on: namespaces ([`netns`]), tc's dumps ([`dump`]), traffic ([`traffic`]),
+//! which kinds the kernel lacks ([`kernel`]), and recordings of what tc sends ([`wire`]).
+//!
+//! Everything here is bounded in time: a command by [`netns::COMMAND_LIMIT`], a flow by its own length.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+pub mod dump;
+pub mod kernel;
+pub mod netns;
+pub mod traffic;
+pub mod wire;

@@ -1,0 +1,7 @@
+//! What holds on a real kernel. Runs on the running kernel as root (`cargo test`), and with `tests/kernel/run` on a
+//! kernel of its own; `tests/run` does both.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+#[path = "../bed/mod.rs"]
+mod bed;
+mod testbed;
