@@ -4,6 +4,8 @@ pub mod codes;
 pub mod diagnostic;
 pub mod facts;
 pub mod kind;
+pub mod plan;
+pub mod policy;
 pub mod source;
 pub mod syntax;
 pub mod tree;

@@ -1,0 +1,150 @@
+//! The policy as values: everything spelled out (`let`, `sets`, profiles, includes and percentages are resolved),
+//! everything with its place.
+
+use crate::kind::action::Actions;
+use crate::kind::{Kind, Options};
+use crate::source::{Span, Spanned};
+use crate::syntax::document::Name;
+use crate::syntax::expression::Expression;
+use crate::tree::Stab;
+use crate::unit::Rate;
+use compact_str::CompactString;
+
+/// A whole policy.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// The interfaces, in the order of writing.
+    pub interfaces: Vec<Interface>,
+}
+
+/// One interface.
+#[derive(Clone, Debug)]
+pub struct Interface {
+    /// Its name to the kernel.
+    pub name: Name,
+    /// The whole entry's place.
+    pub span: Span,
+    /// `link:`.
+    pub link: Link,
+    /// What is sent; `None` if the policy does not own this direction.
+    pub egress: Option<Direction>,
+    /// What arrives; `None` if the policy does not own this direction.
+    pub ingress: Option<Ingress>,
+}
+
+/// What the policy says of the link itself.
+#[derive(Clone, Debug, Default)]
+pub struct Link {
+    /// Its true speed; the whole that percentages at the top are of.
+    pub rate: Option<Spanned<Rate>>,
+    /// Sizes as the link counts them: overhead, mpu, mtu, tsize, linklayer. Overhead is over the IP packet.
+    pub stab: Option<Spanned<Stab>>,
+    /// Packets of the default fifo.
+    pub txqueuelen: Option<Spanned<u32>>,
+    /// Whether an uplink masquerades (source NAT).
+    pub nat: Option<Spanned<bool>>,
+}
+
+/// A discipline with the rules beside it.
+#[derive(Clone, Debug)]
+pub struct Direction {
+    /// The discipline.
+    pub discipline: Discipline,
+    /// The rules in the order in which they are asked: those in `rules`, and each class's own `match` in the class's place.
+    pub rules: Vec<Rule>,
+}
+
+/// What happens to what arrives.
+#[derive(Clone, Debug)]
+pub struct Ingress {
+    /// The place of `ingress`.
+    pub span: Span,
+    /// Rules with actions, before `police` and `shape`.
+    pub rules: Vec<Rule>,
+    /// One policer for everything that arrives.
+    pub police: Option<Spanned<Actions>>,
+    /// Redirected to an ifb and shaped there.
+    pub shape: Option<Spanned<Direction>>,
+}
+
+/// A discipline with its options.
+#[derive(Clone, Debug)]
+pub struct Discipline {
+    /// The kind.
+    pub kind: Spanned<&'static Kind>,
+    /// The options that are written.
+    pub options: Box<dyn Options>,
+    /// The places of the written options, by row word.
+    pub places: Places,
+    /// `id:` pins the handle's major number.
+    pub id: Option<Spanned<u16>>,
+    /// `default:` of a kind with named classes: the class for what no rule takes.
+    pub default: Option<Spanned<CompactString>>,
+    /// What hangs below.
+    pub children: Children,
+}
+
+/// What hangs below a discipline.
+#[derive(Clone, Debug)]
+pub enum Children {
+    /// Nothing.
+    None,
+    /// Named classes.
+    Classes(Vec<Class>),
+    /// Bands in their order, each with a name (or none) and perhaps a discipline.
+    Bands(Vec<Band>),
+    /// One inner discipline.
+    Leaf(Box<Discipline>),
+}
+
+/// A class.
+#[derive(Clone, Debug)]
+pub struct Class {
+    /// Its name, unique among its siblings.
+    pub name: Name,
+    /// The options that are written or come from a profile.
+    pub options: Box<dyn Options>,
+    /// The places of the written options.
+    pub places: Places,
+    /// `id:` pins the minor number.
+    pub id: Option<Spanned<u16>>,
+    /// Inner classes.
+    pub classes: Vec<Class>,
+    /// Its discipline.
+    pub leaf: Option<Box<Discipline>>,
+}
+
+/// A band of prio.
+#[derive(Clone, Debug)]
+pub struct Band {
+    /// Its name; `None` where the policy gave only a number of bands.
+    pub name: Option<Name>,
+    /// Its discipline.
+    pub leaf: Option<Discipline>,
+}
+
+/// A rule: first match wins.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// What it matches; `None` matches everything.
+    pub matches: Option<Spanned<Expression>>,
+    /// The class or band it sends to: a name or a path `line/ssh`.
+    pub class: Option<Spanned<CompactString>>,
+    /// What it does besides.
+    pub actions: Actions,
+    /// The place of the actions.
+    pub actions_span: Span,
+    /// The whole rule's place.
+    pub span: Span,
+}
+
+/// Places of written options.
+#[derive(Clone, Debug, Default)]
+pub struct Places(pub Vec<(u8, Span)>);
+
+impl Places {
+    /// The place of a row by its number.
+    pub fn get(&self, row: usize) -> Option<Span> {
+        self.0.iter().find(|(r, _)| usize::from(*r) == row).map(|(_, s)| *s)
+    }
+}
