@@ -69,6 +69,13 @@ codes! {
     QUANTUM_BELOW_MTU "quantum-below-mtu" Error "a quantum smaller than one packet";
     QUANTUM_RANGE "quantum-range" Warning "a quantum outside 1000 to 200000 bytes";
     MISSING_OPTION "missing-option" Error "an option that the discipline cannot do without";
+    TOO_DEEP "too-deep" Error "something is nested deeper than is allowed";
+    UNKNOWN_FIELD "unknown-field" Error "a match looks at a field that does not exist";
+    UNKNOWN_NAME "unknown-name" Error "a `$name` or `@name` stands for nothing";
+    MATCH_VALUE "match-value" Error "a value does not fit the field it is compared with";
+    MATCH_CLASH "match-clash" Error "two parts of a match can never hold together";
+    HOST_BITS "host-bits" Warning "a value has bits outside of its prefix or mask";
+    TOS_ECN "tos-ecn" Warning "a TOS match looks at a bit that is ECN today";
 }
 
 /// The code of that name.

@@ -34,6 +34,9 @@
 
 pub mod document;
 pub mod expression;
+pub mod expression_parser;
+pub mod lexis;
+pub mod names;
 
 /// How much of what follows an option belongs to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,10 @@
 //! to every item of its set and to nothing else: `tcp dport 22 or dport 80` is
 //! `(tcp and dport 22) or (dport 80)`.
 
+use super::names;
 use crate::source::Span;
 use compact_str::CompactString;
+use std::fmt;
 use std::net::IpAddr;
 
 /// A typed, checked expression. Every term keeps its place.
@@ -53,7 +55,8 @@ pub enum Field {
     /// `host`: source or destination address.
     Host,
     /// `proto N|name`, and `tcp`, `udp`, `sctp`, `dccp`, `icmp`, `icmp6` … alone: the transport protocol (IPv4
-    /// protocol or IPv6 next header). `icmp` alone means protocol 1 on IPv4 and 58 on IPv6.
+    /// protocol or IPv6 next header); items are [`Item::Number`]. `icmp` is the two items 1 and 58: protocol 1 on IPv4 and
+    /// 58 on IPv6 (58 on IPv4 and 1 on IPv6 do not occur).
     Proto,
     /// `sport`: source port.
     Sport,
@@ -61,13 +64,14 @@ pub enum Field {
     Dport,
     /// `port`: source or destination port.
     Port,
-    /// `tcp flags`: items are [`Item::Masked`].
+    /// `tcp flags`: items are [`Item::Masked`]. The parser puts a test of protocol 6 beside it.
     TcpFlags,
-    /// `icmp type`.
+    /// `icmp type`: the parser puts a test of one protocol, 1 or 58, beside it, and settles names by family.
     IcmpType,
-    /// `icmp code`.
+    /// `icmp code`: with a test of protocol 1, 58 or both beside it.
     IcmpCode,
-    /// `tos N[/mask]` or by RFC 1349 name: the whole octet.
+    /// `tos N[/mask]` or by RFC 1349 name: the whole octet, or the bits of a mask. A name looks at bits 0x1c only, so that
+    /// ECN does not disturb it.
     Tos,
     /// `dscp N|name`: the upper six bits, 0 to 63.
     Dscp,
@@ -77,9 +81,9 @@ pub enum Field {
     Priority,
     /// `vlan N`: VLAN id.
     Vlan,
-    /// `mac`, `mac src`, `mac dst`.
+    /// `mac src`.
     MacSrc,
-    /// See [`Field::MacSrc`].
+    /// `mac dst`; `mac X` alone is one or the other.
     MacDst,
     /// `ethertype N|name`.
     Ethertype,
@@ -87,7 +91,7 @@ pub enum Field {
     Len,
     /// `ttl N`: IPv4 TTL or IPv6 hop limit.
     Ttl,
-    /// `frag` (any fragment), `frag first`, `frag later`: [`Item::Number`] 0 any, 1 first, 2 later.
+    /// `frag` (any fragment of a packet), `frag first`, `frag later`: [`Item::Number`] 0 any, 1 first, 2 later.
     Fragment,
     /// `cgroup N`: the net_cls class id.
     Cgroup,
@@ -125,4 +129,229 @@ pub enum Item {
         /// Byte offset from the start of the network header, a multiple of 4.
         offset: i32,
     },
+}
+
+impl Expression {
+    /// All of them: flat, without repetition; `None` if there is none.
+    pub fn and(parts: impl IntoIterator<Item = Expression>) -> Option<Expression> {
+        join(parts, Expression::And, |e| match e {
+            Expression::And(inner) => Ok(inner),
+            other => Err(other),
+        })
+    }
+
+    /// Any of them: flat, without repetition; `None` if there is none.
+    pub fn or(parts: impl IntoIterator<Item = Expression>) -> Option<Expression> {
+        join(parts, Expression::Or, |e| match e {
+            Expression::Or(inner) => Ok(inner),
+            other => Err(other),
+        })
+    }
+
+    /// The opposite; two negations cancel.
+    #[must_use]
+    pub fn negated(self) -> Expression {
+        match self {
+            Expression::Not(inner) => *inner,
+            other => Expression::Not(Box::new(other)),
+        }
+    }
+
+    /// The least place that covers all tests.
+    pub fn span(&self) -> Span {
+        match self {
+            Expression::And(parts) | Expression::Or(parts) => parts.iter().fold(Span::NONE, |s, p| s.to(p.span())),
+            Expression::Not(inner) => inner.span(),
+            Expression::Test(test) => test.span,
+        }
+    }
+}
+
+/// Up to this many parts are compared with each other to drop repetitions.
+const COMPARED: usize = 64;
+
+fn join(
+    parts: impl IntoIterator<Item = Expression>,
+    make: fn(Vec<Expression>) -> Expression,
+    open: fn(Expression) -> Result<Vec<Expression>, Expression>,
+) -> Option<Expression> {
+    let mut flat: Vec<Expression> = Vec::new();
+    let mut add = |e: Expression| {
+        if !flat.iter().take(COMPARED).any(|f| *f == e) {
+            flat.push(e);
+        }
+    };
+    for part in parts {
+        match open(part) {
+            Ok(inner) => inner.into_iter().for_each(&mut add),
+            Err(one) => add(one),
+        }
+    }
+    if flat.len() <= 1 { flat.pop() } else { Some(make(flat)) }
+}
+
+/// The canonical text: `parse` reads it back to the same expression.
+impl fmt::Display for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Expression::Or(parts) => {
+                for (i, part) in parts.iter().enumerate() {
+                    f.write_str(if i > 0 { " or " } else { "" })?;
+                    part.fmt(f)?;
+                }
+                Ok(())
+            }
+            Expression::And(parts) => {
+                let mut in_group = false;
+                for (i, part) in parts.iter().enumerate() {
+                    let fits = part.fits_group();
+                    f.write_str(match (i, in_group && fits) {
+                        (0, _) => "",
+                        (_, true) => " ",
+                        (_, false) => " and ",
+                    })?;
+                    in_group = fits;
+                    match part {
+                        Expression::Or(_) => write!(f, "({part})")?,
+                        _ => part.fmt(f)?,
+                    }
+                }
+                Ok(())
+            }
+            Expression::Not(inner) => match &**inner {
+                Expression::Test(test) if test.takes_values() => test.write(f, true),
+                Expression::Test(test) => write!(f, "not {test}"),
+                other => write!(f, "not ({other})"),
+            },
+            Expression::Test(test) => test.fmt(f),
+        }
+    }
+}
+
+impl Expression {
+    /// Whether it may stand beside others in a group without `and`.
+    fn fits_group(&self) -> bool {
+        match self {
+            Expression::Test(_) => true,
+            Expression::Not(inner) => matches!(&**inner, Expression::Test(t) if t.takes_values()),
+            _ => false,
+        }
+    }
+}
+
+impl Test {
+    /// Whether values (and `not` before them) may follow the field's word.
+    fn takes_values(&self) -> bool {
+        !matches!(self.field, Field::Any | Field::Family | Field::Fragment | Field::Raw)
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, negated: bool) -> fmt::Result {
+        f.write_str(self.field.word())?;
+        f.write_str(if negated { " not " } else { " " })?;
+        match self.items.as_slice() {
+            [one] if self.field == Field::TcpFlags => f.write_str(&one.show(self.field).replace('+', ",")),
+            [one] => f.write_str(&one.show(self.field)),
+            several => {
+                let shown: Vec<String> = several.iter().map(|i| i.show(self.field)).collect();
+                write!(f, "{{{}}}", shown.join(", "))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Test {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.field, self.items.as_slice()) {
+            (Field::Any, _) => f.write_str("any"),
+            (Field::Family, [Item::Number(6)]) => f.write_str("ip6"),
+            (Field::Family, _) => f.write_str("ip"),
+            (Field::Fragment, [Item::Number(1)]) => f.write_str("frag first"),
+            (Field::Fragment, [Item::Number(2)]) => f.write_str("frag later"),
+            (Field::Fragment, _) => f.write_str("frag"),
+            (Field::Proto, items) if *items == names::ICMP.map(Item::Number) => f.write_str("icmp"),
+            (Field::Proto, [Item::Number(n)]) => match names::name(names::PROTOCOLS, *n) {
+                Some(name) => f.write_str(name),
+                None => write!(f, "proto {n}"),
+            },
+            _ => self.write(f, false),
+        }
+    }
+}
+
+impl Field {
+    /// The word that stands before its values.
+    pub fn word(self) -> &'static str {
+        match self {
+            Field::Any => "any",
+            Field::Family => "ip",
+            Field::Src => "src",
+            Field::Dst => "dst",
+            Field::Host => "host",
+            Field::Proto => "proto",
+            Field::Sport => "sport",
+            Field::Dport => "dport",
+            Field::Port => "port",
+            Field::TcpFlags => "flags",
+            Field::IcmpType => "type",
+            Field::IcmpCode => "code",
+            Field::Tos => "tos",
+            Field::Dscp => "dscp",
+            Field::Mark => "mark",
+            Field::Priority => "priority",
+            Field::Vlan => "vlan",
+            Field::MacSrc => "mac src",
+            Field::MacDst => "mac dst",
+            Field::Ethertype => "ethertype",
+            Field::Len => "len",
+            Field::Ttl => "ttl",
+            Field::Fragment => "frag",
+            Field::Cgroup => "cgroup",
+            Field::Iif => "iif",
+            Field::Service => "service",
+            Field::Raw => "u32",
+        }
+    }
+}
+
+impl Item {
+    /// The item as it is written among the values of that field.
+    pub fn show(&self, field: Field) -> String {
+        let named = |table, n| names::name(table, n).map(str::to_owned);
+        match self {
+            Item::Number(n) => match field {
+                Field::Proto => named(names::PROTOCOLS, *n).unwrap_or_else(|| n.to_string()),
+                Field::Dscp => named(names::DSCP, *n).unwrap_or_else(|| n.to_string()),
+                Field::Ethertype => named(names::ETHERTYPES, *n).unwrap_or_else(|| format!("0x{n:04x}")),
+                Field::Tos => format!("0x{n:02x}"),
+                Field::Mark => format!("0x{n:x}"),
+                Field::Cgroup => format!("{:x}:{:x}", n >> 16, n & 0xffff),
+                _ => n.to_string(),
+            },
+            Item::Range(from, to) => format!("{from}-{to}"),
+            Item::Masked(value, mask) if field == Field::TcpFlags => {
+                if value == mask { flags(*value) } else { format!("{}/{}", flags(*value), flags(*mask)) }
+            }
+            Item::Masked(value, names::TOS_MASK) if field == Field::Tos && named(names::TOS, *value).is_some() => {
+                named(names::TOS, *value).unwrap_or_default()
+            }
+            Item::Masked(value, mask) => format!("0x{value:x}/0x{mask:x}"),
+            Item::Prefix(a, len) if *len == if a.is_ipv4() { 32 } else { 128 } => a.to_string(),
+            Item::Prefix(a, len) => format!("{a}/{len}"),
+            Item::Addresses(from, to) => format!("{from}-{to}"),
+            Item::Mac(bytes) => bytes.map(|b| format!("{b:02x}")).join(":"),
+            Item::Name(name) if super::lexis::is_bare(name) && !name.contains(['!', '<', '>', '&', '|', '$', '@']) => {
+                name.to_string()
+            }
+            Item::Name(name) => super::lexis::quote(name),
+            Item::Raw { value, mask, offset } => format!("0x{value:x} 0x{mask:x} at {offset}"),
+        }
+    }
+}
+
+fn flags(bits: u64) -> String {
+    if bits == 0 {
+        return "none".to_owned();
+    }
+    let set: Vec<&str> = names::TCP_FLAGS.iter().filter(|(_, bit)| bits & bit != 0).map(|(name, _)| *name).collect();
+    set.join("+")
 }
