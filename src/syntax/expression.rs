@@ -68,7 +68,7 @@ pub enum Field {
     TcpFlags,
     /// `icmp type`: the parser puts a test of one protocol, 1 or 58, beside it, and settles names by family.
     IcmpType,
-    /// `icmp code`: with a test of protocol 1, 58 or both beside it.
+    /// `icmp code`: likewise.
     IcmpCode,
     /// `tos N[/mask]` or by RFC 1349 name: the whole octet, or the bits of a mask. A name looks at bits 0x1c only, so that
     /// ECN does not disturb it.
@@ -329,7 +329,11 @@ impl Item {
             },
             Item::Range(from, to) => format!("{from}-{to}"),
             Item::Masked(value, mask) if field == Field::TcpFlags => {
-                if value == mask { flags(*value) } else { format!("{}/{}", flags(*value), flags(*mask)) }
+                if value == mask {
+                    flags(*value)
+                } else {
+                    format!("{}/{}", flags(*value), flags(*mask))
+                }
             }
             Item::Masked(value, names::TOS_MASK) if field == Field::Tos && named(names::TOS, *value).is_some() => {
                 named(names::TOS, *value).unwrap_or_default()

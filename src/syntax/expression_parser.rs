@@ -102,6 +102,15 @@ struct Token<'t> {
     span: Span,
 }
 
+impl Token<'_> {
+    /// The place of a part of the text, if the text stands in the file as it is.
+    fn part(&self, part: &str) -> Option<Span> {
+        let at = self.text.find(part).filter(|_| (self.span.end - self.span.start) as usize == self.text.len())?;
+        let start = self.span.start as usize + at;
+        Some(Span::new(self.span.file, start, start + part.len()))
+    }
+}
+
 fn raw_token(i: &str) -> IResult<&str, Kind> {
     alt((
         value(Kind::Open, char('(')),
@@ -248,6 +257,10 @@ const FOREIGN: &[(&str, &str)] = &[
     ("ipv6", "ip6"),
 ];
 
+fn is_operator(word: &str) -> bool {
+    matches!(word, "and" | "or" | "not")
+}
+
 fn lead(word: &str) -> Option<Lead> {
     Some(match word {
         "any" => Lead::Alone(Field::Any),
@@ -276,7 +289,11 @@ fn suggestion(word: &str) -> Option<&'static str> {
     if lead(&small).is_some() {
         return leads().find(|l| *l == small);
     }
-    FOREIGN.iter().find(|(foreign, _)| *foreign == small).map(|(_, ours)| *ours).or_else(|| names::nearest(word, leads()))
+    FOREIGN
+        .iter()
+        .find(|(foreign, _)| *foreign == small)
+        .map(|(_, ours)| *ours)
+        .or_else(|| names::nearest(word, leads()))
 }
 
 fn leads() -> impl Iterator<Item = &'static str> {
@@ -343,13 +360,20 @@ struct Fault {
     message: String,
     label: String,
     help: Option<String>,
+    /// The part of the value that is wrong, if not all of it.
+    part: Option<String>,
 }
 
 fn fault(message: impl Into<String>, label: impl Into<String>) -> Fault {
-    Fault { message: message.into(), label: label.into(), help: None }
+    Fault { message: message.into(), label: label.into(), help: None, part: None }
 }
 
 impl Fault {
+    fn part(mut self, part: &str) -> Fault {
+        self.part = Some(part.to_owned());
+        self
+    }
+
     fn help(mut self, help: impl Into<String>) -> Fault {
         self.help = Some(help.into());
         self
@@ -380,10 +404,13 @@ fn number(text: &str) -> Option<Result<u64, Fault>> {
 fn handle(text: &str) -> Option<u64> {
     let half = |t: &str| if t.len() <= 4 { u64::from_str_radix(t, 16).ok() } else { None };
     let hex = |c: char| c.is_ascii_hexdigit();
-    let (_, (major, _, minor)) =
-        all_consuming((take_while_m_n(1, 4, hex), char::<&str, nom::error::Error<&str>>(':'), take_while_m_n(1, 4, hex)))
-            .parse(text)
-            .ok()?;
+    let (_, (major, _, minor)) = all_consuming((
+        take_while_m_n(1, 4, hex),
+        char::<&str, nom::error::Error<&str>>(':'),
+        take_while_m_n(1, 4, hex),
+    ))
+    .parse(text)
+    .ok()?;
     Some(half(major)? << 16 | half(minor)?)
 }
 
@@ -456,7 +483,7 @@ fn address(text: &str) -> Result<(Item, Option<Remark>), Fault> {
 }
 
 fn no_address(whole: &str, part: &str) -> Fault {
-    let wrong = fault(format!("`{part}` is no address"), "");
+    let wrong = fault(format!("`{part}` is no address"), "").part(part);
     if part.ends_with('*') || part.ends_with(".x") {
         let octets: Vec<&str> = part.split('.').take_while(|o| o.parse::<u8>().is_ok()).collect();
         if (1..=3).contains(&octets.len()) {
@@ -497,7 +524,7 @@ fn flags(text: &str) -> Result<u64, Fault> {
     for name in text.split([',', '+']) {
         let known = names::TCP_FLAGS.iter().map(|(n, _)| *n);
         bits |= names::number(names::TCP_FLAGS, name).ok_or_else(|| {
-            let wrong = fault(format!("`{name}` is no TCP flag"), "");
+            let wrong = fault(format!("`{name}` is no TCP flag"), "").part(name);
             match names::nearest(name, known.clone()) {
                 Some(near) => wrong.help(format!("did you mean `{near}`?")),
                 None => wrong.help(format!("the flags are {}", known.collect::<Vec<_>>().join(", "))),
@@ -625,7 +652,9 @@ fn item(field: Field, text: &str) -> Result<(Item, Option<Remark>), Fault> {
         Field::TcpFlags => tcp_flags(text),
         Field::MacSrc | Field::MacDst => match hardware_address(text) {
             Some(mac) => Ok((Item::Mac(mac), None)),
-            None => Err(fault(format!("`{text}` is no hardware address"), "").help("write six bytes: `02:00:00:00:00:01`")),
+            None => {
+                Err(fault(format!("`{text}` is no hardware address"), "").help("write six bytes: `02:00:00:00:00:01`"))
+            }
         },
         Field::Iif => {
             let fits = text.len() <= 15 && !text.contains('/') && !text.contains(char::is_whitespace);
@@ -892,7 +921,9 @@ impl<'t> Parser<'_, 't> {
             _ if self.next >= self.tokens.len() && self.errors > 0 && self.depth >= DEPTH => {}
             _ => {
                 let here = self.here();
-                let d = Diagnostic::new(&SYNTAX, "a `)` is missing").at(here, "it should stand before this").at(open, "opened here");
+                let d = Diagnostic::new(&SYNTAX, "a `)` is missing")
+                    .at(here, "it should stand before this")
+                    .at(open, "opened here");
                 self.report(d);
             }
         }
@@ -1071,8 +1102,7 @@ impl<'t> Parser<'_, 't> {
         last: &mut Option<(Field, Span)>,
     ) -> Option<(bool, Vec<Item>, Span)> {
         let mut negated = false;
-        loop {
-            let Some(token) = self.peek() else { break };
+        while let Some(token) = self.peek() {
             let (at, text) = (token.span, token.text.clone());
             let help = match (token.kind, &*text) {
                 (Kind::Word, "not") => {
@@ -1131,7 +1161,7 @@ impl<'t> Parser<'_, 't> {
         let Some(mut token) = self.take() else { return self.end };
         while field == Field::TcpFlags && token.kind == Kind::Word && self.peek_kind() == Some(Kind::Comma) {
             let more = match self.tokens.get(self.next + 1) {
-                Some(t) if t.kind == Kind::Word && flags(t.text.split('/').next().unwrap_or("")).is_ok() => t.clone(),
+                Some(t) if t.kind == Kind::Word && lead(&t.text).is_none() && !is_operator(&t.text) => t.clone(),
                 _ => break,
             };
             token.text = Cow::Owned(format!("{},{}", token.text, more.text));
@@ -1151,7 +1181,8 @@ impl<'t> Parser<'_, 't> {
         loop {
             let Some(token) = self.take() else {
                 let message = format!("a `{closes}` is missing");
-                let d = Diagnostic::new(&SYNTAX, message).at(self.end, "it should stand here").at(open.span, "opened here");
+                let d =
+                    Diagnostic::new(&SYNTAX, message).at(self.end, "it should stand here").at(open.span, "opened here");
                 self.report(d);
                 return self.end;
             };
@@ -1230,7 +1261,8 @@ impl<'t> Parser<'_, 't> {
             }
             Err(fault) => (&MATCH_VALUE, fault),
         };
-        let mut d = Diagnostic::new(code, fault.message).at(token.span, fault.label);
+        let span = fault.part.and_then(|part| token.part(&part)).unwrap_or(token.span);
+        let mut d = Diagnostic::new(code, fault.message).at(span, fault.label);
         if let Some(used) = used {
             d = d.at(used, "used here");
         }
@@ -1371,8 +1403,13 @@ impl<'t> Parser<'_, 't> {
                 }
             }
             let place = details.iter().filter_map(test).fold(Span::NONE, |s, t| s.to(t.span));
-            let proto = proto.unwrap_or(Test { field: Field::Proto, items: names::ICMP.map(Item::Number).to_vec(), span: place });
-            let only = kept.iter().filter_map(test).find(|t| t.field == Field::Family).and_then(|t| t.items.first().cloned());
+            let proto = proto.unwrap_or(Test {
+                field: Field::Proto,
+                items: names::ICMP.map(Item::Number).to_vec(),
+                span: place,
+            });
+            let only =
+                kept.iter().filter_map(test).find(|t| t.field == Field::Family).and_then(|t| t.items.first().cloned());
             let arms = self.icmp(proto, &details, only);
             let tail = kept.split_off(at.min(kept.len()));
             pieces = kept;
@@ -1565,7 +1602,8 @@ fn clash(first: &Test, second: &Test) -> Option<Fault> {
         let wrong = fault(format!("`{shown}` never holds together with `{shown_first}`"), label);
         return Some(match (first.field, second.field) {
             (Field::Proto, Field::Proto) => {
-                let words: Vec<String> = first.items.iter().chain(&second.items).map(|i| i.show(Field::Proto)).collect();
+                let words: Vec<String> =
+                    first.items.iter().chain(&second.items).map(|i| i.show(Field::Proto)).collect();
                 wrong.help(format!("for either of them write `proto {{{}}}`", words.join(", ")))
             }
             _ => wrong,
@@ -1579,7 +1617,14 @@ fn clash(first: &Test, second: &Test) -> Option<Fault> {
     }
     let comparable = !matches!(
         first.field,
-        Field::Host | Field::Port | Field::Any | Field::Raw | Field::Fragment | Field::Family | Field::Proto | Field::Service
+        Field::Host
+            | Field::Port
+            | Field::Any
+            | Field::Raw
+            | Field::Fragment
+            | Field::Family
+            | Field::Proto
+            | Field::Service
     );
     let few = first.items.len().saturating_mul(second.items.len()) <= 1 << 16;
     if comparable
@@ -1588,10 +1633,8 @@ fn clash(first: &Test, second: &Test) -> Option<Fault> {
         && !first.items.iter().any(|a| second.items.iter().any(|b| overlap(a, b)))
     {
         let word = word_of(first.field);
-        let wrong = fault(
-            format!("`{shown}` never holds together with `{shown_first}`"),
-            format!("a packet has one `{word}`"),
-        );
+        let wrong =
+            fault(format!("`{shown}` never holds together with `{shown_first}`"), format!("a packet has one `{word}`"));
         let values: Vec<String> = first.items.iter().chain(&second.items).map(|i| i.show(first.field)).collect();
         return Some(match values.len() {
             2..=6 => wrong.help(format!("for either of them write `{word} {{{}}}`", values.join(", "))),
@@ -1645,5 +1688,375 @@ fn last_of(a: IpAddr, prefix: u8) -> IpAddr {
     match a {
         IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from(u32::from(v4) | low(32) as u32)),
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from(u128::from(v6) | low(128))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
+    use super::*;
+    use crate::source::FileId;
+    use proptest::prelude::*;
+
+    fn span_of(text: &str) -> Span {
+        Span::new(FileId(0), 100, 100 + text.len())
+    }
+
+    fn names(name: &str) -> Option<Vec<(String, Span)>> {
+        let item = |text: &str, at| (text.to_owned(), Span::new(FileId(0), at, at + text.len()));
+        match name {
+            "office" => Some(vec![item("192.0.2.0/24", 0), item("198.51.100.7", 20)]),
+            "web" => Some(vec![item("{80, 443}", 40)]),
+            "both" => Some(vec![item("$web", 60), item("@loop", 70)]),
+            "loop" => Some(vec![item("$loop", 80)]),
+            "bad" => Some(vec![item("70000", 90)]),
+            "empty" => Some(vec![]),
+            _ => None,
+        }
+    }
+
+    fn read(text: &str) -> (Option<Expression>, Vec<Diagnostic>) {
+        let mut sink = Sink::new();
+        let e = parse(text, span_of(text), &names, &mut sink);
+        assert_eq!(e.is_none(), sink.has_errors(), "{text}: {:?}", sink.found);
+        (e, sink.found)
+    }
+
+    fn good(text: &str) -> Expression {
+        let (e, found) = read(text);
+        assert!(found.is_empty(), "{text}: {found:?}");
+        e.unwrap()
+    }
+
+    /// What was underlined, with its code, message and help.
+    fn findings(text: &str) -> Vec<(String, &'static str, String, String)> {
+        let underlined = |d: &Diagnostic| {
+            let s = d.span();
+            match (s.start as usize).checked_sub(100) {
+                Some(start) => text.get(start..s.end as usize - 100).unwrap_or("?").to_owned(),
+                None => format!("@{}", s.start),
+            }
+        };
+        let (_, found) = read(text);
+        found
+            .iter()
+            .map(|d| (underlined(d), d.code.name, d.message.clone(), d.help.clone().unwrap_or_default()))
+            .collect()
+    }
+
+    /// Every structure written out.
+    fn spelled(e: &Expression) -> String {
+        let join = |parts: &[Expression], word: &str| {
+            format!("({})", parts.iter().map(spelled).collect::<Vec<_>>().join(&format!(" {word} ")))
+        };
+        match e {
+            Expression::And(parts) => join(parts, "and"),
+            Expression::Or(parts) => join(parts, "or"),
+            Expression::Not(inner) => format!("not {}", spelled(inner)),
+            Expression::Test(t) => t.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_worked_parses_of_the_manual_hold() {
+        let table = include_str!("../../grammar/expressions.md");
+        let mut count = 0;
+        for line in table.lines().filter(|l| l.starts_with("| `")) {
+            let cells: Vec<&str> = line.split(" | ").collect();
+            let written = cells[0].trim_start_matches("| ").trim_matches('`');
+            let mut sink = Sink::new();
+            let e = parse(written, span_of(written), &names, &mut sink);
+            let read = e.as_ref().map_or("error".to_owned(), spelled);
+            assert_eq!(read, cells[1], "{written}");
+            count += 1;
+        }
+        assert!(count >= 20, "{count}");
+    }
+
+    #[test]
+    fn every_field_is_read() {
+        for (text, shown) in [
+            ("src 10.0.0.0/8", "src 10.0.0.0/8"),
+            ("dst 2001:db8::1-2001:db8::9", "dst 2001:db8::1-2001:db8::9"),
+            ("host [10.0.0.1, 10.0.0.5-10.0.0.9]", "host {10.0.0.1, 10.0.0.5-10.0.0.9}"),
+            ("proto 47", "gre"),
+            ("proto gre", "gre"),
+            ("gre", "gre"),
+            ("proto 200", "proto 200"),
+            ("proto icmp", "icmp"),
+            ("sport ssh", "sport 22"),
+            ("dport {http, https, 8000-8080,}", "dport {80, 443, 8000-8080}"),
+            ("flags syn,ack", "tcp flags syn,ack"),
+            ("tcp flags {syn+ack, rst}", "tcp flags {syn+ack, rst}"),
+            ("tcp flags none/syn,ack", "tcp flags none/syn,ack"),
+            ("tcp flags 0x12/0x3f", "tcp flags syn,ack/fin,syn,rst,psh,ack,urg"),
+            ("icmp code 3", "icmp4 code 3 or icmp6 code 3"),
+            ("icmp type 8 code 0", "icmp4 type 8 code 0"),
+            ("ip6 icmp type 135", "ip6 icmp6 type 135"),
+            ("ip icmp type redirect", "ip icmp4 type 5"),
+            ("icmp type packet-too-big", "icmp6 type 2"),
+            ("icmp type not echo-request", "icmp4 type not 8 or icmp6 type not 128"),
+            ("tos 0x10", "tos 0x10"),
+            ("tos 0x10/0xfc", "tos 0x10/0xfc"),
+            ("tos minimize-delay", "tos minimize-delay"),
+            ("dscp 46", "dscp ef"),
+            ("dscp AF11", "dscp af11"),
+            ("dscp 3", "dscp 3"),
+            ("mark 16", "mark 0x10"),
+            ("mark 0x1/0xffffffff", "mark 0x1"),
+            ("priority 1:10", "priority 65552"),
+            ("vlan 10-20", "vlan 10-20"),
+            ("mac src 2:0:0:0:0:1", "mac src 02:00:00:00:00:01"),
+            ("mac 02:00:00:00:00:01", "mac src 02:00:00:00:00:01 or mac dst 02:00:00:00:00:01"),
+            ("ethertype 0x88cc", "ethertype lldp"),
+            ("arp", "ethertype arp"),
+            ("len 0-128", "len 0-128"),
+            ("ttl 1", "ttl 1"),
+            ("frag", "frag"),
+            ("frag first or frag later", "frag first or frag later"),
+            ("cgroup 1:10", "cgroup 1:10"),
+            ("cgroup 65552", "cgroup 1:10"),
+            ("iif \"wg home\" or any", ""),
+            ("iif {eth0, 'wg-home'}", "iif {eth0, wg-home}"),
+            ("service ssh", "service ssh"),
+            ("u32 0x00060000 0x00ff0000 at 8", "u32 0x60000 0xff0000 at 8"),
+            ("u32 1 1 at -4 and tcp", "u32 0x1 0x1 at -4 tcp"),
+            ("not not tcp", "tcp"),
+            ("not (tcp or udp)", "not (tcp or udp)"),
+            ("tcp # the transport\n and dport 22", "tcp dport 22"),
+            ("tcp tcp dport 22", "tcp dport 22"),
+        ] {
+            if shown.is_empty() {
+                assert!(read(text).0.is_none(), "{text}");
+                continue;
+            }
+            assert_eq!(good(text).to_string(), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_underlined_and_explained() {
+        for (text, wanted) in [
+            ("udp flags syn", &[("flags syn", "match-clash", "")][..]),
+            ("icmp dport 22", &[("dport 22", "match-clash", "")]),
+            ("ip src 2001:db8::1", &[("src 2001:db8::1", "match-clash", "")]),
+            ("arp src 10.0.0.1", &[("src 10.0.0.1", "match-clash", "")]),
+            ("frag later dport 22", &[("dport 22", "match-clash", "")]),
+            ("tcp and (dport 22 or udp)", &[("udp", "match-clash", "proto {tcp, udp}")]),
+            ("tcp and not udp dport 53", &[]),
+            ("src 10.0.0.0/33", &[("10.0.0.0/33", "match-value", "")]),
+            ("src 10.0.0.1/8", &[("10.0.0.1/8", "host-bits", "10.0.0.0/8")]),
+            ("src 2001:db8::1/32", &[("2001:db8::1/32", "host-bits", "2001:db8::/32")]),
+            ("src 10.0.0.0/255.0.0.0", &[("10.0.0.0/255.0.0.0", "match-value", "10.0.0.0/8")]),
+            ("src 192.168.1.*", &[("192.168.1.*", "match-value", "192.168.1.0/24")]),
+            ("src 10/8", &[("10/8", "match-value", "10.0.0.0/8")]),
+            ("src example.org", &[("example.org", "match-value", "not looked up")]),
+            ("src 10.0.0.9-10.0.0.1", &[("10.0.0.9-10.0.0.1", "match-value", "10.0.0.1-10.0.0.9")]),
+            ("tcp dport 70000", &[("70000", "match-value", "")]),
+            ("tcp dport 80-22", &[("80-22", "match-value", "22-80")]),
+            ("tcp dport 010", &[("010", "match-value", "write `10`")]),
+            ("tcp dport htps", &[("htps", "match-value", "https")]),
+            ("tcp dport 22/0xff", &[("22/0xff", "match-value", "range")]),
+            ("dscp efx", &[("efx", "match-value", "`ef`")]),
+            ("dscp 0xb8", &[("0xb8", "match-value", "dscp 46")]),
+            ("tos 0x02", &[("0x02", "tos-ecn", "/0xfc")]),
+            ("tos minimize-monetary-cost", &[("minimize-monetary-cost", "tos-ecn", "")]),
+            ("mark 0x15/0x0f", &[("0x15/0x0f", "host-bits", "0x5/0xf")]),
+            ("mark 1-5", &[("1-5", "match-value", "mask")]),
+            ("tcp destination 10.0.0.1", &[("destination", "unknown-field", "`dst`")]),
+            ("tcp destport 70000", &[("destport", "unknown-field", "`dport`"), ("70000", "match-value", "")]),
+            ("tcp dporrt 22", &[("dporrt", "unknown-field", "`dport`")]),
+            ("TCP dport 22", &[("TCP", "unknown-field", "`tcp`")]),
+            ("tcp 22", &[("22", "unknown-field", "dport 22")]),
+            ("10.0.0.1", &[("10.0.0.1", "unknown-field", "src 10.0.0.1")]),
+            ("$office", &[("$office", "unknown-field", "src $office")]),
+            ("xyzzy 5 and tcp dport 70000", &[("xyzzy", "unknown-field", ""), ("70000", "match-value", "")]),
+            ("tcp dport != 22", &[("!=", "syntax", "dport not")]),
+            ("tcp dport = 22", &[("=", "syntax", "dport")]),
+            ("len < 128", &[("<", "syntax", "len 0-128")]),
+            ("tcp && dport 22 || udp", &[("&&", "syntax", "`and`"), ("||", "syntax", "`or`")]),
+            ("tcp AND udp", &[("AND", "syntax", "`and`"), ("udp", "match-clash", "")]),
+            ("!tcp", &[("!", "syntax", "`not`")]),
+            ("tcp dport 22, 80", &[("22, 80", "syntax", "{443")]),
+            ("tcp dport 22 80", &[("22 80", "syntax", "{A, B}")]),
+            ("tcp dport", &[("dport", "syntax", "dport 443")]),
+            ("dport and tcp", &[("dport", "syntax", "")]),
+            ("src dst 10.0.0.1", &[("src", "syntax", "")]),
+            ("dst port 80", &[("dst", "syntax", "`dport`")]),
+            ("tcp dport {22, 80", &[("", "syntax", "")]),
+            ("tcp dport {22 80}", &[("80", "syntax", "")]),
+            ("tcp dport {}", &[("{}", "syntax", "")]),
+            ("tcp dport {22, not 80}", &[("not", "syntax", "as a whole")]),
+            ("tcp dport [22}", &[("}", "syntax", "")]),
+            ("(tcp dport 22", &[("", "syntax", "")]),
+            ("tcp dport 22)", &[(")", "syntax", "")]),
+            (
+                "tcp dport 70000) and dscp 99",
+                &[("70000", "match-value", ""), (")", "syntax", ""), ("99", "match-value", "")],
+            ),
+            ("()", &[("()", "syntax", "")]),
+            ("tcp and", &[("and", "syntax", "")]),
+            ("or tcp", &[("or", "syntax", "")]),
+            ("tcp or or udp", &[("or", "syntax", "")]),
+            ("not", &[("not", "syntax", "")]),
+            ("tcp not dport 22", &[("not", "syntax", "and not")]),
+            ("not (tcp) dport 22", &[("dport", "syntax", "and dport")]),
+            ("", &[("", "syntax", "any")]),
+            (
+                "src {10.0.0.1, 10.0.0.300, fe80::g}",
+                &[("10.0.0.300", "match-value", ""), ("fe80::g", "match-value", "")],
+            ),
+            ("icmp type ping", &[("ping", "match-value", "echo-request")]),
+            ("icmp6 type source-quench", &[("type source-quench", "match-value", "icmp4")]),
+            ("udp type 8", &[("type 8", "match-clash", "")]),
+            ("u32 1 1 at 3", &[("3", "match-value", "")]),
+            ("u32 0x1ffffffff 1 at 4", &[("0x1ffffffff", "match-value", "")]),
+            ("u32 5 1 at 4", &[("5", "host-bits", "u32 0x1 0x1 at 4")]),
+            ("u32 5 1", &[("u32 5 1", "syntax", "at 8")]),
+            ("src $lann", &[("$lann", "unknown-name", "let lann")]),
+            ("dport $bad", &[("@90", "match-value", "")]),
+            ("dport $loop", &[("$loop", "too-deep", "")]),
+            ("dport $empty", &[("$empty", "match-value", "")]),
+            ("iif \"ssh", &[("\"ssh", "syntax", "")]),
+            ("mac 02:00:00", &[("02:00:00", "match-value", "")]),
+            ("src 02:00:00:00:00:01", &[("02:00:00:00:00:01", "match-value", "mac src")]),
+            ("tcp flags syn,akc", &[("akc", "match-value", "")]),
+        ] {
+            let found = findings(text);
+            let seen: Vec<_> = found.iter().map(|(u, c, _, _)| (u.as_str(), *c)).collect();
+            let want: Vec<_> = wanted.iter().map(|(u, c, _)| (*u, *c)).collect();
+            assert_eq!(seen, want, "{text}: {found:#?}");
+            for ((_, _, _, help), (_, _, part)) in found.iter().zip(wanted) {
+                assert!(help.contains(part), "{text}: help is {help:?}, wanted {part:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn quotes_and_escapes_shift_the_places() {
+        let mut sink = Sink::new();
+        let at = Span::new(FileId(0), 10, 10 + "\"dport 70000\"".len());
+        parse("dport 70000", at, &names, &mut sink);
+        assert_eq!(sink.found[0].span(), Span::new(FileId(0), 17, 22));
+        let odd = Span::new(FileId(0), 10, 30);
+        parse("dport 70000", odd, &names, &mut sink);
+        assert_eq!(sink.found[1].span(), odd);
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        for text in ["(".repeat(100_000), "not ".repeat(100_000), "not (".repeat(50_000)] {
+            assert!(findings(&text).iter().any(|f| f.1 == "too-deep"));
+        }
+        let deep = format!("{}tcp{}", "(".repeat(60), ")".repeat(60));
+        assert_eq!(good(&deep).to_string(), "tcp");
+    }
+
+    fn test(field: Field, items: Vec<Item>) -> Expression {
+        Expression::Test(Test { field, items, span: Span::NONE })
+    }
+
+    fn number_item(field: Field) -> BoxedStrategy<Item> {
+        let n = numbers(field).unwrap();
+        let max = n.max;
+        let single = (0..=max).prop_map(Item::Number);
+        if n.ranges {
+            let range = (0..=max, 0..=max)
+                .prop_filter("a range", |(a, b)| a != b)
+                .prop_map(|(a, b)| Item::Range(a.min(b), a.max(b)));
+            return prop_oneof![single, range].boxed();
+        }
+        if n.masks {
+            let masked = (0..=max, 1..max).prop_map(|(v, m)| Item::Masked(v & m, m));
+            let named = prop::sample::select(vec![0x10, 8, 4, 0]).prop_map(|v| Item::Masked(v, names::TOS_MASK));
+            return prop_oneof![single, masked, named].boxed();
+        }
+        single.boxed()
+    }
+
+    fn address_item() -> impl Strategy<Value = Item> {
+        let address = prop_oneof![
+            any::<u32>().prop_map(|a| IpAddr::V4(a.into())),
+            any::<u128>().prop_map(|a| IpAddr::V6(a.into()))
+        ];
+        (address, any::<u8>(), any::<bool>()).prop_map(|(a, len, range)| {
+            let len = len % (width(a) + 1);
+            let first = network(a, len);
+            if range && first != a { Item::Addresses(first, a) } else { Item::Prefix(first, len) }
+        })
+    }
+
+    /// Expressions as the parser would make them.
+    fn expressions() -> impl Strategy<Value = Expression> {
+        let set = |items: BoxedStrategy<Item>| prop::collection::vec(items, 1..4);
+        let numeric = [
+            Field::Proto,
+            Field::Sport,
+            Field::Dport,
+            Field::Port,
+            Field::Tos,
+            Field::Dscp,
+            Field::Mark,
+            Field::Priority,
+            Field::Vlan,
+            Field::Ethertype,
+            Field::Len,
+            Field::Ttl,
+            Field::Cgroup,
+        ];
+        let numeric = prop::sample::select(numeric.to_vec())
+            .prop_flat_map(move |f| set(number_item(f)).prop_map(move |items| test(f, items)));
+        let addresses = (
+            prop::sample::select(vec![Field::Src, Field::Dst, Field::Host]),
+            prop::collection::vec(address_item(), 1..4),
+        )
+            .prop_map(|(f, items)| test(f, items));
+        let macs = (prop::sample::select(vec![Field::MacSrc, Field::MacDst]), any::<[u8; 6]>())
+            .prop_map(|(f, mac)| test(f, vec![Item::Mac(mac)]));
+        let named = (prop::sample::select(vec![Field::Iif, Field::Service]), "[a-z!$\"é.0-9-]{1,8}")
+            .prop_map(|(f, name)| test(f, vec![Item::Name(name.into())]));
+        let flags = prop::collection::vec((0..256u64, 1..256u64), 1..4).prop_filter_map("flags", |pairs| {
+            let items = pairs.into_iter().map(|(v, m)| Item::Masked(v & m, m)).collect();
+            Expression::and([test(Field::Proto, vec![Item::Number(6)]), test(Field::TcpFlags, items)])
+        });
+        let icmp = (prop::sample::select(vec![1, 58]), set(number_item(Field::IcmpType)))
+            .prop_filter_map("icmp", |(n, t)| {
+                Expression::and([test(Field::Proto, vec![Item::Number(n)]), test(Field::IcmpType, t)])
+            });
+        let raw = (any::<u32>(), any::<u32>(), -100..100i32).prop_map(|(value, mask, o)| {
+            test(Field::Raw, vec![Item::Raw { value: value & mask, mask, offset: o * 4 }])
+        });
+        let alone = prop_oneof![
+            Just(test(Field::Any, vec![])),
+            prop::sample::select(vec![4, 6]).prop_map(|n| test(Field::Family, vec![Item::Number(n)])),
+            (0..3u64).prop_map(|n| test(Field::Fragment, vec![Item::Number(n)])),
+            Just(test(Field::Proto, names::ICMP.map(Item::Number).to_vec())),
+        ];
+        let leaf = prop_oneof![4 => numeric, 3 => addresses, 1 => macs, 1 => named, 1 => flags, 1 => icmp, 1 => raw, 1 => alone];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 1..4).prop_filter_map("and", Expression::and),
+                prop::collection::vec(inner.clone(), 1..4).prop_filter_map("or", Expression::or),
+                inner.prop_map(Expression::negated),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_shown_reads_back(e in expressions()) {
+            let shown = e.to_string();
+            let mut sink = Sink::new();
+            let read = parse(&shown, span_of(&shown), &names, &mut sink);
+            // A random tree may contradict itself; everything else must come back.
+            let clash = sink.found.iter().any(|d| d.code == &MATCH_CLASH);
+            prop_assert!(clash || read.as_ref() == Some(&e), "{shown}\n{:?}\n{read:?}", sink.found);
+            prop_assert!(sink.found.iter().all(|d| d.code == &MATCH_CLASH || d.code == &TOS_ECN), "{shown}\n{:?}", sink.found);
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in "(([a-z]{1,6}|not|and|or|tcp|dport|src|flags|type|icmp|u32|at|[0-9a-fx:./-]{1,9}|[-(){},=!<>$@\"'#&|]|é|\n) ?){0,30}") {
+            read(&text);
+        }
     }
 }
