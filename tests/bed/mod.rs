@@ -2,7 +2,7 @@
 //! which kinds the kernel lacks ([`kernel`]), and recordings of what tc sends ([`wire`]).
 //!
 //! Everything here is bounded in time: a command by [`netns::COMMAND_LIMIT`], a flow by its own length.
-#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(dead_code, unused_macros, unused_imports, reason = "each test binary uses its own part")]
 
 pub mod dump;
 pub mod kernel;
