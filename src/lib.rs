@@ -6,6 +6,7 @@ pub mod facts;
 pub mod kind;
 pub mod plan;
 pub mod policy;
+pub mod script;
 pub mod source;
 pub mod syntax;
 pub mod tree;

@@ -1,6 +1,10 @@
 //! Asked against held: what must be done, as a value. Dry run, difference and apply are three readers of the same plan.
 
-use crate::tree::Object;
+mod branch;
+mod links;
+
+use crate::facts::Facts;
+use crate::tree::{Object, Tree};
 use compact_str::CompactString;
 
 /// What is done to an object.
@@ -78,4 +82,30 @@ impl Plan {
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }
+}
+
+/// Compares what is asked with what is held. The order of steps is the order in which the kernel can take them: devices
+/// that are redirected to come first; in each branch what is new stands before rules point to it, and what goes, goes
+/// after the last rule that pointed to it.
+pub fn plan(asked: &Tree, held: &Tree, facts: &dyn Fn(&str) -> Facts) -> Plan {
+    let mut steps = Vec::new();
+    for (name, interface) in &asked.interfaces {
+        let nothing = crate::tree::Interface::default();
+        let there = held.interfaces.get(name);
+        let held = there.unwrap_or(&nothing);
+        let facts = facts(name);
+        links::settle(name, &interface.link, there.map(|i| &i.link), &mut steps);
+        for (asked, held) in [(&interface.egress, &held.egress), (&interface.ingress, &held.ingress)] {
+            if let Some(asked) = asked {
+                branch::settle(name, asked, held.as_ref(), &facts, &mut steps);
+            }
+        }
+    }
+    links::remove_unasked(asked, held, &mut steps);
+    Plan { steps }
+}
+
+/// The plan that makes all of a tree where nothing is.
+pub fn from_nothing(asked: &Tree, facts: &dyn Fn(&str) -> Facts) -> Plan {
+    plan(asked, &Tree::default(), facts)
 }

@@ -1,6 +1,6 @@
 //! Every kind, one line each.
 
-use super::{Children, Kind, Options, Role, Row, qdisc};
+use super::{Kind, Options, Role, Row, qdisc};
 use crate::syntax::{self, Arity};
 
 /// All kinds: disciplines, filters, actions.
@@ -44,9 +44,4 @@ impl syntax::Vocabulary for Words {
         let kind = find(Role::Qdisc, owner).or_else(|| find(Role::Action, owner));
         kind.is_some_and(|k| is_flag((k.options)().as_ref(), word))
     }
-}
-
-/// Whether a kind can hold a discipline below it.
-pub fn holds_children(kind: &Kind) -> bool {
-    kind.children != Children::None
 }

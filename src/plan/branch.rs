@@ -1,0 +1,393 @@
+//! One direction of one interface, asked against held.
+
+use super::{Difference, Step, Subject, Verb};
+use crate::facts::Facts;
+use crate::tree::{Branch, Id, Object, Stab};
+use crate::unit::Handle;
+use compact_str::CompactString;
+use std::collections::{HashMap, HashSet};
+
+/// What a filter is known by: where it is asked, and its number there. Of a u32 filter's number the hash table is the
+/// kernel's choice and not compared.
+type FilterKey = (Handle, u32, u16, u32);
+
+fn filter_key(object: &Object) -> Option<FilterKey> {
+    let Id::Filter { parent, chain, prio, handle, .. } = object.id else { return None };
+    // the root table of a priority is numbered by the kernel from 0x800 on
+    let root_table = object.name == "u32" && handle >> 20 >= 0x800;
+    Some((parent, chain, prio, if root_table { handle & 0xfffff } else { handle }))
+}
+
+/// Whether a filter on the ingress hook is somebody else's (container networks hang BPF programs there): kept.
+fn is_foreign(object: &Object) -> bool {
+    let Id::Filter { parent, chain, .. } = object.id else { return false };
+    parent == Handle::HOOK_EGRESS || (parent.is_hook() && (chain != 0 || object.kind.is_none() || object.name == "bpf"))
+}
+
+/// How an object comes from what it is to what it should be.
+struct Comparison {
+    differences: Vec<Difference>,
+    /// All differences can be had without making the object anew.
+    in_place: bool,
+    /// The options to send: what is written, and the kernel's own defaults where the held value is another.
+    send: Object,
+}
+
+fn show_stab(stab: Option<&Stab>) -> Option<String> {
+    stab.map(|s| format!("overhead {} mpu {} linklayer {:?}", s.overhead, s.mpu, s.linklayer).to_lowercase())
+}
+
+fn compare(asked: &Object, held: &Object, facts: &Facts) -> Comparison {
+    let mut send = asked.clone();
+    send.options.complete(facts);
+    let mut wanted = send.options.clone();
+    wanted.assume(facts);
+    let mut standing = held.options.clone();
+    standing.assume(facts);
+    let mut differences = Vec::new();
+    let mut in_place = asked.kind.is_some_and(|k| k.change) || matches!(asked.id, Id::Class { .. });
+    for (i, row) in wanted.rows().iter().enumerate() {
+        if row.tool || wanted.same(standing.as_ref(), i, facts) {
+            continue;
+        }
+        let (Some(want), Some(stand)) = (wanted.slot(i), standing.slot(i)) else { continue };
+        differences.push(Difference { word: row.word, held: stand.show(), asked: want.show() });
+        in_place &= want.is_set() && !row.fixed;
+        if let Some(slot) = send.options.slot_mut(i) {
+            slot.copy_from(want);
+        }
+    }
+    let plain = |s: &Option<Stab>| s.clone().filter(|s| *s != Stab::default());
+    if plain(&asked.stab) != plain(&held.stab) {
+        let (held, asked) = (show_stab(held.stab.as_ref()), show_stab(asked.stab.as_ref()));
+        differences.push(Difference { word: "stab", held, asked });
+        in_place = false;
+    }
+    Comparison { differences, in_place, send }
+}
+
+struct Settler<'a> {
+    interface: &'a CompactString,
+    facts: &'a Facts,
+    steps: &'a mut Vec<Step>,
+}
+
+impl Settler<'_> {
+    fn push(&mut self, verb: Verb, object: Object, differences: Vec<Difference>, remark: Option<&str>) {
+        let interface = self.interface.clone();
+        let remark = remark.map(str::to_owned);
+        self.steps.push(Step { interface, verb, subject: Subject::Object(object), differences, remark });
+    }
+
+    fn add(&mut self, object: &Object) {
+        let mut object = object.clone();
+        object.options.complete(self.facts);
+        self.push(Verb::Add, object, Vec::new(), None);
+    }
+
+    fn delete(&mut self, object: &Object, remark: Option<&str>) {
+        self.push(Verb::Delete, object.clone(), Vec::new(), remark);
+    }
+}
+
+/// Brings a branch to what is asked.
+pub(super) fn settle(
+    interface: &CompactString,
+    asked: &Branch,
+    held: Option<&Branch>,
+    facts: &Facts,
+    steps: &mut Vec<Step>,
+) {
+    let nothing = Branch::default();
+    let held = held.unwrap_or(&nothing);
+    let mut s = Settler { interface, facts, steps };
+    let root = |b: &Branch| b.objects.iter().find(|o| is_root(o)).cloned();
+    match (root(asked), root(held)) {
+        (None, None) => {}
+        (None, Some(held_root)) => {
+            let foreign = held.objects.iter().any(is_foreign);
+            if foreign {
+                for object in held.objects.iter().filter(|o| filter_key(o).is_some() && !is_foreign(o)) {
+                    s.delete(object, Some("filters of others stay, and the hook with them"));
+                }
+            } else {
+                s.delete(&held_root, Some("the interface gets its default back"));
+            }
+        }
+        (Some(_), None) => asked.objects.iter().for_each(|o| s.add(o)),
+        (Some(asked_root), Some(held_root)) => {
+            let comparison = compare(&asked_root, &held_root, facts);
+            let same_kind = asked_root.name == held_root.name && asked_root.handle() == held_root.handle();
+            if same_kind && (comparison.differences.is_empty() || comparison.in_place) {
+                if !comparison.differences.is_empty() {
+                    s.push(Verb::Change, comparison.send, comparison.differences, None);
+                }
+                settle_below(asked, held, &mut s);
+            } else {
+                let remark = "everything below is made anew: packets that wait are lost";
+                let differences = if same_kind {
+                    comparison.differences
+                } else {
+                    let (held, asked) = (held_root.name.to_string(), asked_root.name.to_string());
+                    vec![Difference { word: "kind", held: Some(held), asked: Some(asked) }]
+                };
+                s.push(Verb::Delete, held_root, differences, Some(remark));
+                asked.objects.iter().for_each(|o| s.add(o));
+            }
+        }
+    }
+}
+
+fn is_root(object: &Object) -> bool {
+    matches!(object.id, Id::Qdisc { parent: Handle::ROOT | Handle::INGRESS, .. })
+}
+
+/// The tree below a root that stays.
+fn settle_below(asked: &Branch, held: &Branch, s: &mut Settler) {
+    let mut classes = HashMap::new();
+    let mut qdiscs = HashMap::new();
+    let mut filters = HashMap::new();
+    for object in &held.objects {
+        match object.id {
+            Id::Class { handle, .. } => drop(classes.insert(handle, object)),
+            Id::Qdisc { parent, .. } => drop(qdiscs.insert(parent, object)),
+            Id::Filter { .. } => drop(filter_key(object).map(|key| filters.insert(key, object))),
+        }
+    }
+    let inner: HashSet<Handle> = parents_of_classes(asked);
+    let was_inner: HashSet<Handle> = parents_of_classes(held);
+    let mut stays: HashSet<Handle> = HashSet::new();
+    let mut late = Vec::new();
+    let mut anew: HashSet<Handle> = HashSet::new();
+
+    for object in asked.objects.iter().filter(|o| filter_key(o).is_none() && !is_root(o)) {
+        match object.id {
+            Id::Class { handle, parent } => {
+                stays.insert(handle);
+                match classes.get(&handle) {
+                    // below a discipline that is made anew nothing stands any more
+                    Some(held) if !anew.contains(&Handle::new(handle.major(), 0)) => {
+                        if held.id.parent() == parent && held.name == object.name {
+                            change(object, held, s);
+                        } else {
+                            s.delete(held, Some("it moves to another parent"));
+                            s.add(object);
+                        }
+                    }
+                    _ => s.add(object),
+                }
+            }
+            Id::Qdisc { parent, handle } => {
+                // htb takes no discipline on a class that still has children: it waits until they are gone
+                let waits = was_inner.contains(&parent) && !inner.contains(&parent);
+                let target = if waits { &mut late } else { &mut *s.steps };
+                let mut s = Settler { interface: s.interface, facts: s.facts, steps: target };
+                match qdiscs.get(&parent) {
+                    Some(held) if held.name == object.name && held.handle() == object.handle() => {
+                        let c = compare(object, held, s.facts);
+                        if c.differences.is_empty() {
+                        } else if c.in_place {
+                            s.push(Verb::Change, c.send, c.differences, None);
+                        } else {
+                            anew.insert(handle);
+                            s.delete(held, Some("the kernel cannot change this in place: packets that wait are lost"));
+                            s.push(Verb::Add, c.send, c.differences, None);
+                        }
+                    }
+                    Some(held) => {
+                        anew.insert(handle);
+                        let differences = kinds(held, object);
+                        if held.handle() == object.handle() {
+                            s.delete(held, None);
+                            s.push(Verb::Add, object.clone(), differences, Some(LOST));
+                        } else {
+                            s.push(Verb::Replace, object.clone(), differences, Some(LOST));
+                        }
+                    }
+                    None => s.add(object),
+                }
+            }
+            Id::Filter { .. } => {}
+        }
+    }
+
+    let wanted: HashSet<FilterKey> = asked.objects.iter().filter_map(filter_key).collect();
+    for object in &asked.objects {
+        let Some(key) = filter_key(object) else { continue };
+        match filters.get(&key) {
+            Some(held) if held.name == object.name && protocol(held) == protocol(object) => {
+                let c = compare(object, held, s.facts);
+                if c.differences.is_empty() {
+                    continue;
+                }
+                if c.in_place {
+                    s.push(Verb::Change, c.send, c.differences, None);
+                } else {
+                    s.delete(held, None);
+                    s.push(Verb::Add, c.send, c.differences, None);
+                }
+            }
+            Some(held) => {
+                s.delete(held, None);
+                s.push(Verb::Add, object.clone(), kinds(held, object), None);
+            }
+            None => s.add(object),
+        }
+    }
+    for object in &held.objects {
+        if filter_key(object).is_some_and(|key| !wanted.contains(&key)) && !is_foreign(object) {
+            s.delete(object, None);
+        }
+    }
+
+    let asked_qdiscs: HashSet<Handle> = asked.objects.iter().filter(|o| o.is_qdisc()).map(|o| o.id.parent()).collect();
+    for object in held.objects.iter().filter(|o| o.is_qdisc() && !is_root(o)) {
+        let parent = object.id.parent();
+        let parent_goes = classes.contains_key(&parent) && !stays.contains(&parent);
+        // a class that gets children loses its discipline by itself
+        let becomes_inner = inner.contains(&parent);
+        if !asked_qdiscs.contains(&parent) && !parent_goes && !becomes_inner {
+            s.delete(object, Some(LOST));
+        }
+    }
+    for object in held.objects.iter().rev() {
+        let Id::Class { handle, .. } = object.id else { continue };
+        let below_gone = !anew.is_empty() && anew.contains(&Handle::new(handle.major(), 0));
+        if !stays.contains(&handle) && !below_gone && configurable(object) && qdisc_stays(held, asked, handle) {
+            s.delete(object, None);
+        }
+    }
+    s.steps.extend(late);
+}
+
+const LOST: &str = "packets that wait in the old queue are lost";
+
+/// Whether the discipline that a class belongs to is still asked for; if not, its classes go with it.
+fn qdisc_stays(held: &Branch, asked: &Branch, class: Handle) -> bool {
+    let own = Handle::new(class.major(), 0);
+    let of = |b: &Branch| b.objects.iter().find(|o| o.is_qdisc() && o.handle() == Some(own)).map(|o| o.name.clone());
+    let held = of(held);
+    held.is_some() && held == of(asked)
+}
+
+/// Whether the class is one that was made, not one that its discipline brings along (a band, the one child of tbf).
+fn configurable(object: &Object) -> bool {
+    object.kind.is_none_or(|k| k.class.is_some())
+}
+
+fn protocol(object: &Object) -> Option<u16> {
+    match object.id {
+        Id::Filter { protocol, .. } => Some(protocol),
+        _ => None,
+    }
+}
+
+fn parents_of_classes(branch: &Branch) -> HashSet<Handle> {
+    branch.objects.iter().filter(|o| matches!(o.id, Id::Class { .. })).map(|o| o.id.parent()).collect()
+}
+
+fn kinds(held: &Object, asked: &Object) -> Vec<Difference> {
+    let name = |o: &Object| Some(format!("{} {}", o.name, o.handle().map_or_else(String::new, |h| h.to_string())));
+    vec![Difference { word: "kind", held: name(held), asked: name(asked) }]
+}
+
+/// A class that stays.
+fn change(asked: &Object, held: &Object, s: &mut Settler) {
+    let c = compare(asked, held, s.facts);
+    if !c.differences.is_empty() {
+        s.push(Verb::Change, c.send, c.differences, None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+    use super::*;
+    use crate::kind::qdisc::{fq_codel, htb};
+    use crate::unit::{Bytes, Number, Packets, Rate};
+
+    fn htb_root() -> Object {
+        let id = Id::Qdisc { parent: Handle::ROOT, handle: Handle::new(1, 0) };
+        Object::new(id, &htb::KIND, Box::new(htb::Htb::default()))
+    }
+
+    fn class(parent: u16, minor: u16, rate: u64) -> Object {
+        let id = Id::Class { parent: Handle::new(1, parent), handle: Handle::new(1, minor) };
+        let class =
+            htb::Class { rate: Some(Rate(rate)), quantum: Some(crate::unit::Length(2000)), ..Default::default() };
+        let mut o = Object::new(id, &htb::KIND, Box::new(class));
+        o.options.complete(&Facts::default());
+        o
+    }
+
+    fn leaf(minor: u16, handle: u16, limit: u32) -> Object {
+        let id = Id::Qdisc { parent: Handle::new(1, minor), handle: Handle::new(handle, 0) };
+        let options = fq_codel::FqCodel { limit: Some(Packets(limit)), ..Default::default() };
+        Object::new(id, &fq_codel::KIND, Box::new(options))
+    }
+
+    fn steps(asked: Vec<Object>, held: Vec<Object>) -> Vec<String> {
+        let mut steps = Vec::new();
+        let held = Branch { objects: held, ..Branch::default() };
+        settle(
+            &"eth0".into(),
+            &Branch { objects: asked, ..Branch::default() },
+            Some(&held),
+            &Facts::default(),
+            &mut steps,
+        );
+        let show = |s: &Step| match &s.subject {
+            Subject::Object(o) => {
+                let words: Vec<_> = s.differences.iter().map(|d| d.word).collect();
+                format!("{:?} {} {} {}", s.verb, o.name, o.handle().unwrap(), words.join(","))
+            }
+            Subject::Link(_) => panic!("no link here"),
+        };
+        steps.iter().map(show).collect()
+    }
+
+    #[test]
+    fn a_state_against_itself_is_no_plan() {
+        let all = vec![htb_root(), class(0, 1, 1_000_000), class(1, 16, 500_000), leaf(16, 2, 100)];
+        assert!(steps(all.clone(), all).is_empty());
+    }
+
+    #[test]
+    fn one_rate_touches_one_class() {
+        let held = vec![htb_root(), class(0, 1, 1_000_000), class(1, 16, 500_000)];
+        let asked = vec![htb_root(), class(0, 1, 1_000_000), class(1, 16, 600_000)];
+        assert_eq!(steps(asked, held), ["Change htb 1:10 rate,ceil"]);
+    }
+
+    #[test]
+    fn an_unset_option_is_compared_with_the_kernels_default() {
+        let mut changed = leaf(16, 2, 100);
+        changed.options.as_kind_mut::<fq_codel::FqCodel>().unwrap().quantum = Some(Bytes(300));
+        let asked = vec![htb_root(), class(0, 16, 500_000), leaf(16, 2, 100)];
+        let held = vec![htb_root(), class(0, 16, 500_000), changed];
+        assert_eq!(steps(asked, held), ["Change fq_codel 2: quantum"]);
+    }
+
+    #[test]
+    fn what_cannot_be_changed_in_place_is_made_anew() {
+        let mut changed = leaf(16, 2, 100);
+        changed.options.as_kind_mut::<fq_codel::FqCodel>().unwrap().flows = Some(Number(64));
+        let asked = vec![htb_root(), class(0, 16, 500_000), leaf(16, 2, 100)];
+        let held = vec![htb_root(), class(0, 16, 500_000), changed];
+        assert_eq!(steps(asked, held), ["Delete fq_codel 2: ", "Add fq_codel 2: flows"]);
+    }
+
+    #[test]
+    fn children_go_before_their_parent_and_a_new_leaf_waits_for_them() {
+        let held = vec![htb_root(), class(0, 1, 900_000), class(1, 16, 500_000)];
+        let asked = vec![htb_root(), class(0, 1, 900_000), leaf(1, 2, 100)];
+        assert_eq!(steps(asked, held), ["Delete htb 1:10 ", "Add fq_codel 2: "]);
+        let held = vec![htb_root(), class(0, 1, 900_000), class(1, 16, 500_000)];
+        assert_eq!(steps(vec![htb_root()], held), ["Delete htb 1:10 ", "Delete htb 1:1 "]);
+    }
+
+    #[test]
+    fn nothing_asked_gives_the_default_back() {
+        assert_eq!(steps(vec![], vec![htb_root(), class(0, 1, 900_000)]), ["Delete htb 1: "]);
+    }
+}

@@ -1,0 +1,300 @@
+//! A plan as text: tc's own commands, and ip's for links. What is printed here is what `apply` does.
+
+use crate::diagnostic::visible;
+use crate::plan::{LinkChange, Plan, Step, Subject, Verb};
+use crate::tree::{Id, Object, Stab};
+use crate::unit::{Handle, Unit};
+use std::fmt::Write;
+
+/// A command: its words, `tc` or `ip` first.
+pub type Command = Vec<String>;
+
+fn words(text: &str) -> Command {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// The command of a step.
+pub fn command(step: &Step) -> Command {
+    match &step.subject {
+        Subject::Object(object) => object_command(&step.interface, step.verb, object),
+        Subject::Link(change) => link_command(&step.interface, change),
+    }
+}
+
+fn link_command(interface: &str, change: &LinkChange) -> Command {
+    let set = |rest: &[&str]| {
+        let mut c = words("ip link set dev");
+        c.push(interface.to_owned());
+        c.extend(rest.iter().map(|w| (*w).to_owned()));
+        c
+    };
+    match change {
+        LinkChange::Create(kind) => ["ip", "link", "add", "name", interface, "type", kind].map(str::to_owned).to_vec(),
+        LinkChange::Remove(_) => ["ip", "link", "del", "dev", interface].map(str::to_owned).to_vec(),
+        LinkChange::Alias(alias) => set(&["alias", alias]),
+        LinkChange::Up => set(&["up"]),
+        LinkChange::TxQueueLen(n) => set(&["txqueuelen", &n.to_string()]),
+    }
+}
+
+fn object_command(interface: &str, verb: Verb, object: &Object) -> Command {
+    let (noun, verb_word) = match (object.id, verb) {
+        (Id::Qdisc { .. }, Verb::Add) => ("qdisc", "add"),
+        (Id::Qdisc { .. }, Verb::Replace) => ("qdisc", "replace"),
+        (Id::Class { .. }, Verb::Add) => ("class", "add"),
+        (Id::Class { .. }, Verb::Replace) => ("class", "replace"),
+        (Id::Filter { .. }, Verb::Add) => ("filter", "add"),
+        (Id::Filter { .. }, Verb::Replace) => ("filter", "replace"),
+        (Id::Qdisc { .. }, Verb::Change) => ("qdisc", "change"),
+        (Id::Class { .. }, Verb::Change) => ("class", "change"),
+        (Id::Filter { .. }, Verb::Change) => ("filter", "change"),
+        (Id::Qdisc { .. }, Verb::Delete) => ("qdisc", "del"),
+        (Id::Class { .. }, Verb::Delete) => ("class", "del"),
+        (Id::Filter { .. }, Verb::Delete) => ("filter", "del"),
+    };
+    let mut c: Command = ["tc", noun, verb_word, "dev", interface].map(str::to_owned).to_vec();
+    let delete = verb == Verb::Delete;
+    match object.id {
+        Id::Qdisc { parent: Handle::INGRESS, .. } => {
+            c.push(object.name.to_string());
+            return c;
+        }
+        Id::Qdisc { parent, handle } => {
+            c.extend(place(parent));
+            if handle.0 != 0 && !delete {
+                c.extend(["handle".into(), handle.to_string()]);
+            }
+            if let Some(stab) = object.stab.as_ref().filter(|_| !delete) {
+                stab_words(stab, &mut c);
+            }
+        }
+        Id::Class { parent, handle } => {
+            if !delete {
+                c.extend(place(parent));
+            }
+            c.extend(["classid".into(), handle.to_string()]);
+        }
+        Id::Filter { parent, chain, prio, protocol, handle } => {
+            c.extend(hook(parent));
+            if chain != 0 {
+                c.extend(["chain".into(), chain.to_string()]);
+            }
+            c.extend(["protocol".into(), protocol_word(protocol)]);
+            c.extend(["prio".into(), prio.to_string()]);
+            if let Some(handle) = filter_handle(&object.name, handle) {
+                c.extend(["handle".into(), handle]);
+            }
+        }
+    }
+    let filter = matches!(object.id, Id::Filter { .. });
+    if !delete || filter {
+        c.push(object.name.to_string());
+    }
+    if !delete {
+        object.options.tc(&mut c);
+    }
+    c
+}
+
+/// Where a qdisc or class hangs.
+fn place(parent: Handle) -> Vec<String> {
+    match parent {
+        Handle::ROOT => vec!["root".into()],
+        p => vec!["parent".into(), p.to_string()],
+    }
+}
+
+/// What a filter hangs on.
+fn hook(parent: Handle) -> Vec<String> {
+    match parent {
+        Handle::HOOK_INGRESS => vec!["ingress".into()],
+        Handle::HOOK_EGRESS => vec!["egress".into()],
+        Handle::ROOT => vec!["root".into()],
+        p => vec!["parent".into(), p.to_string()],
+    }
+}
+
+/// tc's name of an Ethernet protocol, or its number.
+pub fn protocol_word(protocol: u16) -> String {
+    match protocol {
+        0x0003 => "all".into(),
+        0x0800 => "ip".into(),
+        0x86dd => "ipv6".into(),
+        0x0806 => "arp".into(),
+        0x8100 => "802.1Q".into(),
+        n => format!("{n:#x}"),
+    }
+}
+
+/// A filter's number in tc's spelling; `None` where the kernel is to give one. The root table of a u32 filter is the
+/// kernel's to number, so an asked filter has only its node (`::1`); to delete one, the table it was given is named.
+pub fn filter_handle(kind: &str, handle: u32) -> Option<String> {
+    if handle == 0 {
+        return None;
+    }
+    if kind != "u32" {
+        return Some(format!("{handle:#x}"));
+    }
+    let (table, bucket, node) = (handle >> 20, handle >> 12 & 0xff, handle & 0xfff);
+    let part = |n: u32| if n == 0 { String::new() } else { format!("{n:x}") };
+    Some(match (bucket, node) {
+        (0, 0) => format!("{table:x}:"),
+        _ => format!("{}:{}:{}", part(table), part(bucket), part(node)),
+    })
+}
+
+fn stab_words(stab: &Stab, c: &mut Command) {
+    c.push("stab".into());
+    for (word, value) in [("mtu", stab.mtu), ("mpu", stab.mpu), ("tsize", stab.tsize)] {
+        if value != 0 {
+            c.extend([word.into(), value.to_string()]);
+        }
+    }
+    if stab.overhead != 0 {
+        c.extend(["overhead".into(), stab.overhead.to_string()]);
+    }
+    c.extend(["linklayer".into(), stab.linklayer.tc()]);
+}
+
+/// A word as `sh` reads it: quoted if it holds anything but plain characters.
+pub fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:,%+=@".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// A command as a line of `sh`.
+pub fn line(command: &[String]) -> String {
+    command.iter().map(|w| quote(w)).collect::<Vec<_>>().join(" ")
+}
+
+/// A text that cannot leave its comment line.
+fn comment(text: &str) -> String {
+    visible(text).replace('\n', " ")
+}
+
+/// What a comment says of a step: the policy's name of the object and what the compiler did.
+fn remarks(step: &Step) -> Vec<String> {
+    let mut said = Vec::new();
+    if let Subject::Object(o) = &step.subject {
+        if !o.origin.name.is_empty() {
+            said.push(comment(&o.origin.name));
+        }
+        said.extend(o.origin.remark.iter().map(|r| comment(r)));
+    }
+    said.extend(step.remark.iter().map(|r| comment(r)));
+    said
+}
+
+/// The steps as commands with the policy's names beside them, nothing else: what a dry run prints.
+pub fn delta(plan: &Plan) -> String {
+    let mut out = String::new();
+    for step in &plan.steps {
+        for said in remarks(step) {
+            let _ = writeln!(out, "# {said}");
+        }
+        let _ = writeln!(out, "{}", line(&command(step)));
+    }
+    out
+}
+
+/// The steps in the form that `tc -batch` reads; commands of ip stand as comments, to be run first.
+pub fn batch(plan: &Plan, from: &str) -> String {
+    let mut out = format!("# tc -batch commands of {}\n", comment(from));
+    for interface in interfaces(plan) {
+        let _ = writeln!(out, "# starts from: no discipline of anybody's on {}", comment(&interface));
+    }
+    for step in &plan.steps {
+        let command = command(step);
+        for said in remarks(step) {
+            let _ = writeln!(out, "# {said}");
+        }
+        match command.split_first() {
+            Some((tc, rest)) if tc == "tc" => {
+                let _ = writeln!(out, "{}", line(rest));
+            }
+            _ => {
+                let _ = writeln!(out, "# first, in a shell: {}", line(&command));
+            }
+        }
+    }
+    out
+}
+
+fn interfaces(plan: &Plan) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for step in &plan.steps {
+        if !names.iter().any(|n| *n == *step.interface) {
+            names.push(step.interface.to_string());
+        }
+    }
+    names
+}
+
+/// A whole script for a plan that starts from nothing: it first takes away what stands, so it can be run again.
+pub fn script(plan: &Plan, from: &str) -> String {
+    let mut out = format!(
+        "#!/bin/sh\n# Traffic control of {}, compiled by shapectl {}.\n\
+         # Starts from any state: each direction that the policy owns is cleared first.\n\
+         # Stops at the first command that fails; needs root and iproute2.\nset -e\n",
+        comment(from),
+        env!("CARGO_PKG_VERSION"),
+    );
+    for interface in interfaces(plan) {
+        let of = |s: &&Step| *s.interface == *interface;
+        let _ = writeln!(out, "\n# --- {} ---", comment(&interface));
+        let roots = plan.steps.iter().filter(of).filter_map(|s| match &s.subject {
+            Subject::Object(o) => match o.id {
+                Id::Qdisc { parent: Handle::ROOT, .. } => Some("root"),
+                Id::Qdisc { parent: Handle::INGRESS, .. } => Some("ingress"),
+                _ => None,
+            },
+            Subject::Link(_) => None,
+        });
+        let created = plan.steps.iter().filter(of).any(|s| matches!(s.subject, Subject::Link(LinkChange::Create(_))));
+        if created {
+            let _ = writeln!(out, "ip link del dev {} 2>/dev/null || :", quote(&interface));
+        } else {
+            for root in roots {
+                let _ = writeln!(out, "tc qdisc del dev {} {root} 2>/dev/null || :", quote(&interface));
+            }
+        }
+        for step in plan.steps.iter().filter(of) {
+            for said in remarks(step) {
+                let _ = writeln!(out, "# {said}");
+            }
+            let _ = writeln!(out, "{}", line(&command(step)));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_for_sh() {
+        assert_eq!(quote("eth0"), "eth0");
+        assert_eq!(quote(""), "''");
+        assert_eq!(quote("$(reboot)"), "'$(reboot)'");
+        assert_eq!(quote("it's"), r"'it'\''s'");
+        assert_eq!(quote("a b"), "'a b'");
+    }
+
+    #[test]
+    fn handles_of_filters_are_tcs() {
+        assert_eq!(filter_handle("u32", 5).as_deref(), Some("::5"));
+        assert_eq!(filter_handle("u32", 0x8000_0801).as_deref(), Some("800::801"));
+        assert_eq!(filter_handle("u32", 0x00a0_0000).as_deref(), Some("a:"));
+        assert_eq!(filter_handle("fw", 6).as_deref(), Some("0x6"));
+        assert_eq!(filter_handle("matchall", 0), None);
+    }
+
+    #[test]
+    fn a_comment_stays_on_its_line() {
+        assert_eq!(comment("a\nrm -rf\u{1b}"), "a rm -rf␛");
+    }
+}
