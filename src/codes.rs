@@ -76,6 +76,16 @@ codes! {
     MATCH_CLASH "match-clash" Error "two parts of a match can never hold together";
     HOST_BITS "host-bits" Warning "a value has bits outside of its prefix or mask";
     TOS_ECN "tos-ecn" Warning "a TOS match looks at a bit that is ECN today";
+    FILE_TOO_LARGE "file-too-large" Error "a file is larger than any policy";
+    ALIAS_BOMB "alias-bomb" Error "YAML aliases stand for far more than is written";
+    YAML_TAB "yaml-tab" Error "a tab indents a line of YAML";
+    YAML_MERGE_KEY "yaml-merge-key" Error "`<<` is not part of the language";
+    YAML_TAG "yaml-tag" Error "a YAML tag where a policy has none";
+    YAML_ALIAS "yaml-alias" Error "a YAML alias that names nothing";
+    YAML_DOCUMENTS "yaml-documents" Error "more than one YAML document in a file";
+    YAML_KEY "yaml-key" Error "a YAML key that is no word";
+    UNQUOTED_SET "unquoted-set" Error "a set in braces without quotes";
+    SPLIT_VALUE "split-value" Error "a comma splits a value";
 }
 
 /// The code of that name.
