@@ -68,6 +68,18 @@ codes! {
     BURST_SHORT "burst-short" Warning "a bucket that holds less than a millisecond of its rate";
     QUANTUM_BELOW_MTU "quantum-below-mtu" Error "a quantum smaller than one packet";
     QUANTUM_RANGE "quantum-range" Warning "a quantum outside 1000 to 200000 bytes";
+    LIMIT_OR_LATENCY "limit-or-latency" Error "a token bucket with both limit and latency, or with neither";
+    LIMIT_BELOW_PACKET "limit-below-packet" Warning "a queue too short for one packet";
+    PEAKRATE_NOT_ABOVE "peakrate-not-above-rate" Error "a peakrate that is not above the rate";
+    PEAKRATE_WITHOUT_MTU "peakrate-without-mtu" Error "a peakrate without a size for its bucket";
+    NO_EFFECT "no-effect" Warning "an option that does nothing here";
+    BANDS_RANGE "bands-range" Error "a number of bands that the discipline cannot have";
+    PRIOMAP "priomap" Error "a priomap that is not 16 of the discipline's bands";
+    PERTURB_NEVER "perturb-never" Warning "an sfq that never hashes anew";
+    DIVISOR "divisor" Error "a number of hash buckets that is no power of two";
+    CUT_SHORT "cut-short" Warning "a value that the kernel cuts down in silence";
+    RED_THRESHOLDS "red-thresholds" Error "thresholds of early detection that are out of order";
+    RED_BURST "red-burst" Error "a burst of early detection that no average can follow";
     MISSING_OPTION "missing-option" Error "an option that the discipline cannot do without";
     TOO_DEEP "too-deep" Error "something is nested deeper than is allowed";
     UNKNOWN_FIELD "unknown-field" Error "a match looks at a field that does not exist";

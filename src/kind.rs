@@ -17,7 +17,7 @@ pub mod wire;
 
 pub use registry::{Words as Vocabulary, all, find};
 
-use crate::codes::Code;
+use crate::codes::{self, Code};
 use crate::facts::Facts;
 use crate::unit::{Info, Reader, Refusal, Slot, Words};
 use std::any::Any;
@@ -266,7 +266,8 @@ impl Finding {
 
 /// The options of one object. All defaults work from the rows; a kind overrides what differs.
 pub trait Options: Rows {
-    /// Appends the payload of `TCA_OPTIONS`: the attributes of the rows that are set.
+    /// Appends the payload of `TCA_OPTIONS`: the attributes of the rows that are set. Nothing appended means that the
+    /// attribute is left out: an empty one is refused by kinds whose payload is a struct.
     fn encode(&self, out: &mut Attributes, _facts: &Facts) {
         for (i, row) in self.rows().iter().enumerate() {
             let Some(number) = self.slot(i).and_then(|s| s.number()) else { continue };
@@ -349,26 +350,63 @@ pub trait Options: Rows {
     /// # Errors
     /// The option's value is missing or wrong.
     fn read_tc(&mut self, words: &mut Words, reader: &mut Reader) -> Result<bool, Refusal> {
-        let Some(word) = words.peek() else { return Ok(false) };
-        for (i, row) in self.rows().iter().enumerate() {
-            let Some(slot) = self.slot_mut(i) else { break };
-            if row.off == Some(word) {
-                words.next();
-                slot.set_number(0);
-                return Ok(true);
-            }
-            if row.is(word) {
-                words.next();
-                slot.read_words(words, reader)?;
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        read_row(self, words, reader)
+    }
+
+    /// Whether changing these options in place makes the kernel replace or resize a discipline of kind `leaf` that hangs
+    /// below: it has to be set again after the change.
+    fn change_resets(&self, _leaf: &str) -> bool {
+        false
     }
 
     /// What is wrong or foolish about these options in themselves; called on what the policy wrote, before
     /// [`Options::complete`].
-    fn check(&self, _facts: &Facts, _out: &mut Vec<Finding>) {}
+    fn check(&self, _facts: &Facts, out: &mut Vec<Finding>) {
+        self.check_widths(out);
+    }
+
+    /// That every value fits into its attribute.
+    fn check_widths(&self, out: &mut Vec<Finding>) {
+        for (i, row) in self.rows().iter().enumerate() {
+            let number = self.slot(i).and_then(|s| s.number());
+            match row.wire {
+                Wire::Own | Wire::U64(_) => {}
+                Wire::U8(_) => fits(row.word, number, u64::from(u8::MAX), out),
+                Wire::U16(_) => fits(row.word, number, u64::from(u16::MAX), out),
+                Wire::U32(_) | Wire::S32(_) => fits(row.word, number, u64::from(u32::MAX), out),
+                Wire::Micros(_) => fits(row.word, number.map(|ns| ns / 1000), u64::from(u32::MAX), out),
+            }
+        }
+    }
+}
+
+/// Finds a value that is more than the wire holds.
+pub(crate) fn fits(row: &'static str, value: Option<u64>, most: u64, out: &mut Vec<Finding>) {
+    if let Some(value) = value.filter(|v| *v > most) {
+        out.push(Finding::new(&codes::OUT_OF_RANGE, row, format!("{row} {value} does not fit: at most {most}")));
+    }
+}
+
+/// Reads one option from tc's words by the rows: what [`Options::read_tc`] does by default.
+///
+/// # Errors
+/// As [`Options::read_tc`].
+pub fn read_row<T: Rows + ?Sized>(options: &mut T, words: &mut Words, reader: &mut Reader) -> Result<bool, Refusal> {
+    let Some(word) = words.peek() else { return Ok(false) };
+    for (i, row) in options.rows().iter().enumerate() {
+        let Some(slot) = options.slot_mut(i) else { break };
+        if row.off == Some(word) {
+            words.next();
+            slot.set_number(0);
+            return Ok(true);
+        }
+        if row.is(word) && !row.hidden {
+            words.next();
+            slot.read_words(words, reader)?;
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// tc's words for one row.

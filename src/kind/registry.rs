@@ -4,7 +4,22 @@ use super::{Kind, Options, Role, Row, qdisc};
 use crate::syntax::{self, Arity};
 
 /// All kinds: disciplines, filters, actions.
-static KINDS: &[&Kind] = &[&qdisc::htb::KIND, &qdisc::fq_codel::KIND];
+static KINDS: &[&Kind] = &[
+    &qdisc::htb::KIND,
+    &qdisc::tbf::KIND,
+    &qdisc::sfq::KIND,
+    &qdisc::prio::KIND,
+    &qdisc::pfifo::KIND,
+    &qdisc::bfifo::KIND,
+    &qdisc::pfifo_head_drop::KIND,
+    &qdisc::fq_codel::KIND,
+    &qdisc::red::KIND,
+    &qdisc::ingress::KIND,
+    &qdisc::clsact::KIND,
+    &qdisc::pfifo_fast::KIND,
+    &qdisc::noqueue::KIND,
+    &qdisc::mq::KIND,
+];
 
 /// All kinds of a role.
 pub fn all(role: Role) -> impl Iterator<Item = &'static Kind> {

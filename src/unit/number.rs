@@ -354,6 +354,15 @@ impl Unit for Probability {
         self.0.to_string()
     }
 
+    /// In parts of 2^32.
+    fn number(&self) -> Option<u64> {
+        Some((self.0 * 4_294_967_296.0) as u64)
+    }
+
+    fn from_number(number: u64) -> Option<Self> {
+        Some(Probability(number as f64 / 4_294_967_296.0))
+    }
+
     fn same(&self, other: &Self) -> bool {
         (self.0 - other.0).abs() < 1e-6
     }
@@ -371,7 +380,7 @@ impl Unit for NumberList {
     };
 
     fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
-        let words = text.split([' ', ',']).filter(|w| !w.is_empty());
+        let words = text.trim_start_matches('[').trim_end_matches(']').split([' ', ',']).filter(|w| !w.is_empty());
         let one = |w: &str| {
             let n = integer(w, reader, "a number")?;
             u8::try_from(n).map_err(|_| Refusal::coded(&codes::OUT_OF_RANGE, format!("`{w}` is too large a band")))

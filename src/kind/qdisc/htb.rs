@@ -3,7 +3,7 @@
 use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::wire::{Attributes, Cursor, Fields, Malformed, Payload};
-use crate::kind::{Children, Finding, Kind, Options, Role, Row, Rows};
+use crate::kind::{Children, Finding, Kind, Options, Role, Row, Rows, fits};
 use crate::rows;
 use crate::unit::{Bytes, Hex, Length, LinkLayer, LogFlag, Number, Packets, Rate, Unit};
 
@@ -216,6 +216,7 @@ impl Options for Class {
             );
             return;
         };
+        check_rate("rate", rate, out);
         if let Some(ceil) = ceil.filter(|c| *c < rate) {
             let message = format!("ceil {} is below rate {}", ceil.show(), rate.show());
             let f = Finding::new(&codes::CEIL_BELOW_RATE, "ceil", message).and("rate", "the rate it is guaranteed");
@@ -243,16 +244,23 @@ impl Options for Class {
             }
         }
         for (word, value) in [("mpu", mpu), ("overhead", overhead)] {
-            if let Some(Length(n)) = value.filter(|n| n.0 > 0xffff) {
-                out.push(Finding::new(&codes::OUT_OF_RANGE, word, format!("{word} {n} does not fit: at most 65535")));
-            }
+            fits(word, value.map(|n| u64::from(n.0)), 0xffff, out);
         }
     }
 }
 
-/// A bucket must hold the largest packet and should hold a millisecond of its rate.
+/// A rate must come to a byte a second: the kernel counts in bytes.
+pub(crate) fn check_rate(word: &'static str, rate: Rate, out: &mut Vec<Finding>) {
+    if rate.bytes() == 0 {
+        let message = format!("{word} {} is less than a byte a second", rate.show());
+        out.push(Finding::new(&codes::OUT_OF_RANGE, word, message).help(format!("write `{word}: 8bit` or more")));
+    }
+}
+
+/// A bucket must hold the largest packet and should hold a millisecond of its rate. Offload does not count: tbf takes a
+/// larger segment apart, and htb lets it through on credit.
 pub(crate) fn check_bucket(word: &'static str, size: Bytes, rate: Rate, facts: &Facts, out: &mut Vec<Finding>) {
-    let packet = u64::from(facts.gso.unwrap_or(0).max(facts.frame()));
+    let packet = u64::from(facts.frame());
     let millisecond = rate.bytes() / 1000;
     if size.0 < packet {
         let message = format!("{word} {} holds no packet of {packet} bytes", size.show());
@@ -262,6 +270,19 @@ pub(crate) fn check_bucket(word: &'static str, size: Bytes, rate: Rate, facts: &
         let message = format!("{word} {} is less than a millisecond of {}", size.show(), rate.show());
         let f = Finding::new(&codes::BURST_SHORT, word, message);
         out.push(f.help(format!("write `{word}: {}b` or more, or the rate may not be reached", millisecond)));
+    }
+    check_ticks(word, size, rate, facts, out);
+}
+
+/// A bucket travels as the time that the rate takes to fill it, in 32 bits of ticks.
+pub(crate) fn check_ticks(word: &'static str, size: Bytes, rate: Rate, facts: &Facts, out: &mut Vec<Finding>) {
+    let seconds = f64::from(u32::MAX) * facts.tick_ns / 1e9;
+    if rate.bytes() != 0 && size.0 as f64 / rate.bytes() as f64 >= seconds {
+        let most = Bytes((rate.bytes() as f64 * seconds) as u64);
+        let message =
+            format!("{word} {} takes {} over {seconds:.0} seconds, and does not fit", size.show(), rate.show());
+        let f = Finding::new(&codes::OUT_OF_RANGE, word, message);
+        out.push(f.help(format!("write `{word}: {}` or less", most.show())));
     }
 }
 

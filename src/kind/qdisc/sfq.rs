@@ -1,0 +1,292 @@
+//! `sfq`: net/sched/sch_sfq.c, tc-sfq(8).
+
+use super::red::{self, ECN, HARDDROP, PROBABILITY, burst_of, check_average, check_avpkt, ewma};
+use crate::diagnostic::codes;
+use crate::facts::Facts;
+use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
+use crate::kind::{Children, Finding, Kind, Options, Role, Row, Rows, fits, row_words};
+use crate::rows;
+use crate::unit::{Bytes, Flag, Length, Number, Packets, Probability, Seconds, Unit};
+
+rows! {
+    /// Stochastic fairness queueing.
+    pub struct Sfq {
+        /// packets that may wait in all
+        limit: Packets = Row::new("limit").default("127");
+        /// bytes that a flow may send a turn; never less than a packet
+        quantum: Bytes = Row::new("quantum").computed("the MTU with its link header");
+        /// how often flows are hashed anew, so that two that share a bucket part again; 0: never
+        perturb: Seconds = Row::new("perturb").default("0s");
+        /// hash buckets: a power of two
+        divisor: Number = Row::new("divisor").default("1024");
+        /// flows that are told apart at once
+        flows: Number = Row::new("flows").default("128");
+        /// packets of one flow that may wait, at most 127
+        depth: Number = Row::new("depth").default("127");
+        /// drop a flow's oldest packet, not its newest
+        headdrop: Flag = Row::new("headdrop").flag().default("no");
+        /// bytes of one flow that may wait, for the thresholds of early detection within each flow
+        redflowlimit: Length = Row::new("redflowlimit").tool();
+        /// average backlog of a flow in bytes at which dropping or marking begins
+        min: Length = Row::new("min").computed("a third of max");
+        /// average backlog of a flow in bytes at which everything is dropped or marked
+        max: Length = Row::new("max").computed("a quarter of redflowlimit");
+        /// size of a usual packet, for the average
+        avpkt: Bytes = Row::new("avpkt").default("1000b").tool();
+        /// packets of a burst that the average passes over
+        burst: Number = Row::new("burst").computed("(2 min + max) / (3 avpkt)").tool();
+        /// the chance of being dropped or marked just below max
+        probability: Probability = Row::new("probability").computed("0.02 with redflowlimit");
+        /// mark packets of flows that can be told (ECN) instead of dropping them
+        ecn: Flag = Row::new("ecn").flag().default("no");
+        /// with ecn: drop above max all the same
+        harddrop: Flag = Row::new("harddrop").flag().default("no");
+        /// the weight of the average, as its negative logarithm: what `burst` comes to
+        ewma: Number = Row::new("ewma").hidden();
+    }
+}
+
+/// The kind. It cannot be changed in place (`.change = NULL`).
+pub static KIND: Kind = Kind {
+    name: "sfq",
+    role: Role::Qdisc,
+    doc: "stochastic fairness queueing: flows take turns, so that none dominates a full link. Shapes nothing by itself",
+    options: || Box::new(Sfq::default()),
+    class: None,
+    children: Children::None,
+    change: false,
+    writable: true,
+    config: "NET_SCH_SFQ",
+    module: "sch_sfq",
+    xstats,
+};
+
+/// `SFQ_MAX_DEPTH` and `SFQ_MAX_FLOWS`.
+const DEPTH: u32 = 127;
+const FLOWS: u32 = 0x10000 - DEPTH - 1;
+
+impl Sfq {
+    /// Whether any word of early detection is written.
+    fn is_red(&self) -> bool {
+        let Sfq { redflowlimit, min, max, avpkt, burst, probability, ecn, harddrop, .. } = self;
+        let on = |flag: &Option<Flag>| *flag == Some(Flag(true));
+        redflowlimit.is_some()
+            || min.is_some()
+            || max.is_some()
+            || avpkt.is_some()
+            || burst.is_some()
+            || probability.is_some()
+            || on(ecn)
+            || on(harddrop)
+    }
+
+    /// What the kernel makes of it (`sfq_change` on a fresh one): it cuts flows, depth and limit to each other's measure.
+    fn settled(&self, facts: &Facts) -> Sfq {
+        let mut s = self.clone();
+        s.assume(facts);
+        let depth = s.depth.map_or(DEPTH, |n| n.0.min(DEPTH));
+        let flows = s.flows.map_or(128, |n| n.0).min(FLOWS);
+        let flows = s.divisor.filter(|_| self.divisor.is_some()).map_or(flows, |d| flows.min(d.0));
+        let limit = s.limit.map_or(DEPTH, |n| n.0);
+        let limit = if self.limit.is_some() { limit.min(depth.saturating_mul(flows)) } else { limit };
+        let flows = if self.limit.is_some() { flows.min(limit) } else { flows };
+        (s.depth, s.flows, s.limit) = (Some(Number(depth)), Some(Number(flows)), Some(Packets(limit)));
+        s
+    }
+}
+
+impl Options for Sfq {
+    /// `struct tc_sfq_qopt_v1`. Zero leaves the kernel's default; without any row nothing is sent, as tc does.
+    fn encode(&self, out: &mut Attributes, facts: &Facts) {
+        let mut full = self.clone();
+        full.complete(facts);
+        if (0..Sfq::ROWS.len()).all(|i| full.slot(i).is_none_or(|s| !s.is_set())) {
+            return;
+        }
+        let Sfq { limit, quantum, perturb, divisor, flows, depth, headdrop, redflowlimit, min, max, .. } = full;
+        let Sfq { avpkt: _, burst: _, probability, ecn, harddrop, ewma, .. } = full;
+        let number = |n: Option<Number>| n.unwrap_or_default().0;
+        let length = |n: Option<Length>| n.unwrap_or_default().0;
+        let bit = |flag: Option<Flag>, bit: u32| if flag == Some(Flag(true)) { bit } else { 0 };
+        let chance = probability.unwrap_or_default();
+        let log = red::probability_log(u64::from(length(min)), u64::from(length(max)), chance.0);
+        let opt = Fields::new()
+            // struct tc_sfq_qopt: quantum, perturb_period, limit, divisor, flows
+            .u32(quantum.map_or(0, |b| u32::try_from(b.0).unwrap_or(u32::MAX)))
+            .u32(perturb.map_or(0, |s| u32::try_from(s.0).unwrap_or(u32::MAX)))
+            .u32(limit.unwrap_or_default().0)
+            .u32(number(divisor))
+            .u32(number(flows))
+            // depth, headdrop, limit, qth_min, qth_max, Wlog, Plog, Scell_log, flags, max_P, stats
+            .u32(number(depth))
+            .u32(bit(headdrop, 1))
+            .u32(length(redflowlimit))
+            .u32(length(min))
+            .u32(length(max))
+            .u8(number(ewma) as u8)
+            .u8(probability.and(log).unwrap_or(0))
+            .u8(0)
+            .u8((bit(ecn, ECN) | bit(harddrop, HARDDROP)) as u8)
+            .u32(u32::try_from(chance.number().unwrap_or_default()).unwrap_or(u32::MAX))
+            .raw(&[0; 24]);
+        out.bare(&opt.0);
+    }
+
+    fn decode(&mut self, payload: Payload, _facts: &Facts) -> Result<(), Malformed> {
+        if payload.0.is_empty() {
+            return Ok(());
+        }
+        let mut c = payload.fields();
+        let (quantum, perturb, limit, divisor, flows) = (c.u32()?, c.u32()?, c.u32()?, c.u32()?, c.u32()?);
+        // zero is said in requests only, for the kernel's default
+        let set = |n: u32| (n != 0).then_some(Number(n));
+        *self = Sfq {
+            limit: (limit != 0).then_some(Packets(limit)),
+            quantum: (quantum != 0).then_some(Bytes(u64::from(quantum))),
+            perturb: Some(Seconds(u64::from(perturb))),
+            divisor: set(divisor),
+            flows: set(flows),
+            ..Sfq::default()
+        };
+        if c.rest().is_empty() {
+            // a kernel before 3.3: struct tc_sfq_qopt only
+            return Ok(());
+        }
+        let (depth, headdrop, _limit, min, max) = (c.u32()?, c.u32()?, c.u32()?, c.u32()?, c.u32()?);
+        let (weight, _probability_log, _cell, flags, chance) = (c.u8()?, c.u8()?, c.u8()?, c.u8()?, c.u32()?);
+        self.depth = set(depth);
+        self.headdrop = Some(Flag(headdrop != 0));
+        self.ecn = Some(Flag(u32::from(flags) & ECN != 0));
+        self.harddrop = Some(Flag(u32::from(flags) & HARDDROP != 0));
+        if min != 0 {
+            (self.min, self.max) = (Some(Length(min)), Some(Length(max)));
+            self.ewma = Some(Number(u32::from(weight)));
+            self.probability = Probability::from_number(u64::from(chance));
+        }
+        Ok(())
+    }
+
+    /// `sfq_init`.
+    fn assume(&mut self, facts: &Facts) {
+        self.assume_constants();
+        self.quantum.get_or_insert(Bytes(u64::from(facts.frame())));
+        if !self.min.is_some_and(|m| m.0 != 0) {
+            // assumed constants of rows that only early detection has
+            self.avpkt = None;
+        }
+    }
+
+    /// As tc's sfq_parse_opt.
+    fn complete(&mut self, _facts: &Facts) {
+        if !self.is_red() || self.ewma.is_some() && self.avpkt.is_none() {
+            return;
+        }
+        let narrow = |n: u64| Some(Length(u32::try_from(n).unwrap_or(u32::MAX)));
+        let wide = |n: Option<Length>| n.map(|n| u64::from(n.0));
+        let limit = wide(self.redflowlimit).unwrap_or(0);
+        let max = wide(self.max).filter(|m| *m != 0).unwrap_or(limit / 4);
+        let min = wide(self.min).filter(|m| *m != 0).unwrap_or(max / 3);
+        (self.min, self.max) = (narrow(min), narrow(max));
+        let avpkt = self.avpkt.get_or_insert(Bytes(1000)).0;
+        let burst = self.burst.get_or_insert(Number(red::usual_burst(min, max, avpkt))).0;
+        self.probability.get_or_insert(Probability(PROBABILITY));
+        self.ewma = ewma(min, burst, avpkt).map(|w| Number(u32::from(w)));
+    }
+
+    /// Compared as the kernel settles them: a limit of 20000 packets with 128 flows of 127 is held as 16256.
+    fn same(&self, other: &dyn Options, row: usize, facts: &Facts) -> bool {
+        let Some(held) = other.as_kind::<Sfq>() else { return false };
+        let (a, b) = (self.settled(facts), held.settled(facts));
+        matches!((a.slot(row), b.slot(row)), (Some(a), Some(b)) if a.same(b))
+    }
+
+    /// What was read from a kernel gets words that tc computes the same weight from.
+    fn tc(&self, out: &mut Vec<String>) {
+        let mut full = self.clone();
+        if let (None, Some(Number(weight)), Some(min)) = (self.avpkt, self.ewma, self.min) {
+            full.redflowlimit = self.redflowlimit.or(self.max);
+            full.avpkt = Some(Bytes(1000));
+            full.burst = burst_of(weight, u64::from(min.0), 1000).map(Number);
+        }
+        for (i, row) in full.rows().iter().enumerate() {
+            if let Some(slot) = full.slot(i).filter(|_| !row.hidden) {
+                row_words(row, slot, out);
+            }
+        }
+    }
+
+    fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
+        let Sfq { limit, quantum, perturb, divisor, flows, depth, headdrop: _, redflowlimit, min, max, .. } = self;
+        let Sfq { avpkt, burst, probability: _, ecn, harddrop, ewma: _, .. } = self;
+        let frame = u64::from(facts.frame());
+        match limit {
+            Some(Packets(n @ 0..=1)) => {
+                let message = format!("sfq cannot have a limit of {n} packets");
+                out.push(Finding::new(&codes::OUT_OF_RANGE, "limit", message).help("write `limit: 127`"));
+            }
+            Some(Packets(n)) => {
+                let kept = self.settled(facts).limit.unwrap_or_default().0;
+                if kept < *n {
+                    let message = format!("limit {n} is cut to {kept}: no more fit into flows times depth");
+                    let f = Finding::new(&codes::CUT_SHORT, "limit", message).and("flows", "").and("depth", "");
+                    out.push(f.help(format!("write `limit: {kept}`, or more `flows`")));
+                }
+            }
+            None => {}
+        }
+        if let Some(quantum) = quantum.filter(|q| q.0 < frame) {
+            let message = format!("quantum {} is below one packet of {frame} bytes", quantum.show());
+            let f = Finding::new(&codes::QUANTUM_BELOW_MTU, "quantum", message);
+            out.push(f.help(format!("write `quantum: {frame}b` or more, or leave it out")));
+        }
+        // sch_sfq keeps an eighth of it in 15 bits
+        fits("quantum", quantum.map(|q| q.0), 0x7fff * 8, out);
+        if perturb.is_none_or(|p| p.0 == 0) {
+            let message = "flows that fall into one bucket stay together for ever: `perturb` is 0";
+            out.push(Finding::new(&codes::PERTURB_NEVER, "perturb", message).help("write `perturb: 10s`"));
+        }
+        // the kernel counts it in jiffies, of which there may be a thousand a second
+        fits("perturb", perturb.map(|p| p.0), 0x7fff_ffff / 1000, out);
+        if let Some(Number(n)) = divisor.filter(|n| !n.0.is_power_of_two() || n.0 > 65536) {
+            let message = format!("divisor {n} is no power of two up to 65536");
+            let near = n.clamp(1, 65536).next_power_of_two();
+            out.push(Finding::new(&codes::DIVISOR, "divisor", message).help(format!("write `divisor: {near}`")));
+        }
+        for (word, value, most) in [("flows", flows, FLOWS), ("depth", depth, DEPTH)] {
+            match value {
+                Some(Number(0)) => {
+                    let f = Finding::new(&codes::OUT_OF_RANGE, word, format!("{word} 0 does not exist"));
+                    out.push(f.help(format!("write a number, or leave `{word}` out")));
+                }
+                Some(Number(n)) if *n > most => {
+                    let f = Finding::new(&codes::CUT_SHORT, word, format!("{word} {n} is cut to {most}"));
+                    out.push(f.help(format!("write `{word}: {most}`")));
+                }
+                _ => {}
+            }
+        }
+        check_avpkt(*avpkt, out);
+        if *harddrop == Some(Flag(true)) && *ecn != Some(Flag(true)) {
+            let f = Finding::new(&codes::NO_EFFECT, "harddrop", "`harddrop` does nothing without `ecn`");
+            out.push(f.help("leave it out, or write `ecn: yes`"));
+        }
+        if !self.is_red() {
+            return;
+        }
+        let Some(limit) = redflowlimit.map(|n| u64::from(n.0)) else {
+            let f = Finding::new(&codes::MISSING_OPTION, "redflowlimit", "early detection wants a `redflowlimit`");
+            out.push(f.help("write `redflowlimit: 100000`"));
+            return;
+        };
+        let wide = |n: &Option<Length>| n.map(|n| u64::from(n.0)).filter(|n| *n != 0);
+        let max = wide(max).unwrap_or(limit / 4);
+        let min = wide(min).unwrap_or(max / 3);
+        check_average((min, max), (limit, "redflowlimit"), burst.map(|b| b.0), avpkt.map_or(1000, |b| b.0), out);
+    }
+}
+
+/// `struct tc_sfq_xstats`, which the kernel gives for each bucket that holds packets: what is left of its turn.
+fn xstats(payload: Payload, _: &Facts) -> Vec<(&'static str, u64)> {
+    let allot = payload.fields().u32().map(|n| u64::try_from(n as i32).unwrap_or(0));
+    allot.map(|n| ("allot", n)).into_iter().collect()
+}
