@@ -1,5 +1,6 @@
 //! shapectl: a traffic-control compiler for Linux.
 
+pub mod cli;
 pub mod codes;
 pub mod diagnostic;
 pub mod facts;
@@ -11,3 +12,4 @@ pub mod source;
 pub mod syntax;
 pub mod tree;
 pub mod unit;
+pub mod view;

@@ -1,0 +1,205 @@
+//! The arguments.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Where a bare `check`, `diff` or `apply` finds its policy if none was applied here yet.
+pub const DEFAULT_POLICY: &str = "/etc/shapectl/policy.yaml";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "shapectl",
+    version,
+    about = "a traffic-control compiler for Linux: one policy, checked, explained, applied or printed as tc",
+    after_help = "Exit codes: 0 done, or no difference; 1 the policy has errors or cannot be read; 2 there is a difference \
+                  (diff); 3 the kernel refused, or what stands is not what was asked; 64 wrong usage.\n\
+                  `shapectl explain CODE` opens the page of any code that a message carries.",
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+    /// What all commands take
+    #[command(flatten)]
+    pub global: Global,
+}
+
+/// What all commands take.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// Work in this network namespace: a name of `ip netns`, or a path
+    #[arg(long, global = true, value_name = "NAME")]
+    pub netns: Option<String>,
+    /// Where ids and the last policy are remembered
+    #[arg(long, global = true, value_name = "DIR", default_value = "/var/lib/shapectl")]
+    pub state_dir: PathBuf,
+    /// How to print
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Colour: `auto` is on a terminal without NO_COLOR
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    pub color: Color,
+    /// The largest policy file that is read, in MiB
+    #[arg(long, global = true, value_name = "MIB", default_value_t = 10)]
+    pub max_file_size: usize,
+}
+
+/// The form of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// The same facts for machines.
+    Json,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// A notation, as an argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum To {
+    /// YAML
+    Yaml,
+    /// the DSL
+    Shape,
+}
+
+/// A policy and how strict to be with it.
+#[derive(Clone, Debug, Args)]
+pub struct PolicyArgs {
+    /// The policy, `.yaml` or `.shape`; `-` is standard input. Without it: the policy last applied here, else
+    /// /etc/shapectl/policy.yaml
+    pub file: Option<String>,
+    /// Treat warnings as errors
+    #[arg(long)]
+    pub deny_warnings: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Read policies and report every mistake, each at its place
+    Check {
+        /// The policies, `.yaml` or `.shape`; `-` is standard input. Without one: the policy last applied here, else
+        /// /etc/shapectl/policy.yaml
+        files: Vec<String>,
+        /// Treat warnings as errors
+        #[arg(long)]
+        deny_warnings: bool,
+        /// Treat an interface that does not exist here as an error
+        #[arg(long)]
+        live: bool,
+    },
+    /// Print the policy as a runnable sh script of tc and ip commands
+    Script {
+        /// The policy
+        #[command(flatten)]
+        policy: PolicyArgs,
+        /// Print commands for `tc -batch` instead
+        #[arg(long)]
+        batch: bool,
+        /// Number classes as if none had been applied here before
+        #[arg(long)]
+        fresh: bool,
+    },
+    /// Bring the kernel to what the policy asks, over netlink; then read back and verify
+    Apply {
+        /// The policy
+        #[command(flatten)]
+        policy: PolicyArgs,
+        /// Change nothing; print the tc commands of exactly what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Show what differs between the policy and the kernel: + would be made, ~ changed, - taken away
+    Diff {
+        /// The policy
+        #[command(flatten)]
+        policy: PolicyArgs,
+        /// Print nothing; only the exit code tells
+        #[arg(long, short)]
+        quiet: bool,
+    },
+    /// Draw the trees that the kernel holds, with names where known, rates and counters
+    Show {
+        /// The interface; all that have more than their default without it
+        interface: Option<String>,
+        /// Interfaces with nothing but their default as well
+        #[arg(long)]
+        all: bool,
+    },
+    /// Give an interface back its default
+    Clear {
+        /// The interface
+        interface: String,
+        /// Change nothing; print the commands
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Rehearse the policy on the running kernel, in a throw-away network namespace; needs no root, touches no link
+    Try {
+        /// The policy
+        #[command(flatten)]
+        policy: PolicyArgs,
+    },
+    /// Write a policy in its normal layout, or in the other notation
+    Fmt {
+        /// The policies; `-` is standard input
+        files: Vec<String>,
+        /// The notation to write
+        #[arg(long, value_enum)]
+        to: Option<To>,
+        /// Write the file back instead of printing it
+        #[arg(long, short)]
+        write: bool,
+        /// Print nothing; exit with 2 if a file is not in its normal layout
+        #[arg(long)]
+        check: bool,
+    },
+    /// Open the page of a code, of a kind, or of TOS: `explain ceil-below-rate`, `explain htb`, `explain tos 0x10`
+    Explain {
+        /// A code, a kind, or `tos`
+        what: Option<String>,
+        /// For `tos`: an octet (0x10) or a name of RFC 1349 (minimize-delay); all sixteen without it
+        octet: Option<String>,
+        /// For `tos`: the policy whose bands are meant
+        #[arg(long, value_name = "FILE")]
+        policy: Option<String>,
+    },
+    /// Print the JSON Schema of the YAML notation, for editors
+    Schema,
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print a manual page: shapectl.8 or shapectl.policy.5
+    #[command(hide = true)]
+    Man {
+        /// The page
+        page: Page,
+    },
+}
+
+/// The manual pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Page {
+    /// The commands
+    #[value(name = "shapectl.8")]
+    Commands,
+    /// The language
+    #[value(name = "shapectl.policy.5")]
+    Policy,
+}
