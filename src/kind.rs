@@ -41,6 +41,8 @@ pub enum Wire {
     S32(u16),
     /// A time that travels in microseconds, four octets.
     Micros(u16),
+    /// Two attributes of one octet: the bits, and the mask of those that count.
+    Masked8(u16, u16),
 }
 
 /// One option: a line of the table.
@@ -278,6 +280,10 @@ pub trait Options: Rows {
                 Wire::U32(n) | Wire::S32(n) => out.u32(n, number as u32),
                 Wire::U64(n) => out.u64(n, number),
                 Wire::Micros(n) => out.u32(n, u32::try_from(number / 1000).unwrap_or(u32::MAX)),
+                Wire::Masked8(value, mask) => {
+                    out.u8(mask, (number >> 8) as u8);
+                    out.u8(value, number as u8);
+                }
             }
         }
     }
@@ -296,6 +302,10 @@ pub trait Options: Rows {
                 Wire::U32(n) | Wire::S32(n) => attributes.u32(n)?.map(u64::from),
                 Wire::U64(n) => attributes.u64(n)?,
                 Wire::Micros(n) => attributes.u32(n)?.map(|us| u64::from(us) * 1000),
+                Wire::Masked8(value, mask) => match (attributes.u8(value)?, attributes.u8(mask)?) {
+                    (_, None | Some(0)) => None, // the kernel says a mask of 0 where none was set
+                    (value, Some(mask)) => Some(u64::from(mask) << 8 | u64::from(value.unwrap_or(0))),
+                },
             };
             if let (Some(number), Some(slot)) = (number, self.slot_mut(i)) {
                 slot.set_number(number);
@@ -375,6 +385,7 @@ pub trait Options: Rows {
                 Wire::U16(_) => fits(row.word, number, u64::from(u16::MAX), out),
                 Wire::U32(_) | Wire::S32(_) => fits(row.word, number, u64::from(u32::MAX), out),
                 Wire::Micros(_) => fits(row.word, number.map(|ns| ns / 1000), u64::from(u32::MAX), out),
+                Wire::Masked8(..) => {} // its unit reads no more than two octets
             }
         }
     }

@@ -11,8 +11,8 @@ mod time;
 
 pub use handle::{ClassId, Handle};
 pub use number::{
-    Decimal, Flag, Hex, Hex64, Length, LinkLayer, LogFlag, Name, Number, NumberList, Octets, Packets, Probability,
-    Signed,
+    Decimal, Flag, Hex, Hex64, Length, LinkLayer, LogFlag, MaskedOctet, Name, Number, NumberList, Octets, Packets,
+    Probability, Signed,
 };
 pub use rate::Rate;
 pub use size::Bytes;

@@ -5,7 +5,7 @@ use crate::facts::Facts;
 use crate::kind::wire::{Attributes, Cursor, Fields, Malformed, Payload};
 use crate::kind::{Children, Finding, Kind, Options, Role, Row, Rows, fits};
 use crate::rows;
-use crate::unit::{Bytes, Hex, Length, LinkLayer, LogFlag, Number, Packets, Rate, Unit};
+use crate::unit::{Bytes, Flag, Hex, Length, LinkLayer, Number, Packets, Rate, Unit};
 
 rows! {
     /// The discipline's own options.
@@ -17,7 +17,7 @@ rows! {
         /// packets that may wait in the queue of unclassified traffic
         direct_qlen: Packets = Row::new("direct_qlen").computed("the link's txqueuelen").fixed();
         /// leave the shaping to the hardware
-        offload: LogFlag = Row::new("offload").default("no").fixed();
+        offload: Flag = Row::new("offload").flag().default("no").fixed();
     }
 }
 
@@ -87,7 +87,7 @@ impl Options for Htb {
         if let Some(Packets(n)) = direct_qlen {
             out.u32(DIRECT_QLEN, *n);
         }
-        if *offload == Some(LogFlag(true)) {
+        if *offload == Some(Flag(true)) {
             out.flag(OFFLOAD);
         }
     }
@@ -101,7 +101,7 @@ impl Options for Htb {
             self.default = Some(Hex(default));
         }
         self.direct_qlen = attributes.u32(DIRECT_QLEN)?.map(Packets);
-        self.offload = attributes.get(OFFLOAD).map(|_| LogFlag(true));
+        self.offload = attributes.get(OFFLOAD).map(|_| Flag(true));
         Ok(())
     }
 
@@ -175,7 +175,7 @@ impl Options for Class {
             overhead: Some(Length(overhead)),
             linklayer: Some(linklayer),
             prio: Some(Number(prio)),
-            quantum: Some(Length(quantum)),
+            quantum: (quantum > 0).then_some(Length(quantum)), // 0 in a request: the kernel chooses
             level: Some(Number(level)),
         };
         Ok(())

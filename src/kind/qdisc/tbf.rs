@@ -14,7 +14,7 @@ rows! {
         /// bytes that may wait for tokens; or say it by `latency`
         limit: Bytes = Row::new("limit").computed("what waits for `latency` at the rate, and the bucket");
         /// the longest that a packet may wait for tokens; or say it by `limit`
-        latency: Time = Row::new("latency").tool();
+        latency: Time = Row::new("latency").aliases(&["lat"]).tool();
         /// size of the bucket: bytes that may be sent at the speed of the link before `rate` holds
         burst: Bytes = Row::new("burst").aliases(&["buffer", "maxburst"]);
         /// size of the second bucket, which bounds `peakrate`: one packet for an exact peak
