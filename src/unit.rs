@@ -7,6 +7,7 @@ mod handle;
 mod number;
 mod rate;
 mod size;
+mod stab;
 mod time;
 
 pub use handle::{ClassId, Handle};
@@ -16,6 +17,7 @@ pub use number::{
 };
 pub use rate::Rate;
 pub use size::Bytes;
+pub use stab::Stab;
 pub use time::{Seconds, Time};
 
 use crate::codes::Code;
