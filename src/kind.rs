@@ -10,6 +10,8 @@
 
 pub mod action;
 pub mod filter;
+#[cfg(test)]
+mod laws;
 pub mod qdisc;
 pub mod raw;
 mod registry;
@@ -320,11 +322,11 @@ pub trait Options: Rows {
         self.assume_constants();
     }
 
-    /// The constants of [`Options::assume`].
+    /// The constants of [`Options::assume`]. What only the tool uses is no default of the kernel's.
     fn assume_constants(&mut self) {
         for (i, row) in self.rows().iter().enumerate() {
             if let (Some(text), Some(slot)) = (row.default, self.slot_mut(i)) {
-                if !slot.is_set() {
+                if !slot.is_set() && !row.tool {
                     // a default that does not read is found by the laws, which read every one
                     let _ = slot.read_text(text, &mut Reader::tc());
                 }

@@ -47,6 +47,11 @@ impl Unit for Time {
         }
     }
 
+    /// tc has no nanoseconds.
+    fn tc(&self) -> String {
+        if self.0 % 1_000 == 0 { self.show() } else { format!("{}.{:03}us", self.0 / 1_000, self.0 % 1_000) }
+    }
+
     fn number(&self) -> Option<u64> {
         Some(self.0)
     }

@@ -208,7 +208,7 @@ impl Options for Class {
     }
 
     fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
-        let Class { rate, ceil, burst, cburst, mtu: _, mpu, overhead, linklayer: _, prio, quantum, level: _ } = self;
+        let Class { rate, ceil, burst, cburst, mtu, mpu, overhead, linklayer: _, prio, quantum, level: _ } = self;
         let Some(rate) = *rate else {
             out.push(
                 Finding::new(&codes::MISSING_OPTION, "rate", "a class of htb wants a `rate`")
@@ -216,7 +216,7 @@ impl Options for Class {
             );
             return;
         };
-        check_rate("rate", rate, out);
+        check_rate("rate", rate, facts, out);
         if let Some(ceil) = ceil.filter(|c| *c < rate) {
             let message = format!("ceil {} is below rate {}", ceil.show(), rate.show());
             let f = Finding::new(&codes::CEIL_BELOW_RATE, "ceil", message).and("rate", "the rate it is guaranteed");
@@ -227,8 +227,10 @@ impl Options for Class {
             out.push(f.help("write `prio: 7` for the last"));
         }
         for (word, size, rate) in [("burst", burst, rate), ("cburst", cburst, ceil.unwrap_or(rate))] {
-            if let Some(size) = size {
-                check_bucket(word, *size, rate, facts, out);
+            match (size, mtu) {
+                (Some(size), _) => check_bucket(word, *size, rate, facts, out),
+                (None, Some(mtu)) => check_ticks("mtu", Bytes(u64::from(mtu.0)), rate, facts, out),
+                (None, None) => {}
             }
         }
         if let Some(Length(q)) = quantum {
@@ -249,11 +251,15 @@ impl Options for Class {
     }
 }
 
-/// A rate must come to a byte a second: the kernel counts in bytes.
-pub(crate) fn check_rate(word: &'static str, rate: Rate, out: &mut Vec<Finding>) {
-    if rate.bytes() == 0 {
-        let message = format!("{word} {} is less than a byte a second", rate.show());
-        out.push(Finding::new(&codes::OUT_OF_RANGE, word, message).help(format!("write `{word}: 8bit` or more")));
+/// A rate must pass a packet in the time that fits into 32 bits of ticks: 275 seconds.
+pub(crate) fn check_rate(word: &'static str, rate: Rate, facts: &Facts, out: &mut Vec<Finding>) {
+    let packet = u64::from(facts.frame().max(1600));
+    let seconds = f64::from(u32::MAX) * facts.tick_ns / 1e9;
+    let least = (packet as f64 / seconds).ceil() as u64;
+    if rate.bytes() < least {
+        let message = format!("{word} {} is too slow: one packet would take over {seconds:.0} seconds", rate.show());
+        let f = Finding::new(&codes::OUT_OF_RANGE, word, message);
+        out.push(f.help(format!("write `{word}: {}` or more", Rate::from_bytes(least).show())));
     }
 }
 

@@ -190,7 +190,7 @@ impl Options for Tbf {
     fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
         let Tbf { limit, latency, burst, mtu, mpu, rate, peakrate, overhead, linklayer: _ } = self;
         if let Some(rate) = *rate {
-            check_rate("rate", rate, out);
+            check_rate("rate", rate, facts, out);
         } else {
             out.push(Finding::new(&codes::MISSING_OPTION, "rate", "tbf wants a `rate`").help("write `rate: 1mbit`"));
         }
@@ -226,7 +226,7 @@ impl Options for Tbf {
             }
         }
         if let Some(peak) = *peakrate {
-            check_rate("peakrate", peak, out);
+            check_rate("peakrate", peak, facts, out);
             if let Some(rate) = rate.filter(|r| peak.bytes() <= r.bytes()) {
                 let message = format!("peakrate {} is not above rate {}", peak.show(), rate.show());
                 out.push(
