@@ -337,11 +337,13 @@ pub trait Options: Rows {
     /// Writes what the *tool* chooses, as tc does: `ceil` from `rate`, a burst from rate and clock.
     fn complete(&mut self, _facts: &Facts) {}
 
-    /// Whether a row of both is the same to the wire's resolution.
+    /// Whether a row of both is the same to the wire's resolution. The kernel counts the times of codel in steps of 1,024 ns
+    /// (`CODEL_SHIFT`), so that 5000 µs come back as 4999.
     fn same(&self, other: &dyn Options, row: usize, _facts: &Facts) -> bool {
-        match (self.slot(row), other.slot(row)) {
-            (Some(a), Some(b)) => a.same(b),
-            _ => false,
+        let (Some(a), Some(b)) = (self.slot(row), other.slot(row)) else { return false };
+        match (self.rows().get(row).map(|r| r.wire), a.number(), b.number()) {
+            (Some(Wire::Micros(_)), Some(a), Some(b)) => (a / 1000).abs_diff(b / 1000) <= 2,
+            _ => a.same(b),
         }
     }
 

@@ -324,7 +324,12 @@ impl Unit for MaskedOctet {
                 Refusal::coded(&codes::OUT_OF_RANGE, format!("`{part}` does not fit in an octet: at most 255"))
             })
         };
-        Ok(MaskedOctet { value: octet(value)?, mask: octet(mask)? })
+        let (value, mask) = (octet(value)?, octet(mask)?);
+        if !reader.tc && (mask == 0 || value & !mask != 0) {
+            return Err(Refusal::new(format!("`{text}` picks nothing: the mask must have all bits of the value"))
+                .help(format!("write `{value:#x}/{:#x}`", if value == 0 { 0xff } else { value })));
+        }
+        Ok(MaskedOctet { value, mask })
     }
 
     fn show(&self) -> String {

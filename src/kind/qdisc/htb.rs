@@ -234,7 +234,7 @@ impl Options for Class {
             }
         }
         if let Some(Length(q)) = quantum {
-            if u64::from(*q) < u64::from(facts.frame()) && *q != 0 {
+            if *q < facts.frame() {
                 let message = format!("quantum {q}b is below one packet of {} bytes", facts.frame());
                 let f = Finding::new(&codes::QUANTUM_BELOW_MTU, "quantum", message);
                 out.push(f.help(format!("write `quantum: {}b` or more", facts.frame())));

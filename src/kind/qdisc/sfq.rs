@@ -1,6 +1,6 @@
 //! `sfq`: net/sched/sch_sfq.c, tc-sfq(8).
 
-use super::red::{self, ECN, HARDDROP, PROBABILITY, burst_of, check_average, check_avpkt, ewma};
+use super::red::{self, ECN, HARDDROP, PROBABILITY, average_of, check_average, check_avpkt, ewma};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
@@ -207,8 +207,8 @@ impl Options for Sfq {
         let mut full = self.clone();
         if let (None, Some(Number(weight)), Some(min)) = (self.avpkt, self.ewma, self.min) {
             full.redflowlimit = self.redflowlimit.or(self.max);
-            full.avpkt = Some(Bytes(1000));
-            full.burst = burst_of(weight, u64::from(min.0), 1000).map(Number);
+            let (avpkt, burst) = average_of(weight, u64::from(min.0)).unwrap_or_default();
+            (full.avpkt, full.burst) = (Some(avpkt), Some(burst));
         }
         for (i, row) in full.rows().iter().enumerate() {
             if let Some(slot) = full.slot(i).filter(|_| !row.hidden) {
