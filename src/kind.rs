@@ -325,11 +325,12 @@ pub trait Options: Rows {
     /// The constants of [`Options::assume`]. What only the tool uses is no default of the kernel's.
     fn assume_constants(&mut self) {
         for (i, row) in self.rows().iter().enumerate() {
-            if let (Some(text), Some(slot)) = (row.default, self.slot_mut(i)) {
-                if !slot.is_set() && !row.tool {
-                    // a default that does not read is found by the laws, which read every one
-                    let _ = slot.read_text(text, &mut Reader::tc());
-                }
+            if let (Some(text), Some(slot)) = (row.default, self.slot_mut(i))
+                && !slot.is_set()
+                && !row.tool
+            {
+                // a default that does not read is found by the laws, which read every one
+                let _ = slot.read_text(text, &mut Reader::tc());
             }
         }
     }

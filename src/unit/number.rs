@@ -379,7 +379,7 @@ impl Unit for Octets {
 
     fn read(text: &str, _reader: &mut Reader) -> Result<Self, Refusal> {
         let wrong = || Refusal::new(format!("`{text}` is not octets in hexadecimal"));
-        if text.len() % 2 != 0 || !text.is_ascii() {
+        if !text.len().is_multiple_of(2) || !text.is_ascii() {
             return Err(wrong());
         }
         let pairs = (0..text.len() / 2).map(|i| text.get(2 * i..2 * i + 2).unwrap_or(""));

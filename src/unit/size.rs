@@ -58,8 +58,8 @@ impl Unit for Bytes {
     fn show(&self) -> String {
         let n = self.0;
         match () {
-            () if n != 0 && n % (1 << 20) == 0 => format!("{}mb", n >> 20),
-            () if n != 0 && n % (1 << 10) == 0 => format!("{}kb", n >> 10),
+            () if n != 0 && n.is_multiple_of(1 << 20) => format!("{}mb", n >> 20),
+            () if n != 0 && n.is_multiple_of(1 << 10) => format!("{}kb", n >> 10),
             () => format!("{n}b"),
         }
     }
