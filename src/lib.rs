@@ -8,6 +8,7 @@ pub mod facts;
 pub mod kernel;
 pub mod kind;
 pub mod netlink;
+pub mod manual;
 pub mod plan;
 pub mod policy;
 pub mod schema;
