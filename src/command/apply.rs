@@ -64,7 +64,7 @@ pub(super) fn carry(frame: &mut Frame, mut aim: Aim) -> Exit {
     }
     // a plan of nothing has been verified by the reading it came from
     if steps > 0 {
-        match bring::read(&mut aim.kernel, &aim.asked) {
+        match bring::read(&mut aim.kernel, aim.asked.interfaces.keys().map(|n| n.as_str())) {
             Ok(held) => {
                 let left = plan::plan(&aim.asked, &held, &facts);
                 if !left.is_empty() {

@@ -5,7 +5,7 @@ use crate::cli::PolicyArgs;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::facts::{Facts, Links};
 use crate::kernel::{Error, Kernel};
-use crate::lower::Ids;
+use crate::lower::{Hook, Ids};
 use crate::netlink::{self, Message};
 use crate::plan::{self, LinkChange, Plan, Step, Subject, Verb};
 use crate::state::State;
@@ -43,8 +43,9 @@ impl Aim {
                 return Ok(None);
             }
         };
-        let compiled = frame.compile(&file, &|name: &str| machine.facts(name), &state.ids);
-        for interface in &compiled.policy.interfaces {
+        let facts = |name: &str| machine.facts(name);
+        let policy = frame.policy(&file, &facts);
+        for interface in &policy.interfaces {
             if !machine.has(&interface.name.value) {
                 let message = format!("there is no interface `{}` here", interface.name.value);
                 frame.found.push(Diagnostic::new(&codes::NO_INTERFACE, message).at(interface.name.span, ""));
@@ -53,18 +54,21 @@ impl Aim {
         if frame.stops(deny) {
             return Err(());
         }
-        let mut asked = compiled.asked;
-        leave_what_was_left(&mut asked, &state, &machine);
-        match read(&mut kernel, &asked) {
-            Ok(held) => {
-                let plan = plan::plan(&asked, &held, &|name: &str| machine.facts(name));
-                Ok(Some(Aim { file, kernel, machine, state, ids: compiled.ids, asked, held, plan }))
-            }
+        let names = policy.interfaces.iter().map(|i| i.name.value.as_str());
+        let held = match read(&mut kernel, names.chain(state.owned.keys().map(String::as_str))) {
+            Ok(held) => held,
             Err(e) => {
                 frame.found.push(refusal(&e));
-                Ok(None)
+                return Ok(None);
             }
+        };
+        let (mut asked, ids) = frame.lower(&policy, &facts, &beside(&state.ids, &held));
+        if frame.stops(deny) {
+            return Err(());
         }
+        leave_what_was_left(&mut asked, &state, &machine);
+        let plan = plan::plan(&asked, &held, &facts);
+        Ok(Some(Aim { file, kernel, machine, state, ids, asked, held, plan }))
     }
 }
 
@@ -87,12 +91,28 @@ fn leave_what_was_left(asked: &mut Tree, state: &State, machine: &Machine) {
     }
 }
 
-/// What the kernel holds on the asked interfaces and on the devices that shapectl made.
-pub(super) fn read(kernel: &mut Kernel, asked: &Tree) -> Result<Tree, Error> {
+/// The numbers that are remembered, and those that others' objects have: the compiler gives its own around them, and takes
+/// the ingress hook that is there.
+fn beside(ids: &Ids, held: &Tree) -> Ids {
+    let mut ids = ids.clone();
+    for (name, interface) in &held.interfaces {
+        let Some(root) = interface.ingress.as_ref().and_then(|b| b.objects.first()) else { continue };
+        let foreign = plan::foreign_filters(interface);
+        let table = ids.interfaces.entry(name.clone()).or_default();
+        // a hook that holds nothing of anybody's is ours to change
+        if root.name == "ingress" && !foreign.is_empty() {
+            table.hook = Hook::Ingress;
+        }
+        table.foreign_prios = foreign;
+    }
+    ids
+}
+
+/// What the kernel holds on some interfaces and on the devices that shapectl made.
+pub(super) fn read<'n>(kernel: &mut Kernel, names: impl Iterator<Item = &'n str>) -> Result<Tree, Error> {
     let links = kernel.links()?;
     let ours = links.iter().filter(|l| l.alias.as_ref().is_some_and(|a| a.starts_with(OWN_ALIAS)));
-    let mut names: Vec<&str> = ours.map(|l| l.name.as_str()).collect();
-    names.extend(asked.interfaces.keys().map(|n| n.as_str()));
+    let mut names: Vec<&str> = ours.map(|l| l.name.as_str()).chain(names).collect();
     names.sort_unstable();
     names.dedup();
     kernel.read(Some(&names))
@@ -124,7 +144,7 @@ pub(super) fn carry_out(
     let mut at = 0;
     while let Some(step) = plan.steps.get(at) {
         if let Subject::Link(change) = &step.subject {
-            link(kernel, &step.interface, change).map_err(|e| fail(step, e))?;
+            kernel.change_link(&step.interface, change).map_err(|e| fail(step, e))?;
             links = None;
             at += 1;
             continue;
@@ -150,8 +170,9 @@ pub(super) fn carry_out(
         let mut known: Option<(&str, u32, Facts)> = None;
         for (step, object) in &run {
             if known.as_ref().is_none_or(|(name, ..)| *name != step.interface) {
-                let Some(index) = links.index_of(&step.interface) else {
-                    return Err(fail(step, Error::gone(&step.interface)));
+                let index = match links.index_of(&step.interface) {
+                    Some(index) => index,
+                    None => kernel.link(&step.interface).map_err(|e| fail(step, e))?.index,
                 };
                 known = Some((&step.interface, index, Facts { links: Arc::clone(&links), ..facts(&step.interface) }));
             }
@@ -161,24 +182,17 @@ pub(super) fn carry_out(
         }
         let sent = kernel.send(&messages).map_err(|e| fail(step, e))?;
         if let Some((i, error)) = sent.refused.into_iter().next() {
-            let (step, object) = run.get(i).copied().unwrap_or((step, &run[0].1));
-            let lacks = messages.get(i).map(|m| error.lacks(object, m)).unwrap_or_default();
+            let lacks = match (run.get(i), messages.get(i)) {
+                (Some((_, object)), Some(message)) => error.lacks(object, message),
+                _ => Vec::new(),
+            };
+            let step = run.get(i).map_or(step, |(step, _)| step);
             return Err(Box::new(Refused { step: step.clone(), error, lacks }));
         }
         at += run.len();
         tick(at);
     }
     Ok(())
-}
-
-fn link(kernel: &mut Kernel, interface: &str, change: &LinkChange) -> Result<(), Error> {
-    match change {
-        LinkChange::Create(kind) => kernel.add_link(interface, kind),
-        LinkChange::Remove(_) => kernel.remove_link(interface),
-        LinkChange::Alias(alias) => kernel.set_alias(interface, alias),
-        LinkChange::Up => kernel.set_up(interface),
-        LinkChange::TxQueueLen(n) => kernel.set_txqueuelen(interface, *n),
-    }
 }
 
 /// The refusal as a finding at the policy's line.
@@ -222,7 +236,7 @@ pub(super) fn put_back(kernel: &mut Kernel, before: &Tree, asked: &Tree, facts: 
             goal.interfaces.entry(name.clone()).or_insert_with(|| held.clone());
         }
     }
-    let now = read(kernel, asked)?;
+    let now = read(kernel, asked.interfaces.keys().map(|n| n.as_str()))?;
     let back = plan::plan(&goal, &now, facts);
     let made: Vec<Step> = now
         .interfaces
@@ -241,6 +255,6 @@ pub(super) fn put_back(kernel: &mut Kernel, before: &Tree, asked: &Tree, facts: 
     if let Err(refused) = carry_out(kernel, &all, facts, &mut |_| ()) {
         return Err(refused.error);
     }
-    let now = read(kernel, asked)?;
+    let now = read(kernel, asked.interfaces.keys().map(|n| n.as_str()))?;
     Ok(plan::plan(&goal, &now, facts).is_empty())
 }

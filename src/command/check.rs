@@ -23,8 +23,9 @@ pub(super) fn run(frame: &mut Frame, files: &[String], deny_warnings: bool, live
     let machine = Machine::read(kernel.as_mut()).unwrap_or_default();
     for file in &files {
         let facts = |name: &str| machine.facts(name);
-        let compiled = frame.compile(file, &facts, &state.ids);
-        for interface in &compiled.policy.interfaces {
+        let policy = frame.policy(file, &facts);
+        frame.lower(&policy, &facts, &state.ids);
+        for interface in &policy.interfaces {
             if !machine.has(&interface.name.value) {
                 let code = if live { &codes::NO_INTERFACE } else { &codes::INTERFACE_ELSEWHERE };
                 let message = format!("there is no interface `{}` here", interface.name.value);

@@ -26,7 +26,7 @@ pub(super) fn run(frame: &mut Frame, name: &str, dry_run: bool) -> Exit {
     bare.link.txqueuelen = state.owned.get(name).and_then(|o| o.txqueuelen);
     asked.interfaces.insert(name.into(), bare);
     let facts = |name: &str| machine.facts(name);
-    let held = match bring::read(&mut kernel, &asked) {
+    let held = match bring::read(&mut kernel, std::iter::once(name)) {
         Ok(held) => held,
         Err(e) => {
             frame.found.push(refusal(&e));

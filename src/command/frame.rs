@@ -24,16 +24,6 @@ pub(super) struct Frame {
     pub found: Sink,
 }
 
-/// A policy with its tree of tc objects.
-pub(super) struct Compiled {
-    /// What is asked of the kernel.
-    pub asked: Tree,
-    /// The numbers that were given.
-    pub ids: Ids,
-    /// The policy itself.
-    pub policy: Policy,
-}
-
 impl Frame {
     pub fn new(global: Global) -> Frame {
         Frame { global, sources: Sources::new(), found: Sink::new() }
@@ -137,17 +127,21 @@ impl Frame {
 
     /// Reads and checks a policy; what is wrong is found in [`Frame::found`].
     pub fn policy(&mut self, file: &str, facts: &dyn Fn(&str) -> Facts) -> Policy {
-        policy::compile(file, &self.limits(), facts, &mut self.sources, &mut self.found)
+        let limits = self.limits();
+        let Some(documents) = policy::load::load(file, &limits, &mut self.sources, &mut self.found) else {
+            return Policy::default();
+        };
+        let policy = policy::read::read(&documents, facts, &mut self.found);
+        policy::check::check(&policy, facts, &mut self.found);
+        policy
     }
 
-    /// A policy as a tree.
-    pub fn compile(&mut self, file: &str, facts: &dyn Fn(&str) -> Facts, ids: &Ids) -> Compiled {
-        let policy = self.policy(file, facts);
+    /// A policy as a tree. With errors in the policy the tree is empty: what is asked is not known then.
+    pub fn lower(&mut self, policy: &Policy, facts: &dyn Fn(&str) -> Facts, ids: &Ids) -> (Tree, Ids) {
         if self.found.has_errors() {
-            return Compiled { asked: Tree::default(), ids: ids.clone(), policy };
+            return (Tree::default(), ids.clone());
         }
-        let (asked, ids) = lower::lower(&policy, facts, ids, &mut self.found);
-        Compiled { asked, ids, policy }
+        lower::lower(policy, facts, ids, &mut self.found)
     }
 
     /// Opens the kernel in the namespace that is meant; a failure is found, at no place.

@@ -5,7 +5,7 @@ use super::bring::{self, Aim};
 use super::frame::{Frame, Machine, names, refusal};
 use crate::cli::PolicyArgs;
 use crate::diagnostic::{Diagnostic, codes};
-use crate::kernel::{self, Kernel, StandIn};
+use crate::kernel::{self, Kernel};
 use crate::state::State;
 use crate::{plan, view};
 use serde_json::json;
@@ -21,7 +21,6 @@ pub(super) fn run(frame: &mut Frame, args: &PolicyArgs) -> Exit {
         },
         None => Kernel::open(None).ok(),
     };
-    let links = real.as_mut().and_then(|k| k.links().ok()).unwrap_or_default();
     let machine = Machine::read(real.as_mut()).unwrap_or_default();
     drop(real);
     let policy = frame.policy(&file, &|name: &str| machine.facts(name));
@@ -40,8 +39,7 @@ pub(super) fn run(frame: &mut Frame, args: &PolicyArgs) -> Exit {
     };
     for interface in &policy.interfaces {
         let name = interface.name.value.as_str();
-        let stand_in = links.iter().find(|l| l.name == name).map(StandIn::like).unwrap_or_else(|| StandIn::named(name));
-        if let Err(e) = kernel.stand_in(&stand_in) {
+        if let Err(e) = kernel.stand_in(name, &machine.facts(name)) {
             let message = format!("no stand-in for `{name}` can be made: {e}");
             frame.found.push(Diagnostic::new(&codes::KERNEL_REFUSED, message).at(interface.name.span, ""));
             return frame.refuse(Exit::Kernel);
@@ -57,7 +55,7 @@ pub(super) fn run(frame: &mut Frame, args: &PolicyArgs) -> Exit {
         frame.found.push(bring::finding(&refused));
         return frame.refuse(Exit::Kernel);
     }
-    let held = match bring::read(&mut aim.kernel, &aim.asked) {
+    let held = match bring::read(&mut aim.kernel, aim.asked.interfaces.keys().map(|n| n.as_str())) {
         Ok(held) => held,
         Err(e) => {
             frame.found.push(refusal(&e));

@@ -15,11 +15,12 @@ pub(super) fn run(frame: &mut Frame, args: &PolicyArgs, batch: bool, fresh: bool
     let machine = Machine::read(kernel.as_mut()).unwrap_or_default();
     let facts = |name: &str| machine.facts(name);
     let ids = if fresh { Ids::default() } else { state.ids.clone() };
-    let compiled = frame.compile(&file, &facts, &ids);
+    let policy = frame.policy(&file, &facts);
+    let (asked, _) = frame.lower(&policy, &facts, &ids);
     if frame.stops(args.deny_warnings) {
         return frame.refuse(Exit::Refused);
     }
-    let plan = plan::from_nothing(&compiled.asked, &facts);
+    let plan = plan::from_nothing(&asked, &facts);
     let diagnostics = frame.report();
     if frame.is_json() {
         let commands: Vec<_> = plan.steps.iter().map(script::command).collect();
