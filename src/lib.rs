@@ -5,6 +5,7 @@ pub mod codes;
 pub mod diagnostic;
 pub mod explain;
 pub mod facts;
+pub mod fuzz;
 pub mod kernel;
 pub mod kind;
 pub mod manual;

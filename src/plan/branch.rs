@@ -66,7 +66,7 @@ fn compare(asked: &Object, held: &Object, facts: &Facts) -> Comparison {
             slot.copy_from(want);
         }
     }
-    let plain = |s: &Option<Stab>| s.clone().filter(|s| *s != Stab::default());
+    let plain = |s: &Option<Stab>| s.as_ref().map(Stab::complete).filter(|s| *s != Stab::default());
     if plain(&asked.stab) != plain(&held.stab) {
         let (held, asked) = (show_stab(held.stab.as_ref()), show_stab(asked.stab.as_ref()));
         differences.push(Difference { word: "stab", held, asked });
