@@ -6,7 +6,8 @@ use crate::kind::{Kind, Options};
 use crate::source::{Span, Spanned};
 use crate::syntax::document::Name;
 use crate::syntax::expression::Expression;
-use crate::unit::{Rate, Stab};
+use crate::tree::Stab;
+use crate::unit::Rate;
 use compact_str::CompactString;
 
 /// A whole policy.

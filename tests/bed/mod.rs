@@ -7,6 +7,5 @@
 pub mod dump;
 pub mod kernel;
 pub mod netns;
-pub mod tc_line;
 pub mod traffic;
 pub mod wire;
