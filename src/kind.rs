@@ -10,6 +10,8 @@
 
 pub mod action;
 pub mod filter;
+#[cfg(test)]
+mod laws;
 pub mod qdisc;
 pub mod raw;
 mod registry;
@@ -41,6 +43,8 @@ pub enum Wire {
     S32(u16),
     /// A time that travels in microseconds, four octets.
     Micros(u16),
+    /// Two attributes of one octet: the bits, and the mask of those that count.
+    Masked8(u16, u16),
 }
 
 /// One option: a line of the table.
@@ -278,6 +282,10 @@ pub trait Options: Rows {
                 Wire::U32(n) | Wire::S32(n) => out.u32(n, number as u32),
                 Wire::U64(n) => out.u64(n, number),
                 Wire::Micros(n) => out.u32(n, u32::try_from(number / 1000).unwrap_or(u32::MAX)),
+                Wire::Masked8(value, mask) => {
+                    out.u8(mask, (number >> 8) as u8);
+                    out.u8(value, number as u8);
+                }
             }
         }
     }
@@ -296,6 +304,10 @@ pub trait Options: Rows {
                 Wire::U32(n) | Wire::S32(n) => attributes.u32(n)?.map(u64::from),
                 Wire::U64(n) => attributes.u64(n)?,
                 Wire::Micros(n) => attributes.u32(n)?.map(|us| u64::from(us) * 1000),
+                Wire::Masked8(value, mask) => match (attributes.u8(value)?, attributes.u8(mask)?) {
+                    (_, None | Some(0)) => None, // the kernel says a mask of 0 where none was set
+                    (value, Some(mask)) => Some(u64::from(mask) << 8 | u64::from(value.unwrap_or(0))),
+                },
             };
             if let (Some(number), Some(slot)) = (number, self.slot_mut(i)) {
                 slot.set_number(number);
@@ -310,14 +322,15 @@ pub trait Options: Rows {
         self.assume_constants();
     }
 
-    /// The constants of [`Options::assume`].
+    /// The constants of [`Options::assume`]. What only the tool uses is no default of the kernel's.
     fn assume_constants(&mut self) {
         for (i, row) in self.rows().iter().enumerate() {
-            if let (Some(text), Some(slot)) = (row.default, self.slot_mut(i)) {
-                if !slot.is_set() {
-                    // a default that does not read is found by the laws, which read every one
-                    let _ = slot.read_text(text, &mut Reader::tc());
-                }
+            if let (Some(text), Some(slot)) = (row.default, self.slot_mut(i))
+                && !slot.is_set()
+                && !row.tool
+            {
+                // a default that does not read is found by the laws, which read every one
+                let _ = slot.read_text(text, &mut Reader::tc());
             }
         }
     }
@@ -325,11 +338,13 @@ pub trait Options: Rows {
     /// Writes what the *tool* chooses, as tc does: `ceil` from `rate`, a burst from rate and clock.
     fn complete(&mut self, _facts: &Facts) {}
 
-    /// Whether a row of both is the same to the wire's resolution.
+    /// Whether a row of both is the same to the wire's resolution. The kernel counts the times of codel in steps of 1,024 ns
+    /// (`CODEL_SHIFT`), so that 5000 µs come back as 4999.
     fn same(&self, other: &dyn Options, row: usize, _facts: &Facts) -> bool {
-        match (self.slot(row), other.slot(row)) {
-            (Some(a), Some(b)) => a.same(b),
-            _ => false,
+        let (Some(a), Some(b)) = (self.slot(row), other.slot(row)) else { return false };
+        match (self.rows().get(row).map(|r| r.wire), a.number(), b.number()) {
+            (Some(Wire::Micros(_)), Some(a), Some(b)) => (a / 1000).abs_diff(b / 1000) <= 2,
+            _ => a.same(b),
         }
     }
 
@@ -375,6 +390,7 @@ pub trait Options: Rows {
                 Wire::U16(_) => fits(row.word, number, u64::from(u16::MAX), out),
                 Wire::U32(_) | Wire::S32(_) => fits(row.word, number, u64::from(u32::MAX), out),
                 Wire::Micros(_) => fits(row.word, number.map(|ns| ns / 1000), u64::from(u32::MAX), out),
+                Wire::Masked8(..) => {} // its unit reads no more than two octets
             }
         }
     }

@@ -37,6 +37,7 @@ pub mod expression;
 pub mod expression_parser;
 pub mod lexis;
 pub mod names;
+pub mod shape;
 pub mod yaml;
 
 /// How much of what follows an option belongs to it.

@@ -2,7 +2,8 @@
 
 use crate::kind::{Kind, Options, raw::Raw};
 use crate::source::Span;
-use crate::unit::{Handle, LinkLayer};
+use crate::unit::Handle;
+pub use crate::unit::Stab;
 use compact_str::CompactString;
 use indexmap::IndexMap;
 
@@ -45,21 +46,6 @@ impl Id {
             Id::Qdisc { parent, .. } | Id::Class { parent, .. } | Id::Filter { parent, .. } => parent,
         }
     }
-}
-
-/// Sizes as the link below counts them (`stab` in tc, `link:` in a policy).
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Stab {
-    /// Bytes added to each packet; may be negative.
-    pub overhead: i32,
-    /// The least size a packet is charged.
-    pub mpu: u32,
-    /// The largest packet that the table knows; 2047 if 0.
-    pub mtu: u32,
-    /// Slots of the table; 512 if 0.
-    pub tsize: u32,
-    /// Cells or bytes.
-    pub linklayer: LinkLayer,
 }
 
 /// Where an asked object comes from in the policy.
@@ -190,6 +176,9 @@ pub const OWN_ALIAS: &str = "shapectl:";
 pub struct Branch {
     /// The objects.
     pub objects: Vec<Object>,
+    /// Held: what the kernel made of itself and nobody asked for, all with handle 0: the link's default root qdisc and
+    /// what `mq` puts below it. A branch whose root is among these counts as empty.
+    pub automatic: Vec<Object>,
 }
 
 /// One interface.

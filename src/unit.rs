@@ -4,20 +4,20 @@
 //! offers the spellings. tc's own lax reading is kept for tc's own text ([`Reader::tc`]).
 
 mod handle;
-mod mark;
 mod number;
 mod rate;
 mod size;
+mod stab;
 mod time;
 
 pub use handle::{ClassId, Handle};
-pub use mark::Mark;
 pub use number::{
-    Decimal, Flag, Hex, Hex64, Length, LinkLayer, LogFlag, Name, Number, NumberList, Octets, Packets, Probability,
-    Signed,
+    Decimal, Flag, Hex, Hex64, Length, LinkLayer, LogFlag, MaskedOctet, Name, Number, NumberList, Octets, Packets,
+    Probability, Signed,
 };
 pub use rate::Rate;
 pub use size::Bytes;
+pub use stab::Stab;
 pub use time::{Seconds, Time};
 
 use crate::codes::Code;

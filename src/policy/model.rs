@@ -6,8 +6,7 @@ use crate::kind::{Kind, Options};
 use crate::source::{Span, Spanned};
 use crate::syntax::document::Name;
 use crate::syntax::expression::Expression;
-use crate::tree::Stab;
-use crate::unit::Rate;
+use crate::unit::{Rate, Stab};
 use compact_str::CompactString;
 
 /// A whole policy.

@@ -257,6 +257,11 @@ const FOREIGN: &[(&str, &str)] = &[
     ("ipv6", "ip6"),
 ];
 
+/// Whether a test can start with that word.
+pub(crate) fn starts_test(word: &str) -> bool {
+    lead(word).is_some()
+}
+
 fn is_operator(word: &str) -> bool {
     matches!(word, "and" | "or" | "not")
 }
@@ -1849,7 +1854,7 @@ mod tests {
             ("src 2001:db8::1/32", &[("2001:db8::1/32", "host-bits", "2001:db8::/32")]),
             ("src 10.0.0.0/255.0.0.0", &[("10.0.0.0/255.0.0.0", "match-value", "10.0.0.0/8")]),
             ("src 192.168.1.*", &[("192.168.1.*", "match-value", "192.168.1.0/24")]),
-            ("src 10/8", &[("10/8", "match-value", "10.0.0.0/8")]),
+            ("src 10/8", &[("10", "match-value", "10.0.0.0/8")]),
             ("src example.org", &[("example.org", "match-value", "not looked up")]),
             ("src 10.0.0.9-10.0.0.1", &[("10.0.0.9-10.0.0.1", "match-value", "10.0.0.1-10.0.0.9")]),
             ("tcp dport 70000", &[("70000", "match-value", "")]),

@@ -29,15 +29,23 @@ pub(crate) fn integer(text: &str, reader: &Reader, what: &str) -> Result<u64, Re
     text.parse().map_err(|_| too_big())
 }
 
+/// A number as tc reads ids: hexadecimal, with or without its `0x`; in a policy as [`integer`].
+fn hexadecimal(text: &str, reader: &Reader, what: &str) -> Result<u64, Refusal> {
+    if !reader.tc || text.starts_with("0x") || text.starts_with("0X") {
+        return integer(text, reader, what);
+    }
+    integer(&format!("0x{text}"), reader, what)
+}
+
 macro_rules! plain {
-    ($(#[doc = $doc:literal])* $name:ident($($size:tt)*) $what:literal $spell:literal $pattern:literal $show:literal) => {
+    ($(#[doc = $doc:literal])* $name:ident($($size:tt)*) $reads:ident $what:literal $spell:literal $pattern:literal $show:literal) => {
         $(#[doc = $doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(pub $($size)*);
         impl Unit for $name {
             const INFO: Info = Info { name: $what, spellings: $spell, schema: Schema::Pattern($pattern) };
             fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
-                let n = integer(text, reader, $what).map_err(|r| r.help(concat!("write ", $spell)))?;
+                let n = $reads(text, reader, $what).map_err(|r| r.help(concat!("write ", $spell)))?;
                 <$($size)*>::try_from(n).map($name).map_err(|_| {
                     Refusal::coded(&codes::OUT_OF_RANGE, format!("`{text}` does not fit: at most {}", <$($size)*>::MAX))
                 })
@@ -57,19 +65,19 @@ macro_rules! plain {
 
 plain!(
     /// A plain number of up to 32 bits.
-    Number(u32) "a number" "a number as `5` or `0x5`" "^([0-9]+|0x[0-9a-fA-F]+)$" "{}"
+    Number(u32) integer "a number" "a number as `5` or `0x5`" "^([0-9]+|0x[0-9a-fA-F]+)$" "{}"
 );
 plain!(
     /// A number of up to 64 bits.
-    Decimal(u64) "a number" "a number as `5`" "^([0-9]+|0x[0-9a-fA-F]+)$" "{}"
+    Decimal(u64) integer "a number" "a number as `5`" "^([0-9]+|0x[0-9a-fA-F]+)$" "{}"
 );
 plain!(
-    /// A number that is shown in hexadecimal.
-    Hex(u32) "a number" "a number as `0x10`" "^([0-9]+|0x[0-9a-fA-F]+)$" "{:#x}"
+    /// A number that is hexadecimal to tc.
+    Hex(u32) hexadecimal "a number" "a number as `0x10`" "^([0-9]+|0x[0-9a-fA-F]+)$" "{:#x}"
 );
 plain!(
     /// A number of up to 64 bits that is shown in hexadecimal.
-    Hex64(u64) "a number" "a number as `0x10`" "^([0-9]+|0x[0-9a-fA-F]+)$" "{:#x}"
+    Hex64(u64) integer "a number" "a number as `0x10`" "^([0-9]+|0x[0-9a-fA-F]+)$" "{:#x}"
 );
 
 /// A count of packets; `100` or `100p`.
@@ -289,6 +297,56 @@ impl Unit for LogFlag {
     }
 }
 
+/// Bits of an octet and which of them count: `0x2/0x3`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MaskedOctet {
+    /// The bits.
+    pub value: u8,
+    /// Those that count.
+    pub mask: u8,
+}
+
+impl Unit for MaskedOctet {
+    const INFO: Info = Info {
+        name: "an octet and its mask",
+        spellings: "value and mask as `0x2/0x3`",
+        schema: Schema::Pattern("^([0-9]+|0x[0-9a-fA-F]+)/([0-9]+|0x[0-9a-fA-F]+)$"),
+    };
+
+    fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
+        let wrong = || {
+            Refusal::new(format!("`{text}` is no octet with a mask")).help(format!("write {}", Self::INFO.spellings))
+        };
+        let (value, mask) = text.split_once('/').ok_or_else(wrong)?;
+        let octet = |part: &str| -> Result<u8, Refusal> {
+            let n = integer(part, reader, Self::INFO.name)?;
+            u8::try_from(n).map_err(|_| {
+                Refusal::coded(&codes::OUT_OF_RANGE, format!("`{part}` does not fit in an octet: at most 255"))
+            })
+        };
+        let (value, mask) = (octet(value)?, octet(mask)?);
+        if !reader.tc && (mask == 0 || value & !mask != 0) {
+            return Err(Refusal::new(format!("`{text}` picks nothing: the mask must have all bits of the value"))
+                .help(format!("write `{value:#x}/{:#x}`", if value == 0 { 0xff } else { value })));
+        }
+        Ok(MaskedOctet { value, mask })
+    }
+
+    fn show(&self) -> String {
+        format!("{:#x}/{:#x}", self.value, self.mask)
+    }
+
+    /// The mask in the upper octet.
+    fn number(&self) -> Option<u64> {
+        Some(u64::from(self.mask) << 8 | u64::from(self.value))
+    }
+
+    fn from_number(number: u64) -> Option<Self> {
+        let number = u16::try_from(number).ok()?;
+        Some(MaskedOctet { value: number as u8, mask: (number >> 8) as u8 })
+    }
+}
+
 /// A name or other free text of one word.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(pub CompactString);
@@ -321,7 +379,7 @@ impl Unit for Octets {
 
     fn read(text: &str, _reader: &mut Reader) -> Result<Self, Refusal> {
         let wrong = || Refusal::new(format!("`{text}` is not octets in hexadecimal"));
-        if text.len() % 2 != 0 || !text.is_ascii() {
+        if !text.len().is_multiple_of(2) || !text.is_ascii() {
             return Err(wrong());
         }
         let pairs = (0..text.len() / 2).map(|i| text.get(2 * i..2 * i + 2).unwrap_or(""));

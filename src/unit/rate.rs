@@ -106,7 +106,7 @@ impl Unit for Rate {
 
     fn show(&self) -> String {
         let n = self.0;
-        let fits = |factor: u64| n != 0 && n % factor == 0;
+        let fits = |factor: u64| n != 0 && n.is_multiple_of(factor);
         match () {
             () if fits(1_000_000_000) => format!("{}gbit", n / 1_000_000_000),
             () if fits(1_000_000) => format!("{}mbit", n / 1_000_000),

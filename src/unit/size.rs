@@ -16,7 +16,9 @@ impl Unit for Bytes {
 
     fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
         let wrong = || Refusal::new(format!("`{text}` is not a size")).help(format!("write {}", Self::INFO.spellings));
-        let (number, suffix) = split_number(text).ok_or_else(wrong)?;
+        // tc's `1600/8` has the cell of a rate table after the stroke; nothing uses the tables any more
+        let size = text.split_once('/').filter(|_| reader.tc).map_or(text, |(size, _cell)| size);
+        let (number, suffix) = split_number(size).ok_or_else(wrong)?;
         let beyond = || Refusal::coded(&codes::OUT_OF_RANGE, format!("`{text}` is more than a size can hold"));
         let size = |factor: u64| scale(number, factor).map(Bytes).ok_or_else(beyond);
         let bits = |factor: u64| scale(number, factor).map(|n| Bytes(n / 8)).ok_or_else(beyond);
@@ -56,8 +58,8 @@ impl Unit for Bytes {
     fn show(&self) -> String {
         let n = self.0;
         match () {
-            () if n != 0 && n % (1 << 20) == 0 => format!("{}mb", n >> 20),
-            () if n != 0 && n % (1 << 10) == 0 => format!("{}kb", n >> 10),
+            () if n != 0 && n.is_multiple_of(1 << 20) => format!("{}mb", n >> 20),
+            () if n != 0 && n.is_multiple_of(1 << 10) => format!("{}kb", n >> 10),
             () => format!("{n}b"),
         }
     }

@@ -40,11 +40,16 @@ impl Unit for Time {
     fn show(&self) -> String {
         let n = self.0;
         match () {
-            () if n != 0 && n % 1_000_000_000 == 0 => format!("{}s", n / 1_000_000_000),
-            () if n != 0 && n % 1_000_000 == 0 => format!("{}ms", n / 1_000_000),
-            () if n % 1_000 == 0 => format!("{}us", n / 1_000),
+            () if n != 0 && n.is_multiple_of(1_000_000_000) => format!("{}s", n / 1_000_000_000),
+            () if n != 0 && n.is_multiple_of(1_000_000) => format!("{}ms", n / 1_000_000),
+            () if n.is_multiple_of(1_000) => format!("{}us", n / 1_000),
             () => format!("{n}ns"),
         }
+    }
+
+    /// tc has no nanoseconds.
+    fn tc(&self) -> String {
+        if self.0.is_multiple_of(1_000) { self.show() } else { format!("{}.{:03}us", self.0 / 1_000, self.0 % 1_000) }
     }
 
     fn number(&self) -> Option<u64> {

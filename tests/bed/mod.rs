@@ -7,5 +7,6 @@
 pub mod dump;
 pub mod kernel;
 pub mod netns;
+pub mod tc_line;
 pub mod traffic;
 pub mod wire;

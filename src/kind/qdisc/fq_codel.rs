@@ -4,7 +4,7 @@ use crate::facts::Facts;
 use crate::kind::wire::{Malformed, Payload};
 use crate::kind::{Children, Kind, Options, Role, Row, Wire};
 use crate::rows;
-use crate::unit::{Bytes, Flag, Number, Packets, Time};
+use crate::unit::{Bytes, Flag, MaskedOctet, Number, Packets, Time};
 
 rows! {
     /// Fair queueing with controlled delay.
@@ -15,14 +15,16 @@ rows! {
         flows: Number = Row::new("flows").wire(Wire::U32(5)).default("1024").fixed();
         /// bytes that a queue may send a turn; below 300 small packets go first
         quantum: Bytes = Row::new("quantum").wire(Wire::U32(6)).computed("the MTU with its link header");
-        /// the delay that is put up with
-        target: Time = Row::new("target").wire(Wire::Micros(1)).default("5ms");
         /// how long the delay may stay above the target before packets are dropped; about the longest round trip
         interval: Time = Row::new("interval").wire(Wire::Micros(3)).default("100ms");
+        /// the delay that is put up with
+        target: Time = Row::new("target").wire(Wire::Micros(1)).default("5ms");
         /// mark packets of flows that can be told (ECN) instead of dropping them
         ecn: Flag = Row::new("ecn").wire(Wire::U32(4)).off("noecn").default("yes");
         /// mark all ECN packets above this delay, whatever the queue
         ce_threshold: Time = Row::new("ce_threshold").wire(Wire::Micros(7));
+        /// only those packets whose DS octet, under the mask, has this value; without it all
+        ce_threshold_selector: MaskedOctet = Row::new("ce_threshold_selector").wire(Wire::Masked8(10, 11));
         /// bytes of memory that waiting packets may take in all
         memory_limit: Bytes = Row::new("memory_limit").wire(Wire::U32(9)).default("32mb");
         /// packets dropped from the fullest queue in one go

@@ -5,7 +5,7 @@ use crate::facts::Facts;
 use crate::kind::wire::{Attributes, Cursor, Fields, Malformed, Payload};
 use crate::kind::{Children, Finding, Kind, Options, Role, Row, Rows, fits};
 use crate::rows;
-use crate::unit::{Bytes, Hex, Length, LinkLayer, LogFlag, Number, Packets, Rate, Unit};
+use crate::unit::{Bytes, Flag, Hex, Length, LinkLayer, Number, Packets, Rate, Unit};
 
 rows! {
     /// The discipline's own options.
@@ -17,7 +17,7 @@ rows! {
         /// packets that may wait in the queue of unclassified traffic
         direct_qlen: Packets = Row::new("direct_qlen").computed("the link's txqueuelen").fixed();
         /// leave the shaping to the hardware
-        offload: LogFlag = Row::new("offload").default("no").fixed();
+        offload: Flag = Row::new("offload").flag().default("no").fixed();
     }
 }
 
@@ -87,7 +87,7 @@ impl Options for Htb {
         if let Some(Packets(n)) = direct_qlen {
             out.u32(DIRECT_QLEN, *n);
         }
-        if *offload == Some(LogFlag(true)) {
+        if *offload == Some(Flag(true)) {
             out.flag(OFFLOAD);
         }
     }
@@ -101,7 +101,7 @@ impl Options for Htb {
             self.default = Some(Hex(default));
         }
         self.direct_qlen = attributes.u32(DIRECT_QLEN)?.map(Packets);
-        self.offload = attributes.get(OFFLOAD).map(|_| LogFlag(true));
+        self.offload = attributes.get(OFFLOAD).map(|_| Flag(true));
         Ok(())
     }
 
@@ -175,7 +175,7 @@ impl Options for Class {
             overhead: Some(Length(overhead)),
             linklayer: Some(linklayer),
             prio: Some(Number(prio)),
-            quantum: Some(Length(quantum)),
+            quantum: (quantum > 0).then_some(Length(quantum)), // 0 in a request: the kernel chooses
             level: Some(Number(level)),
         };
         Ok(())
@@ -208,7 +208,7 @@ impl Options for Class {
     }
 
     fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
-        let Class { rate, ceil, burst, cburst, mtu: _, mpu, overhead, linklayer: _, prio, quantum, level: _ } = self;
+        let Class { rate, ceil, burst, cburst, mtu, mpu, overhead, linklayer: _, prio, quantum, level: _ } = self;
         let Some(rate) = *rate else {
             out.push(
                 Finding::new(&codes::MISSING_OPTION, "rate", "a class of htb wants a `rate`")
@@ -216,7 +216,7 @@ impl Options for Class {
             );
             return;
         };
-        check_rate("rate", rate, out);
+        check_rate("rate", rate, facts, out);
         if let Some(ceil) = ceil.filter(|c| *c < rate) {
             let message = format!("ceil {} is below rate {}", ceil.show(), rate.show());
             let f = Finding::new(&codes::CEIL_BELOW_RATE, "ceil", message).and("rate", "the rate it is guaranteed");
@@ -227,12 +227,14 @@ impl Options for Class {
             out.push(f.help("write `prio: 7` for the last"));
         }
         for (word, size, rate) in [("burst", burst, rate), ("cburst", cburst, ceil.unwrap_or(rate))] {
-            if let Some(size) = size {
-                check_bucket(word, *size, rate, facts, out);
+            match (size, mtu) {
+                (Some(size), _) => check_bucket(word, *size, rate, facts, out),
+                (None, Some(mtu)) => check_ticks("mtu", Bytes(u64::from(mtu.0)), rate, facts, out),
+                (None, None) => {}
             }
         }
         if let Some(Length(q)) = quantum {
-            if u64::from(*q) < u64::from(facts.frame()) && *q != 0 {
+            if *q < facts.frame() {
                 let message = format!("quantum {q}b is below one packet of {} bytes", facts.frame());
                 let f = Finding::new(&codes::QUANTUM_BELOW_MTU, "quantum", message);
                 out.push(f.help(format!("write `quantum: {}b` or more", facts.frame())));
@@ -249,11 +251,15 @@ impl Options for Class {
     }
 }
 
-/// A rate must come to a byte a second: the kernel counts in bytes.
-pub(crate) fn check_rate(word: &'static str, rate: Rate, out: &mut Vec<Finding>) {
-    if rate.bytes() == 0 {
-        let message = format!("{word} {} is less than a byte a second", rate.show());
-        out.push(Finding::new(&codes::OUT_OF_RANGE, word, message).help(format!("write `{word}: 8bit` or more")));
+/// A rate must pass a packet in the time that fits into 32 bits of ticks: 275 seconds.
+pub(crate) fn check_rate(word: &'static str, rate: Rate, facts: &Facts, out: &mut Vec<Finding>) {
+    let packet = u64::from(facts.frame().max(1600));
+    let seconds = f64::from(u32::MAX) * facts.tick_ns / 1e9;
+    let least = (packet as f64 / seconds).ceil() as u64;
+    if rate.bytes() < least {
+        let message = format!("{word} {} is too slow: one packet would take over {seconds:.0} seconds", rate.show());
+        let f = Finding::new(&codes::OUT_OF_RANGE, word, message);
+        out.push(f.help(format!("write `{word}: {}` or more", Rate::from_bytes(least).show())));
     }
 }
 

@@ -34,6 +34,8 @@ pub static KIND: Kind = Kind {
 
 /// Packet priorities that the map knows (`TC_PRIO_MAX + 1`).
 pub const PRIORITIES: usize = 16;
+/// tc's map (`bands` of prio in q_prio.c), which is the kernel's `prio2band` of pfifo_fast.
+const MAP: [u8; PRIORITIES] = [1, 2, 2, 2, 1, 2, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1];
 /// Bands that there may be (`TCQ_MIN_PRIO_BANDS`, `TCQ_PRIO_BANDS`).
 pub const BANDS: std::ops::RangeInclusive<u32> = 2..=16;
 
@@ -44,7 +46,8 @@ impl Options for Prio {
         full.assume(facts);
         let Prio { bands, priomap } = full;
         let mut map = priomap.unwrap_or_default().0;
-        map.resize(PRIORITIES, 0);
+        map.extend(MAP.iter().skip(map.len())); // tc goes on with the default where a map is short
+        map.truncate(PRIORITIES);
         out.bare(&Fields::new().u32(bands.unwrap_or_default().0).raw(&map).0);
     }
 

@@ -84,10 +84,16 @@ pub(crate) fn ewma(min: u64, burst: u32, avpkt: u64) -> Option<u8> {
     })
 }
 
-/// The least burst that [`ewma`] gives that weight for.
-pub(crate) fn burst_of(weight: u32, min: u64, avpkt: u64) -> Option<u32> {
-    let least = u32::try_from(min / avpkt.max(1)).ok()?;
-    (least..least.saturating_add(1 << 16)).find(|burst| ewma(min, *burst, avpkt).map(u32::from) == Some(weight))
+/// A packet size and a burst that [`ewma`] gives that weight for. A small packet has a finer burst; for each, bursts are
+/// tried upward in steps of about 3 %, which no weight's range is below.
+pub(crate) fn average_of(weight: u32, min: u64) -> Option<(Bytes, Number)> {
+    [1000, 1500, 500, 200, 100, 50, 20, 10, 5, 2, 1].into_iter().find_map(|avpkt| {
+        let least = u32::try_from(min / avpkt).ok()?;
+        let steps = std::iter::successors(Some(0u32), |step| step.checked_add(1 + step / 32));
+        let mut bursts = steps.map_while(|step| least.checked_add(step)).filter(|burst| *burst != 0);
+        let burst = bursts.find(|burst| ewma(min, *burst, avpkt).map(u32::from) == Some(weight))?;
+        Some((Bytes(avpkt), Number(burst)))
+    })
 }
 
 /// `probability / (max - min)` as its negative logarithm: read by kernels that know no exact probability (before 3.3).
@@ -261,11 +267,11 @@ impl Options for Red {
     fn tc(&self, out: &mut Vec<String>) {
         let mut full = self.clone();
         if let (None, Some(Number(weight)), Some(min)) = (self.avpkt, self.ewma, self.min) {
-            full.avpkt = Some(Bytes(1000));
-            full.burst = burst_of(weight, min.0, 1000).map(Number);
+            let (avpkt, burst) = average_of(weight, min.0).unwrap_or_default();
+            (full.avpkt, full.burst) = (Some(avpkt), Some(burst));
             let facts = Facts::default();
-            let grain = |rate: Rate| idle_table(weight as u8, 1000, rate, &facts).map(|(g, _)| u32::from(g));
-            let rates = (0..40).map(|n| Rate(8_000 << n));
+            let grain = |rate: Rate| idle_table(weight as u8, avpkt.0, rate, &facts).map(|(g, _)| u32::from(g));
+            let rates = (0..48).map(|n| Rate(8 << n));
             full.bandwidth = rates.into_iter().find(|rate| grain(*rate) == self.cell.map(|c| c.0));
         }
         for (i, row) in full.rows().iter().enumerate() {
@@ -310,7 +316,13 @@ impl Options for Red {
             fits(word, value.map(|b| b.0), u64::from(u32::MAX), out);
         }
         if let Some(rate) = bandwidth {
-            super::htb::check_rate("bandwidth", *rate, out);
+            super::htb::check_rate("bandwidth", *rate, facts, out);
+        }
+        let mut full = self.clone();
+        full.complete(facts);
+        if full.ewma.is_some() && full.cell.is_none() {
+            let f = Finding::new(&codes::OUT_OF_RANGE, "bandwidth", "no idle table can be made for this `bandwidth`");
+            out.push(f.and("avpkt", "").and("burst", "").help("write the speed of the link"));
         }
         check_avpkt(*avpkt, out);
         let on = |flag: &Option<Flag>| *flag == Some(Flag(true));

@@ -1,6 +1,6 @@
 //! `sfq`: net/sched/sch_sfq.c, tc-sfq(8).
 
-use super::red::{self, ECN, HARDDROP, PROBABILITY, burst_of, check_average, check_avpkt, ewma};
+use super::red::{self, ECN, HARDDROP, PROBABILITY, average_of, check_average, check_avpkt, ewma};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
@@ -80,18 +80,24 @@ impl Sfq {
             || on(harddrop)
     }
 
-    /// What the kernel makes of it (`sfq_change` on a fresh one): it cuts flows, depth and limit to each other's measure.
+    /// What comes of it in use. The kernel cuts flows, depth and limit to each other's measure where they are said
+    /// (`sfq_change`), and leaves them where they are not: cut in any case, both ways of saying it are one.
     fn settled(&self, facts: &Facts) -> Sfq {
         let mut s = self.clone();
         s.assume(facts);
-        let depth = s.depth.map_or(DEPTH, |n| n.0.min(DEPTH));
-        let flows = s.flows.map_or(128, |n| n.0).min(FLOWS);
-        let flows = s.divisor.filter(|_| self.divisor.is_some()).map_or(flows, |d| flows.min(d.0));
-        let limit = s.limit.map_or(DEPTH, |n| n.0);
-        let limit = if self.limit.is_some() { limit.min(depth.saturating_mul(flows)) } else { limit };
-        let flows = if self.limit.is_some() { flows.min(limit) } else { flows };
-        (s.depth, s.flows, s.limit) = (Some(Number(depth)), Some(Number(flows)), Some(Packets(limit)));
+        let number = |n: Option<Number>| n.unwrap_or_default().0;
+        let depth = number(s.depth).min(DEPTH);
+        let flows = number(s.flows).min(FLOWS).min(number(s.divisor));
+        let limit = s.limit.unwrap_or_default().0.min(depth.saturating_mul(flows));
+        s.limit = Some(Packets(limit));
+        (s.depth, s.flows) = (Some(Number(depth)), Some(Number(flows.min(limit))));
         s
+    }
+
+    /// The packets that a limit is cut to.
+    fn most(&self) -> u32 {
+        let flows = self.flows.map_or(128, |n| n.0).min(FLOWS).min(self.divisor.map_or(FLOWS, |n| n.0));
+        flows * self.depth.map_or(DEPTH, |n| n.0.min(DEPTH))
     }
 }
 
@@ -170,10 +176,6 @@ impl Options for Sfq {
     fn assume(&mut self, facts: &Facts) {
         self.assume_constants();
         self.quantum.get_or_insert(Bytes(u64::from(facts.frame())));
-        if !self.min.is_some_and(|m| m.0 != 0) {
-            // assumed constants of rows that only early detection has
-            self.avpkt = None;
-        }
     }
 
     /// As tc's sfq_parse_opt.
@@ -205,8 +207,8 @@ impl Options for Sfq {
         let mut full = self.clone();
         if let (None, Some(Number(weight)), Some(min)) = (self.avpkt, self.ewma, self.min) {
             full.redflowlimit = self.redflowlimit.or(self.max);
-            full.avpkt = Some(Bytes(1000));
-            full.burst = burst_of(weight, u64::from(min.0), 1000).map(Number);
+            let (avpkt, burst) = average_of(weight, u64::from(min.0)).unwrap_or_default();
+            (full.avpkt, full.burst) = (Some(avpkt), Some(burst));
         }
         for (i, row) in full.rows().iter().enumerate() {
             if let Some(slot) = full.slot(i).filter(|_| !row.hidden) {
@@ -225,7 +227,7 @@ impl Options for Sfq {
                 out.push(Finding::new(&codes::OUT_OF_RANGE, "limit", message).help("write `limit: 127`"));
             }
             Some(Packets(n)) => {
-                let kept = self.settled(facts).limit.unwrap_or_default().0;
+                let kept = self.most();
                 if kept < *n {
                     let message = format!("limit {n} is cut to {kept}: no more fit into flows times depth");
                     let f = Finding::new(&codes::CUT_SHORT, "limit", message).and("flows", "").and("depth", "");

@@ -14,7 +14,7 @@ rows! {
         /// bytes that may wait for tokens; or say it by `latency`
         limit: Bytes = Row::new("limit").computed("what waits for `latency` at the rate, and the bucket");
         /// the longest that a packet may wait for tokens; or say it by `limit`
-        latency: Time = Row::new("latency").tool();
+        latency: Time = Row::new("latency").aliases(&["lat"]).tool();
         /// size of the bucket: bytes that may be sent at the speed of the link before `rate` holds
         burst: Bytes = Row::new("burst").aliases(&["buffer", "maxburst"]);
         /// size of the second bucket, which bounds `peakrate`: one packet for an exact peak
@@ -190,7 +190,7 @@ impl Options for Tbf {
     fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
         let Tbf { limit, latency, burst, mtu, mpu, rate, peakrate, overhead, linklayer: _ } = self;
         if let Some(rate) = *rate {
-            check_rate("rate", rate, out);
+            check_rate("rate", rate, facts, out);
         } else {
             out.push(Finding::new(&codes::MISSING_OPTION, "rate", "tbf wants a `rate`").help("write `rate: 1mbit`"));
         }
@@ -226,7 +226,7 @@ impl Options for Tbf {
             }
         }
         if let Some(peak) = *peakrate {
-            check_rate("peakrate", peak, out);
+            check_rate("peakrate", peak, facts, out);
             if let Some(rate) = rate.filter(|r| peak.bytes() <= r.bytes()) {
                 let message = format!("peakrate {} is not above rate {}", peak.show(), rate.show());
                 out.push(
