@@ -98,6 +98,42 @@ codes! {
     YAML_KEY "yaml-key" Error "a YAML key that is no word";
     UNQUOTED_SET "unquoted-set" Error "a set in braces without quotes";
     SPLIT_VALUE "split-value" Error "a comma splits a value";
+    UNKNOWN_KEY "unknown-key" Error "a word that means nothing at its place";
+    UNKNOWN_KIND "unknown-kind" Error "a discipline that does not exist";
+    UNKNOWN_PROFILE "unknown-profile" Error "a class builds on a profile that does not exist";
+    UNKNOWN_CLASS "unknown-class" Error "a rule names a class that does not exist, or one of several";
+    UNKNOWN_DEFAULT "unknown-default" Error "a default names a class that does not exist";
+    UNKNOWN_BAND "unknown-band" Error "a band that the discipline does not have";
+    WRONG_SHAPE "wrong-shape" Error "a word, a list or a block where another of them is wanted";
+    DUPLICATE_KEY "duplicate-key" Error "the same word twice in one block";
+    DUPLICATE_NAME "duplicate-name" Error "two things of one kind with the same name";
+    DUPLICATE_ID "duplicate-id" Error "the same id twice";
+    VERSION "version" Error "a dialect of the language that this version does not read";
+    LET_CYCLE "let-cycle" Error "values or profiles that stand for each other in a circle";
+    EMPTY_RULE "empty-rule" Error "a rule without a target";
+    NO_CHILDREN "no-children" Error "something hangs below a discipline that cannot hold it";
+    INNER_CLASS "inner-class" Error "packets are sent to a class that has classes of its own";
+    LEAF_ON_INNER "leaf-on-inner" Error "a class with classes and a leaf";
+    BAD_NAME "bad-name" Error "a name that cannot be used";
+    BAD_INTERFACE_NAME "bad-interface-name" Error "a name that no interface can have";
+    INGRESS_QUEUE "ingress-queue" Error "a queue for what arrives";
+    TOS_CLASH "tos-clash" Error "a tos map that says two things of one priority";
+    EMPTY_FILE "empty-file" Error "a file without a policy in it";
+    NOT_TEXT "not-text" Error "a file that is no text in UTF-8";
+    INCLUDE_CYCLE "include-cycle" Error "files that include each other in a circle";
+    INCLUDE_LIMIT "include-limit" Error "too many files are included";
+    INCLUDE_NOTHING "include-nothing" Warning "a pattern of files that no file has";
+    RATES_OVER_PARENT "rates-over-parent" Warning "the classes below a class are guaranteed more than it has";
+    RATE_OVER_LINK "rate-over-link" Warning "a rate above that of the link";
+    CLASS_DEPTH "class-depth" Error "classes nested deeper than the kernel has levels";
+    NO_DEFAULT "no-default" Warning "packets that no rule takes leave unshaped";
+    NAT_SOURCE "nat-source" Warning "a private source is matched where addresses are already changed";
+    STAB_AND_OVERHEAD "stab-and-overhead" Error "the link's overhead and a class's own are both given";
+    HANDLE_BUDGET "handle-budget" Error "more classes or disciplines than the kernel has numbers";
+    SFQ_AT_ROOT "sfq-at-root" Warning "a fair queue where no queue forms";
+    UNREACHABLE_RULE "unreachable-rule" Warning "a rule that no packet can reach";
+    TOS_ON_IFB "tos-on-ifb" Warning "a priomap where packets have no priority yet";
+    UNKNOWN_LINK "unknown-link" Warning "an interface that is not there";
 }
 
 /// The code of that name.

@@ -12,6 +12,7 @@ pub mod action;
 pub mod filter;
 #[cfg(test)]
 mod laws;
+pub mod link;
 pub mod qdisc;
 pub mod raw;
 mod registry;

@@ -52,6 +52,9 @@ impl syntax::Vocabulary for Words {
     }
 
     fn is_flag(&self, owner: &str, word: &str) -> bool {
+        if owner == "link" {
+            return is_flag(&super::link::Link::default(), word);
+        }
         if let Some(kind) = owner.strip_suffix(" class") {
             let class = find(Role::Qdisc, kind).and_then(|k| k.class);
             return class.is_some_and(|fresh| is_flag(fresh().as_ref(), word));

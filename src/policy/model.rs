@@ -77,7 +77,8 @@ pub struct Discipline {
     pub places: Places,
     /// `id:` pins the handle's major number.
     pub id: Option<Spanned<u16>>,
-    /// `default:` of a kind with named classes: the class for what no rule takes.
+    /// `default:` of a kind with named classes: the class for what no rule takes, by its full path below this discipline
+    /// (`line/rest`) where it is known; otherwise as it is written.
     pub default: Option<Spanned<CompactString>>,
     /// What hangs below.
     pub children: Children,
@@ -116,7 +117,8 @@ pub struct Class {
 /// A band of prio.
 #[derive(Clone, Debug)]
 pub struct Band {
-    /// Its name; `None` where the policy gave only a number of bands.
+    /// Its name; `None` where the policy gave only a number of bands: then rules name it by its number, from 0 as in a
+    /// priomap.
     pub name: Option<Name>,
     /// Its discipline.
     pub leaf: Option<Discipline>,
@@ -127,7 +129,8 @@ pub struct Band {
 pub struct Rule {
     /// What it matches; `None` matches everything.
     pub matches: Option<Spanned<Expression>>,
-    /// The class or band it sends to: a name or a path `line/ssh`.
+    /// The class or band it sends to, by its full path below the direction's discipline (`line/ssh`; a leaf's classes and
+    /// bands follow its class) where it is known; otherwise as it is written. See [`super::names`].
     pub class: Option<Spanned<CompactString>>,
     /// What it does besides.
     pub actions: Actions,

@@ -4,5 +4,4 @@
 
 #[path = "../bed/mod.rs"]
 mod bed;
-mod netlink;
 mod testbed;

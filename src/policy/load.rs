@@ -1,0 +1,278 @@
+//! Files to documents: the only place of the compiler that reads files.
+
+use crate::codes::{
+    EMPTY_FILE, FILE_TOO_LARGE, INCLUDE_CYCLE, INCLUDE_LIMIT, INCLUDE_NOTHING, INPUT, NOT_TEXT, WRONG_SHAPE,
+};
+use crate::diagnostic::{Diagnostic, Sink};
+use crate::kind::Vocabulary;
+use crate::source::{FileId, Notation, Source, Sources, Span};
+use crate::syntax::document::{Document, Node, Value};
+use crate::syntax::{Limits, shape, yaml};
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// The name that stands for standard input.
+pub const STDIN: &str = "-";
+
+/// Bytes that are looked at to tell a text from something else.
+const PEEK: usize = 8 << 10;
+
+/// The documents of a policy: what a file includes stands before the file itself.
+#[derive(Debug, Default)]
+pub struct Documents {
+    /// Each with its file.
+    pub list: Vec<(FileId, Document)>,
+}
+
+/// Reads a policy's file, or standard input for `-`, and all that it includes; the texts go to `sources`. `None` if the
+/// first file gives no document. A mistake in one file does not keep the others from being read.
+pub fn load(name: &str, limits: &Limits, sources: &mut Sources, sink: &mut Sink) -> Option<Documents> {
+    let mut loader = Loader {
+        limits,
+        sources,
+        sink,
+        seen: HashSet::new(),
+        open: Vec::new(),
+        count: 0,
+        documents: Documents::default(),
+    };
+    let bytes = match read(name, limits) {
+        Ok(bytes) => bytes,
+        Err(fault) => {
+            loader.sink.push(fault.diagnostic(name, limits));
+            return None;
+        }
+    };
+    let path = Path::new(name);
+    let key = if name == STDIN { PathBuf::from(STDIN) } else { path.canonicalize().unwrap_or_else(|_| path.into()) };
+    loader.seen.insert(key.clone());
+    let sound = loader.text(name, bytes, key, Span::NONE);
+    sound.then_some(loader.documents)
+}
+
+/// Reads a text that is already at hand, without the files that it includes.
+pub fn parse(source: Source, limits: &Limits, sources: &mut Sources, sink: &mut Sink) -> Option<Documents> {
+    let file = sources.add(source);
+    let document = document(sources.get(file)?, file, limits, sink)?;
+    Some(Documents { list: vec![(file, document)] })
+}
+
+fn document(source: &Source, file: FileId, limits: &Limits, sink: &mut Sink) -> Option<Document> {
+    match source.notation {
+        Notation::Yaml => yaml::read(source, file, limits, sink),
+        Notation::Shape => shape::read(source, file, &Vocabulary, limits, sink),
+    }
+}
+
+struct Loader<'a> {
+    limits: &'a Limits,
+    sources: &'a mut Sources,
+    sink: &'a mut Sink,
+    /// Files that have been read, by their true path.
+    seen: HashSet<PathBuf>,
+    /// The files around the one that is read, each with the place that includes the next.
+    open: Vec<(PathBuf, Span)>,
+    count: usize,
+    documents: Documents,
+}
+
+/// Why a file is no text.
+enum Fault {
+    Io(io::Error),
+    Directory,
+    TooLarge,
+}
+
+impl Fault {
+    fn diagnostic(&self, name: &str, limits: &Limits) -> Diagnostic {
+        let shown = if name == STDIN { "standard input".to_owned() } else { format!("`{name}`") };
+        match self {
+            Fault::Io(e) => {
+                let d = Diagnostic::new(&INPUT, format!("{shown} cannot be read: {}", reason(e)));
+                match e.kind() {
+                    io::ErrorKind::NotFound => d.help("check the spelling; a relative name counts from where you are"),
+                    io::ErrorKind::PermissionDenied => d.help("check who may read it: `ls -l`"),
+                    _ => d,
+                }
+            }
+            Fault::Directory => Diagnostic::new(&INPUT, format!("{shown} is a directory, and a file is wanted"))
+                .help("name a file in it; to read them all, write one with `include: \"*.yaml\"`"),
+            Fault::TooLarge => {
+                let message = format!("{shown} is larger than {} bytes", limits.file_bytes);
+                Diagnostic::new(&FILE_TOO_LARGE, message)
+                    .help("split it with `include`, or raise the limit with `--max-bytes`")
+            }
+        }
+    }
+}
+
+/// The error without its number, which says nothing to a reader.
+fn reason(e: &io::Error) -> String {
+    let text = e.to_string();
+    let plain = text.split(" (os error").next().unwrap_or(&text);
+    let mut chars = plain.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}
+
+fn read(name: &str, limits: &Limits) -> Result<Vec<u8>, Fault> {
+    if name == STDIN {
+        return drain(io::stdin().lock(), limits);
+    }
+    // looked at first: opening a directory succeeds, and reading it says little
+    if std::fs::metadata(name).map_err(Fault::Io)?.is_dir() {
+        return Err(Fault::Directory);
+    }
+    drain(File::open(name).map_err(Fault::Io)?, limits)
+}
+
+fn drain(from: impl Read, limits: &Limits) -> Result<Vec<u8>, Fault> {
+    let mut bytes = Vec::new();
+    from.take(limits.file_bytes as u64 + 1).read_to_end(&mut bytes).map_err(Fault::Io)?;
+    if bytes.len() > limits.file_bytes { Err(Fault::TooLarge) } else { Ok(bytes) }
+}
+
+impl Loader<'_> {
+    /// Reads one text and what it includes. `from` is the place that includes it.
+    fn text(&mut self, name: &str, bytes: Vec<u8>, key: PathBuf, from: Span) -> bool {
+        let Some(text) = self.decode(name, bytes, from) else { return false };
+        if text.trim().is_empty() {
+            let d = Diagnostic::new(&EMPTY_FILE, format!("`{name}` is empty"));
+            self.sink.push(
+                d.at(from, "included here").help("a policy begins with `interfaces:`, or with `interface NAME {`"),
+            );
+            return false;
+        }
+        let file = self.sources.add(Source::new(name, text));
+        let Some(source) = self.sources.get(file) else { return false };
+        let Some(document) = document(source, file, self.limits, self.sink) else { return false };
+        if let Some(entry) = document.root.get("include") {
+            self.include(&entry.node, file, key);
+        }
+        self.documents.list.push((file, document));
+        true
+    }
+
+    /// UTF-8, without the mark that some editors put first.
+    fn decode(&mut self, name: &str, bytes: Vec<u8>, from: Span) -> Option<String> {
+        let fault = match bytes.as_slice() {
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("is UTF-16, and a policy is UTF-8"),
+            all if all.iter().take(PEEK).any(|b| *b == 0) => Some("is no text: it holds zero bytes"),
+            _ => None,
+        };
+        if let Some(fault) = fault {
+            let d = Diagnostic::new(&NOT_TEXT, format!("`{name}` {fault}")).at(from, "included here");
+            self.sink.push(d.help("a policy is a text in UTF-8, in YAML (.yaml) or in the DSL (.shape)"));
+            return None;
+        }
+        match String::from_utf8(bytes) {
+            Ok(text) => Some(match text.strip_prefix('\u{feff}') {
+                Some(rest) => rest.to_owned(),
+                None => text,
+            }),
+            Err(e) => {
+                let at = e.utf8_error().valid_up_to();
+                let bytes = e.into_bytes();
+                let bad = bytes.get(at).copied().unwrap_or_default();
+                // shown up to the end of the line at fault, with the byte made visible
+                let end = bytes.iter().skip(at).position(|b| *b == b'\n').map_or(bytes.len(), |n| at + n);
+                let shown = String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned();
+                let file = self.sources.add(Source::new(name, shown));
+                let message = format!("`{name}` is not UTF-8: byte {bad:#04x} at offset {at} begins no character");
+                let span = Span::new(file, at, at + '\u{fffd}'.len_utf8());
+                let d = Diagnostic::new(&NOT_TEXT, message).at(span, "here").at(from, "included here");
+                self.sink.push(d.help(format!("convert it: `iconv -f latin1 -t utf-8 {name}`")));
+                None
+            }
+        }
+    }
+
+    fn include(&mut self, node: &Node, file: FileId, key: PathBuf) {
+        let nodes: Vec<&Node> = match &node.value {
+            Value::List(items) => items.iter().map(|i| &i.node).collect(),
+            _ => vec![node],
+        };
+        for node in nodes {
+            let Some(pattern) = node.as_word().filter(|w| !w.is_empty()) else {
+                let d = Diagnostic::new(
+                    &WRONG_SHAPE,
+                    format!("the name of a file is wanted here, and this is {}", node.shape()),
+                );
+                self.sink.push(d.at(node.span, "").help("write `include: lan.yaml`, or a list of such names"));
+                continue;
+            };
+            self.open.push((key.clone(), node.span));
+            for path in self.matching(pattern, file, node.span) {
+                self.one(&path, node.span);
+            }
+            self.open.pop();
+        }
+    }
+
+    /// The files of a pattern, sorted; a name without wildcards is itself.
+    fn matching(&mut self, pattern: &str, file: FileId, at: Span) -> Vec<PathBuf> {
+        let directory = self.sources.directory(file);
+        let wild = pattern.contains(['*', '?', '[']);
+        if !wild {
+            return vec![directory.join(pattern)];
+        }
+        let escaped = glob::Pattern::escape(&directory.to_string_lossy());
+        let whole = Path::new(&escaped).join(pattern);
+        let found = glob::glob(&whole.to_string_lossy());
+        let mut paths: Vec<PathBuf> = match found {
+            Ok(paths) => paths.filter_map(Result::ok).filter(|p| !p.is_dir()).collect(),
+            Err(e) => {
+                let d = Diagnostic::new(&INPUT, format!("`{pattern}` is no pattern of files: {}", e.msg));
+                self.sink.push(d.at(at, ""));
+                return Vec::new();
+            }
+        };
+        paths.sort();
+        // `include: "*.yaml"` takes in the file that says it
+        let own: Vec<&PathBuf> = self.open.iter().map(|(path, _)| path).collect();
+        paths.retain(|p| p.canonicalize().map_or(true, |p| own.last().is_none_or(|o| **o != p)));
+        if paths.is_empty() {
+            let d = Diagnostic::new(&INCLUDE_NOTHING, format!("no file is called `{pattern}`")).at(at, "");
+            self.sink.push(d.help(format!("the pattern counts from `{}`", shown(&directory))));
+        }
+        paths
+    }
+
+    fn one(&mut self, path: &Path, at: Span) {
+        let name = path.to_string_lossy().into_owned();
+        let key = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if let Some(first) = self.open.iter().position(|(open, _)| *open == key) {
+            let mut d = Diagnostic::new(&INCLUDE_CYCLE, format!("`{name}` includes itself"))
+                .at(at, "and here the circle closes");
+            for (_, place) in self.open.iter().skip(first).filter(|(_, place)| *place != at) {
+                d = d.at(*place, "by way of this");
+            }
+            self.sink.push(d.help("take one of them out"));
+            return;
+        }
+        if !self.seen.insert(key.clone()) {
+            return;
+        }
+        self.count += 1;
+        if self.count > self.limits.includes {
+            if self.count == self.limits.includes + 1 {
+                let d =
+                    Diagnostic::new(&INCLUDE_LIMIT, format!("more than {} files are included", self.limits.includes));
+                self.sink.push(d.at(at, "").help("put several of them into one file"));
+            }
+            return;
+        }
+        match read(&name, self.limits) {
+            Ok(bytes) => {
+                self.text(&name, bytes, key, at);
+            }
+            Err(fault) => self.sink.push(fault.diagnostic(&name, self.limits).at(at, "included here")),
+        }
+    }
+}
+
+fn shown(directory: &Path) -> String {
+    let text = directory.to_string_lossy();
+    if text.is_empty() { ".".to_owned() } else { text.into_owned() }
+}

@@ -1,0 +1,355 @@
+//! Documents to a [`Policy`]: `let`, `sets`, profiles and percentages are resolved, names are looked up, and every
+//! mistake is reported in one run. What is wrong with a value is said by its unit; what is foolish about a whole policy,
+//! by [`super::check`].
+
+mod discipline;
+mod rule;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use super::load::Documents;
+use super::model::{Direction, Ingress, Interface, Link, Policy};
+use crate::codes::{
+    BAD_INTERFACE_NAME, DUPLICATE_NAME, INGRESS_QUEUE, LET_CYCLE, UNKNOWN_CLASS, UNKNOWN_KEY, VERSION, WRONG_SHAPE,
+};
+use crate::diagnostic::{Diagnostic, Sink};
+use crate::facts::Facts;
+use crate::kind::link::Link as LinkRows;
+use crate::source::{Span, Spanned};
+use crate::syntax::document::{Entry, Node, Value};
+use crate::unit::Rate;
+use crate::unit::Stab;
+use compact_str::CompactString;
+use discipline::Written;
+use std::collections::{HashMap, HashSet};
+
+/// The dialect that this version reads.
+const DIALECT: &str = "1";
+
+/// What 100 % is at a place.
+#[derive(Clone, Copy, Debug, Default)]
+struct Whole {
+    /// Of a `rate`.
+    rate: Option<Rate>,
+    /// Of a `ceil` or a peak rate.
+    ceil: Option<Rate>,
+}
+
+/// Named values of all documents, and where findings go.
+struct Reader<'a> {
+    lets: HashMap<&'a str, &'a Entry>,
+    sets: HashMap<&'a str, &'a Entry>,
+    profiles: HashMap<&'a str, &'a Entry>,
+    sink: &'a mut Sink,
+    /// Names of the classes around the place that is read.
+    path: Vec<CompactString>,
+    /// Rules from `match` in classes of the direction that is read.
+    matches: Vec<super::model::Rule>,
+    /// Whether a circle of values was reported: then no value is blamed for its depth.
+    circle: bool,
+    /// Suggestions made so far; after many the search for near names is left out.
+    suggested: usize,
+}
+
+/// Reads all documents of a policy. `facts` gives a link's speed where the policy is silent on it: the whole of
+/// percentages at the top.
+pub fn read(documents: &Documents, facts: &dyn Fn(&str) -> Facts, sink: &mut Sink) -> Policy {
+    let mut reader = Reader {
+        lets: HashMap::new(),
+        sets: HashMap::new(),
+        profiles: HashMap::new(),
+        sink,
+        path: Vec::new(),
+        matches: Vec::new(),
+        circle: false,
+        suggested: 0,
+    };
+    let mut interfaces = Vec::new();
+    for (_, document) in &documents.list {
+        reader.top(&document.root, &mut interfaces);
+    }
+    reader.check_lets();
+    let mut policy = Policy::default();
+    let mut first: HashMap<&str, Span> = HashMap::new();
+    for entry in interfaces {
+        match first.get(entry.key.value.as_str()) {
+            Some(other) => reader.duplicate("interface", entry, *other),
+            None => {
+                first.insert(&entry.key.value, entry.key.span);
+                let speed = facts(&entry.key.value).speed;
+                policy.interfaces.push(reader.interface(entry, speed));
+            }
+        }
+    }
+    policy
+}
+
+impl<'a> Reader<'a> {
+    fn top(&mut self, root: &'a Node, interfaces: &mut Vec<&'a Entry>) {
+        let Some(entries) = self.entries(root, "a policy", "interfaces: { eth0: { egress: fq_codel } }") else {
+            return;
+        };
+        for (i, entry) in entries.iter().enumerate() {
+            if self.repeated(entries, i) {
+                continue;
+            }
+            match entry.key.value.as_str() {
+                "shapectl" => {
+                    if entry.node.as_word() != Some(DIALECT) {
+                        let d =
+                            Diagnostic::new(&VERSION, "this shapectl reads dialect 1 of the language, and no other");
+                        self.sink.push(d.at(entry.node.span, "").help("write `shapectl: 1`, or leave it out"));
+                    }
+                }
+                "include" => {} // read by `load`
+                "let" => self.named(entry, "value", |r| &mut r.lets),
+                "sets" => self.named(entry, "set", |r| &mut r.sets),
+                "profiles" => self.named(entry, "profile", |r| &mut r.profiles),
+                "interfaces" => {
+                    if let Some(list) = self.entries(&entry.node, "`interfaces`", "interfaces: { eth0: { … } }") {
+                        interfaces.extend(list);
+                    }
+                }
+                word => {
+                    let keys = ["shapectl", "include", "let", "sets", "profiles", "interfaces"];
+                    self.unknown(&UNKNOWN_KEY, format!("`{word}` is no part of a policy"), &entry.key, keys);
+                }
+            }
+        }
+    }
+
+    /// Collects the names of a block of `let`, `sets` or `profiles`.
+    fn named(&mut self, entry: &'a Entry, what: &str, map: fn(&mut Self) -> &mut HashMap<&'a str, &'a Entry>) {
+        let Some(entries) = self.entries(&entry.node, &format!("`{}`", entry.key.value), "{ name: value }") else {
+            return;
+        };
+        for entry in entries {
+            let other = map(self).get(entry.key.value.as_str()).copied();
+            // `let` and `sets` are asked by the same sigils
+            let other = other.or_else(|| match what {
+                "value" => self.sets.get(entry.key.value.as_str()).copied(),
+                "set" => self.lets.get(entry.key.value.as_str()).copied(),
+                _ => None,
+            });
+            match other {
+                Some(other) => self.duplicate(what, entry, other.key.span),
+                None => {
+                    map(self).insert(&entry.key.value, entry);
+                }
+            }
+        }
+    }
+
+    /// Refuses values that stand for each other in a circle, each circle once.
+    fn check_lets(&mut self) {
+        let mut done: HashSet<&str> = HashSet::new();
+        let mut names: Vec<&Entry> = self.lets.values().chain(self.sets.values()).copied().collect();
+        names.sort_by_key(|e| (e.key.span.file, e.key.span.start));
+        for entry in names {
+            let mut chain: Vec<&'a Entry> = Vec::new();
+            self.follow(entry, &mut chain, &mut done);
+        }
+    }
+
+    fn follow(&mut self, entry: &'a Entry, chain: &mut Vec<&'a Entry>, done: &mut HashSet<&'a str>) {
+        let name = entry.key.value.as_str();
+        if let Some(at) = chain.iter().position(|e| std::ptr::eq(*e, entry)) {
+            let circle = chain.get(at..).unwrap_or_default();
+            let mut d = Diagnostic::new(&LET_CYCLE, format!("`{name}` stands for itself"));
+            for (i, e) in circle.iter().enumerate() {
+                d = d.at(e.key.span.to(e.node.span), if i == 0 { "" } else { "by way of this" });
+            }
+            self.sink.push(d.help("give one of them a value of its own"));
+            self.circle = true;
+            return;
+        }
+        if !done.insert(name) || chain.len() > value::DEPTH {
+            return;
+        }
+        chain.push(entry);
+        let words: Vec<&str> = match &entry.node.value {
+            Value::Word(w) if !w.quoted => vec![&w.text],
+            Value::List(items) => items.iter().filter_map(|i| i.node.as_word()).collect(),
+            _ => Vec::new(),
+        };
+        for word in words {
+            let Some(name) = word.strip_prefix(['$', '@']) else { continue };
+            if let Some(next) = self.lets.get(name).or_else(|| self.sets.get(name)).copied() {
+                // a name that is known to be sound ends the walk, unless it is on the way here
+                if chain.iter().any(|e| std::ptr::eq(*e, next)) || !done.contains(name) {
+                    self.follow(next, chain, done);
+                }
+            }
+        }
+        chain.pop();
+    }
+
+    fn interface(&mut self, entry: &'a Entry, speed: Option<Rate>) -> Interface {
+        let name = entry.key.clone();
+        let span = name.span.to(entry.node.span);
+        self.interface_name(&entry.key);
+        let mut out = Interface { name, span, link: Link::default(), egress: None, ingress: None };
+        let example = format!("{}: {{ egress: fq_codel }}", entry.key.value);
+        let Some(entries) = self.entries(&entry.node, "an interface", &example) else { return out };
+        if let Some(link) = entries.iter().find(|e| e.key.value == "link") {
+            out.link = self.link(&link.node);
+        }
+        let speed = out.link.rate.as_ref().map(|r| r.value).or(speed);
+        let whole = Whole { rate: speed, ceil: speed };
+        for (i, entry) in entries.iter().enumerate() {
+            if self.repeated(entries, i) {
+                continue;
+            }
+            match entry.key.value.as_str() {
+                "link" => {}
+                "egress" => out.egress = self.direction(&entry.node, entry.key.span, whole),
+                "ingress" => out.ingress = self.ingress(entry, whole),
+                word => {
+                    let text = match self.is_discipline(word) {
+                        true => format!("`{word}` stands outside of `egress`"),
+                        false => format!("`{word}` is no part of an interface"),
+                    };
+                    let help = self.is_discipline(word).then(|| format!("write `egress: {{ {word}: … }}`"));
+                    self.unknown_or(&UNKNOWN_KEY, text, &entry.key, ["link", "egress", "ingress"], help);
+                }
+            }
+        }
+        out
+    }
+
+    /// The kernel's `dev_valid_name` (net/core/dev.c): at most 15 bytes, no `/`, `:` or blank, and neither `.` nor `..`.
+    fn interface_name(&mut self, name: &Spanned<CompactString>) {
+        let text = name.value.as_str();
+        let message = if text.is_empty() {
+            "an interface has a name".to_owned()
+        } else if text.len() > 15 {
+            format!("`{text}` has {} bytes, and the name of an interface has 15 at most", text.len())
+        } else if let Some(c) = text.chars().find(|c| matches!(c, '/' | ':') || c.is_whitespace() || c.is_control()) {
+            format!("the name of an interface cannot hold `{}`", c.escape_default())
+        } else if matches!(text, "." | "..") {
+            format!("`{text}` is no name for an interface")
+        } else {
+            return;
+        };
+        let d = Diagnostic::new(&BAD_INTERFACE_NAME, message).at(name.span, "");
+        self.sink.push(d.help("`ip link` lists the interfaces with their names"));
+    }
+
+    fn link(&mut self, node: &'a Node) -> Link {
+        let Some(entries) = self.entries(node, "`link`", "link: { rate: 2mbit }") else { return Link::default() };
+        let mut written = Written::new(Box::new(LinkRows::default()));
+        for (i, entry) in entries.iter().enumerate() {
+            if !self.repeated(entries, i) {
+                self.option(&mut written, entry, Whole::default(), "`link`", &[]);
+            }
+        }
+        let span = |word: &str| written.place(word).unwrap_or(Span::NONE);
+        let Some(rows) = written.options.as_kind::<LinkRows>().cloned() else { return Link::default() };
+        let LinkRows { rate, overhead, mpu, mtu, tsize, linklayer, txqueuelen, nat } = rows;
+        let sizes = ["overhead", "mpu", "mtu", "tsize", "linklayer"].map(|w| written.place(w));
+        let sized = sizes.iter().flatten().fold(Span::NONE, |all, s| all.to(*s));
+        let stab = (!sized.is_none()).then(|| Stab {
+            overhead: overhead.unwrap_or_default().0,
+            mpu: mpu.unwrap_or_default().0,
+            mtu: mtu.unwrap_or_default().0,
+            tsize: tsize.unwrap_or_default().0,
+            linklayer: linklayer.unwrap_or_default(),
+        });
+        Link {
+            rate: rate.map(|r| Spanned::new(r, span("rate"))),
+            stab: stab.map(|s| Spanned::new(s, sized)),
+            txqueuelen: txqueuelen.map(|n| Spanned::new(n.0, span("txqueuelen"))),
+            nat: nat.map(|n| Spanned::new(n.0, span("nat"))),
+        }
+    }
+
+    fn ingress(&mut self, entry: &'a Entry, whole: Whole) -> Option<Ingress> {
+        let span = entry.key.span;
+        if let Some(word) = entry.node.as_word() {
+            self.queue_on_arrival(word, entry.node.span);
+            return None;
+        }
+        let example = "ingress: { police: { rate: 20mbit, burst: 625000b } }";
+        let entries = self.entries(&entry.node, "`ingress`", example)?;
+        let mut out = Ingress { span, rules: Vec::new(), police: None, shape: None };
+        for (i, entry) in entries.iter().enumerate() {
+            if self.repeated(entries, i) {
+                continue;
+            }
+            match entry.key.value.as_str() {
+                "police" => {
+                    let span = entry.key.span.to(entry.node.span);
+                    out.police = self.act_entry(entry, whole).map(|a| Spanned::new(a, span));
+                }
+                "shape" => {
+                    let direction = self.direction(&entry.node, entry.key.span, whole);
+                    out.shape = direction.map(|d| Spanned::new(d, entry.key.span));
+                }
+                "rules" => {
+                    out.rules = self.rules(&entry.node, whole);
+                    for rule in &out.rules {
+                        if let Some(class) = &rule.class {
+                            let d = Diagnostic::new(&UNKNOWN_CLASS, "what arrives has no classes before it is shaped");
+                            let d = d
+                                .at(class.span, "")
+                                .help("put the rule under `ingress: { shape: { …, rules: [ … ] } }`");
+                            self.sink.push(d);
+                        }
+                    }
+                }
+                word if self.is_discipline(word) => self.queue_on_arrival(word, entry.key.span),
+                word => {
+                    let message = format!("`{word}` is no part of `ingress`");
+                    self.unknown(&UNKNOWN_KEY, message, &entry.key, ["police", "shape", "rules"]);
+                }
+            }
+        }
+        Some(out)
+    }
+
+    fn queue_on_arrival(&mut self, word: &str, at: Span) {
+        let (message, help) = if self.is_discipline(word) {
+            let message = format!("what arrives cannot wait in a queue: `{word}` stands here on `ingress`");
+            (message, format!("write `ingress: {{ shape: {word} }}` to shape it on an ifb, or use `police`"))
+        } else {
+            (
+                format!("`{word}` says nothing on `ingress`"),
+                "write `police`, `shape` or `rules` with what they want".into(),
+            )
+        };
+        self.sink.push(Diagnostic::new(&INGRESS_QUEUE, message).at(at, "").help(help));
+    }
+
+    /// A discipline and the rules beside it. `match` in a class counts as a rule where the class stands: before `rules` if
+    /// the discipline is written first.
+    fn direction(&mut self, node: &'a Node, at: Span, whole: Whole) -> Option<Direction> {
+        self.matches.clear();
+        self.path.clear();
+        let discipline = self.discipline(node, at, whole, &["rules"]);
+        let mut rules = std::mem::take(&mut self.matches);
+        if let Some(block) = node.entries() {
+            let place = |of: &dyn Fn(&Entry) -> bool| block.iter().position(of);
+            let first = place(&|e| e.key.value == "rules") < place(&|e| e.key.value != "rules");
+            if let Some(entry) = block.iter().find(|e| e.key.value == "rules") {
+                let listed = self.rules(&entry.node, whole);
+                let at = if first { 0 } else { rules.len() };
+                rules.splice(at..at, listed);
+            }
+        }
+        let mut direction = Direction { discipline: discipline?, rules };
+        self.settle_names(&mut direction);
+        Some(direction)
+    }
+
+    fn duplicate(&mut self, what: &str, entry: &Entry, first: Span) {
+        let d = Diagnostic::new(&DUPLICATE_NAME, format!("there are two {what}s with the name `{}`", entry.key.value));
+        self.sink.push(d.at(entry.key.span, "the second").at(first, "the first").help("give one of them another name"));
+    }
+
+    /// Reports a value of another shape than is wanted.
+    fn shape(&mut self, node: &Node, what: &str, example: &str) {
+        let d = Diagnostic::new(&WRONG_SHAPE, format!("{what} wants a block here, and this is {}", node.shape()));
+        self.sink.push(d.at(node.span, "").help(format!("write `{example}`")));
+    }
+}

@@ -1,0 +1,146 @@
+//! Rules and what they do.
+
+use super::{Reader, Whole};
+use crate::codes::{EMPTY_RULE, UNKNOWN_KEY, WRONG_SHAPE};
+use crate::diagnostic::Diagnostic;
+use crate::kind::action::Actions;
+use crate::policy::model::Rule;
+use crate::source::{Span, Spanned};
+use crate::syntax::document::{Entry, Node, Value};
+use crate::unit::{self, Refusal};
+
+impl<'a> Reader<'a> {
+    /// `rules:`, a list.
+    pub(super) fn rules(&mut self, node: &'a Node, whole: Whole) -> Vec<Rule> {
+        let items = match &node.value {
+            Value::List(items) => items,
+            Value::Null => return Vec::new(),
+            _ => {
+                let message = format!("`rules` wants a list, because their order counts, and this is {}", node.shape());
+                let d = Diagnostic::new(&WRONG_SHAPE, message).at(node.span, "");
+                self.sink.push(d.help("write `rules: [ { class: ssh, match: tcp dport 22 } ]`"));
+                return Vec::new();
+            }
+        };
+        let mut out = Vec::with_capacity(items.len());
+        for item in items {
+            self.rule(&item.node, whole, &mut out);
+        }
+        out
+    }
+
+    fn rule(&mut self, node: &'a Node, whole: Whole, out: &mut Vec<Rule>) {
+        let Some(entries) = self.entries(node, "a rule", "{ class: ssh, match: tcp dport 22 }") else { return };
+        let (mut class, mut actions, mut actions_span) = (None, Actions::default(), Span::NONE);
+        let mut matches: Vec<Option<Spanned<_>>> = vec![None];
+        let mut sound = true;
+        for (i, entry) in entries.iter().enumerate() {
+            if self.repeated(entries, i) {
+                continue;
+            }
+            match entry.key.value.as_str() {
+                "class" => match self.settle(&entry.node).and_then(|(n, _)| n.as_word().map(Into::into)) {
+                    Some(name) => class = Some(Spanned::new(name, entry.node.span)),
+                    None => {
+                        sound = false;
+                        if !matches!(entry.node.value, Value::Word(_)) {
+                            let message =
+                                format!("the name of a class is wanted here, and this is {}", entry.node.shape());
+                            self.sink.push(Diagnostic::new(&WRONG_SHAPE, message).at(entry.node.span, ""));
+                        }
+                    }
+                },
+                "match" => {
+                    let nodes: Vec<&Node> = match &entry.node.value {
+                        Value::List(items) => items.iter().map(|i| &i.node).collect(),
+                        _ => vec![&entry.node],
+                    };
+                    let read: Vec<_> = nodes.into_iter().map(|n| self.matched(n)).collect();
+                    sound &= read.iter().all(Option::is_some);
+                    matches = read;
+                }
+                "do" => {
+                    actions_span = entry.node.span;
+                    match self.actions(&entry.node, whole) {
+                        Some(read) => actions = read,
+                        None => sound = false,
+                    }
+                }
+                word => {
+                    sound = false;
+                    let action = matches!(word, "mark" | "priority" | "mirror" | "redirect" | "drop" | "pass")
+                        || crate::kind::find(crate::kind::Role::Action, word).is_some();
+                    let help = action.then(|| match entry.node.as_word() {
+                        Some(value) => format!("write `do: {{ {word}: {value} }}`"),
+                        None if matches!(word, "drop" | "pass") => format!("write `do: {word}`"),
+                        None => format!("write `do: {{ {word}: … }}`"),
+                    });
+                    let message = format!("`{word}` is no part of a rule");
+                    self.unknown_or(&UNKNOWN_KEY, message, &entry.key, ["class", "do", "match"], help);
+                }
+            }
+        }
+        if !sound {
+            return;
+        }
+        if class.is_none() && actions.0.is_empty() {
+            let d = Diagnostic::new(&EMPTY_RULE, "a rule that names no class and does nothing").at(node.span, "");
+            self.sink.push(d.help("add `class: NAME`, or `do: drop`"));
+            return;
+        }
+        for matched in matches {
+            out.push(Rule {
+                matches: matched,
+                class: class.clone(),
+                actions: actions.clone(),
+                actions_span,
+                span: node.span,
+            });
+        }
+    }
+
+    /// What a rule does: a word, a pair, a kind with its options, or a list of these. Mistakes in several of a list are all
+    /// reported.
+    fn actions(&mut self, node: &Node, whole: Whole) -> Option<Actions> {
+        let (settled, defined) = self.settle(node)?;
+        if let Value::List(items) = &settled.value {
+            // one by one first: a list stops at its first mistake
+            let sound = items.iter().fold(true, |sound, i| self.act(&i.node, whole, defined).is_some() && sound);
+            let mut reader = unit::Reader { whole: whole.rate, ..Default::default() };
+            return match read_actions(&settled, &mut reader) {
+                Ok(actions) => sound.then_some(actions),
+                Err(refusal) => {
+                    if sound {
+                        self.refuse(refusal, node.span, defined);
+                    }
+                    None
+                }
+            };
+        }
+        self.act(&settled, whole, defined)
+    }
+
+    fn act(&mut self, node: &Node, whole: Whole, defined: Span) -> Option<Actions> {
+        let mut reader = unit::Reader { whole: whole.rate, ..Default::default() };
+        let read = read_actions(node, &mut reader);
+        for remark in reader.remarks {
+            self.refuse(remark, node.span, defined);
+        }
+        read.map_err(|refusal| self.refuse(refusal, node.span, defined)).ok()
+    }
+
+    /// `police: { … }` as an action.
+    pub(super) fn act_entry(&mut self, entry: &Entry, whole: Whole) -> Option<Actions> {
+        let span = entry.key.span.to(entry.node.span);
+        self.actions(&Node::block(vec![entry.clone()], span), whole)
+    }
+}
+
+/// No action has a file yet.
+fn read_actions(node: &Node, _reader: &mut unit::Reader) -> Result<Actions, Refusal> {
+    let name = match &node.value {
+        Value::Block(entries) => entries.first().map(|e| e.key.value.as_str()),
+        _ => node.as_word(),
+    };
+    Err(Refusal::new(format!("no action is called `{}`", name.unwrap_or_default())))
+}

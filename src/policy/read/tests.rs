@@ -1,0 +1,219 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used, reason = "tests")]
+
+use super::*;
+use crate::diagnostic::render;
+use crate::policy::load::parse;
+use crate::policy::model::{Children, Class};
+use crate::source::{Notation, Source, Sources};
+use crate::syntax::Limits;
+use crate::unit::{NumberList, Unit};
+
+fn attempt(text: &str, notation: Notation) -> (Policy, Vec<crate::diagnostic::Diagnostic>, Sources) {
+    let (mut sources, mut sink) = (Sources::new(), Sink::new());
+    let source = Source::with_notation("test", text, notation);
+    let policy = match parse(source, &Limits::default(), &mut sources, &mut sink) {
+        Some(documents) => read(&documents, &|_| Facts::default(), &mut sink),
+        None => Policy::default(),
+    };
+    (policy, sink.sorted(), sources)
+}
+
+fn yaml(text: &str) -> Policy {
+    let (policy, found, sources) = attempt(text, Notation::Yaml);
+    assert!(found.is_empty(), "{}", render(&found, &sources, false, 100));
+    policy
+}
+
+/// Codes of what is found, each with the text at its places.
+fn wrong(text: &str) -> Vec<(&'static str, Vec<String>)> {
+    let (_, found, sources) = attempt(text, Notation::Yaml);
+    let places =
+        |d: &crate::diagnostic::Diagnostic| d.labels.iter().map(|l| sources.slice(l.span).to_owned()).collect();
+    found.iter().map(|d| (d.code.name, places(d))).collect()
+}
+
+fn classes(policy: &Policy) -> &[Class] {
+    match &policy.interfaces[0].egress.as_ref().unwrap().discipline.children {
+        Children::Classes(classes) => classes,
+        _ => panic!("no classes"),
+    }
+}
+
+fn rate(class: &Class, word: &str) -> String {
+    class.options.show(word).unwrap_or_default()
+}
+
+const HOME: &str = r#"
+shapectl: 1
+let: { up: 2mbit, fast: $up, lan: 192.168.1.0/24 }
+sets: { web: [80, 443] }
+profiles:
+  fair: { leaf: { sfq: { perturb: 10s } }, prio: 7, burst: 32kb }
+interfaces:
+  eth0:
+    link: { rate: $fast, overhead: 18, mpu: 64, linklayer: ethernet }
+    egress:
+      htb:
+        r2q: 1
+        default: rest
+        classes:
+          line:
+            rate: 100%
+            classes:
+              ssh:   { rate: 128kbit, ceil: $up, prio: 1, buffer: 100kb }
+              games: { rate: 25%, ceil: 80%, prio: 0, match: udp dport 27000-27050 }
+              rest:  { rate: 64kbit, profile: fair, prio: 6 }
+      rules:
+        - { class: line/ssh, match: "tcp dport 22 src $lan" }
+        - { class: rest, match: tcp dport @web }
+"#;
+
+#[test]
+fn a_home_line() {
+    let policy = yaml(HOME);
+    let line = &classes(&policy)[0];
+    assert_eq!(rate(line, "rate"), "2mbit");
+    let [ssh, games, rest] = line.classes.as_slice() else { panic!() };
+    assert_eq!((rate(ssh, "ceil"), rate(ssh, "burst")), ("2mbit".into(), "100kb".into()));
+    assert_eq!((rate(games, "rate"), rate(games, "ceil")), ("500kbit".into(), "1600kbit".into()));
+    assert_eq!((rate(rest, "prio"), rate(rest, "burst")), ("6".into(), "32kb".into()));
+    assert_eq!(rest.leaf.as_ref().unwrap().kind.value.name, "sfq");
+    let egress = policy.interfaces[0].egress.as_ref().unwrap();
+    assert_eq!(egress.discipline.default.as_ref().unwrap().value, "line/rest");
+    let targets: Vec<_> = egress.rules.iter().map(|r| r.class.as_ref().unwrap().value.as_str()).collect();
+    assert_eq!(targets, ["line/games", "line/ssh", "line/rest"]);
+    let stab = policy.interfaces[0].link.stab.as_ref().unwrap();
+    assert_eq!((stab.value.overhead, stab.value.mpu), (18, 64));
+}
+
+#[test]
+fn every_mistake_in_one_run() {
+    let text = r"
+interfaces:
+  eth0:
+    egress:
+      htb:
+        defalt: rest
+        classes:
+          a: { rate: 10, ceill: 1mbit }
+          b: { rate: $up, leaf: fq_coddle }
+          a: { rate: 1mbit }
+      rules:
+        - { class: aa, match: tcp dprt 22 }
+        - { klass: a }
+        - { match: tcp }
+";
+    let found = wrong(text);
+    let expected: &[(&str, &[&str])] = &[
+        ("unknown-key", &["defalt"]),
+        ("bare-number", &["10"]),
+        ("unknown-key", &["ceill"]),
+        ("unknown-name", &["$up"]),
+        ("unknown-kind", &["fq_coddle"]),
+        ("duplicate-name", &["a", "a"]),
+        ("unknown-field", &["dprt"]),
+        ("unknown-key", &["klass"]),
+        ("empty-rule", &["{ match: tcp }"]),
+    ];
+    let found: Vec<_> = found.iter().map(|(c, p)| (*c, p.iter().map(String::as_str).collect::<Vec<_>>())).collect();
+    let found: Vec<(&str, &[&str])> = found.iter().map(|(c, p)| (*c, p.as_slice())).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn names_that_are_not_unique_want_a_path() {
+    let text = r"
+interfaces:
+  eth0:
+    egress:
+      htb:
+        default: up
+        classes:
+          up: { rate: 1mbit, classes: { ssh: { rate: 1kbit } } }
+          down: { rate: 1mbit, classes: { ssh: { rate: 1kbit, leaf: { prio: { bands: [high, low], priomap: [high, low, low, low, low, low, high, high, low, low, low, low, low, low, low, low] } } } } }
+      rules:
+        - { class: ssh, match: tcp }
+        - { class: up/ssh, match: tcp }
+        - { class: down/ssh/high, match: tcp }
+        - { class: low, match: udp }
+        - { class: hig, match: udp }
+";
+    let (policy, found, sources) = attempt(text, Notation::Yaml);
+    let codes: Vec<_> = found.iter().map(|d| (d.code.name, sources.slice(d.span()))).collect();
+    assert_eq!(codes, [("inner-class", "up"), ("unknown-class", "ssh"), ("unknown-class", "hig")]);
+    assert_eq!(found[1].labels.len(), 3);
+    assert_eq!(found[2].help.as_deref(), Some("did you mean `high`?"));
+    let rules = &policy.interfaces[0].egress.as_ref().unwrap().rules;
+    assert_eq!(rules[3].class.as_ref().unwrap().value, "down/ssh/low");
+}
+
+#[test]
+fn tos_maps_become_priomaps() {
+    let map = |tos: &str| {
+        let text = format!(
+            "interfaces: {{ e: {{ egress: {{ prio: {{ bands: [high, medium, low], tos: {{ {tos} }} }} }} }} }}"
+        );
+        let (policy, found, _) = attempt(&text, Notation::Yaml);
+        let codes: Vec<_> = found.iter().map(|d| d.code.name).collect();
+        let discipline = &policy.interfaces[0].egress.as_ref().unwrap().discipline;
+        (codes, discipline.options.value::<NumberList>("priomap").map(|m| m.show()).unwrap_or_default())
+    };
+    let usual = "[1, 2, 2, 2, 1, 2, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1]";
+    assert_eq!(map("minimize-delay: high, maximize-throughput: low"), (vec![], usual.to_owned()));
+    assert_eq!(map("0x18: high").1, "[1, 2, 2, 2, 0, 2, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1]");
+    assert_eq!(map("maximize-reliability: high").0, ["tos-clash"]);
+    assert_eq!(map("maximize-reliability: high, normal-service: low").0, ["tos-clash"]);
+    assert!(map("maximize-reliability: high, normal-service: high").0.is_empty());
+    assert_eq!(map("minimize-monetary-cost: medium").0, ["tos-ecn"]);
+    assert_eq!(map("minimise-delay: high").0, ["bad-value"]);
+    assert_eq!(map("minimize-delay: hgih").0, ["unknown-band"]);
+    assert_eq!(map("0x20: high").0, ["bad-value"]);
+}
+
+#[test]
+fn values_in_a_circle_and_profiles_on_themselves() {
+    assert_eq!(wrong("let: { a: $b, b: $c, c: $a }\ninterfaces: {}").len(), 1);
+    let found = wrong(
+        "profiles: { p: { profile: q }, q: { profile: p } }\ninterfaces: { e: { egress: { htb: { classes: { c: { rate: 1kbit, profile: p } } } } } }",
+    );
+    assert_eq!(found.iter().map(|f| f.0).collect::<Vec<_>>(), ["let-cycle"]);
+    let deep: String = (0..100).map(|i| format!("  a{i}: $a{}\n", i + 1)).collect();
+    let text = format!("let:\n{deep}  a100: 1mbit\ninterfaces: {{ e: {{ link: {{ rate: $a0 }} }} }}");
+    assert_eq!(wrong(&text)[0].0, "too-deep");
+}
+
+#[test]
+fn children_that_a_kind_cannot_have() {
+    let at = |discipline: &str| wrong(&format!("interfaces: {{ e: {{ egress: {{ {discipline} }} }} }}"))[0].clone();
+    for (text, word) in [
+        ("sfq: { perturb: 10s, leaf: pfifo }", "leaf"),
+        ("sfq: { perturb: 10s, classes: {} }", "classes"),
+        ("tbf: { classes: {} }", "classes"),
+        ("prio: { classes: {} }", "classes"),
+        ("htb: { bands: 3 }", "bands"),
+        ("htb: { leaf: sfq }", "leaf"),
+    ] {
+        assert_eq!(at(text), ("no-children", vec![word.to_owned()]), "{text}");
+    }
+    assert_eq!(at("pfifo_fast: {}").0, "unknown-kind");
+    assert_eq!(at("rate: 1mbit").0, "unknown-kind");
+    assert_eq!(at("tbf: {}, sfq: {}").0, "duplicate-key");
+}
+
+#[test]
+fn ids_say_their_base() {
+    let id = |id: &str| {
+        let text = format!("interfaces: {{ e: {{ egress: {{ htb: {{ id: {id} }} }} }} }}");
+        let (policy, found, _) = attempt(&text, Notation::Yaml);
+        (
+            policy.interfaces[0].egress.as_ref().unwrap().discipline.id.as_ref().map(|i| i.value),
+            found.first().map(|d| d.code.name),
+        )
+    };
+    assert_eq!(id("0x10"), (Some(16), None));
+    assert_eq!(id("\"10:\""), (Some(16), None));
+    assert_eq!(id("5"), (Some(5), None));
+    assert_eq!(id("10"), (None, Some("bare-number")));
+    assert_eq!(id("0x10000"), (None, Some("out-of-range")));
+    assert_eq!(id("0xffff"), (None, Some("out-of-range")));
+}

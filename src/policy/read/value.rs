@@ -1,0 +1,250 @@
+//! What every part of the reader asks for: blocks, known keys, `$name`.
+
+use super::{Reader, Whole};
+use crate::codes::{Code, DUPLICATE_KEY, TOO_DEEP, UNKNOWN_NAME};
+use crate::diagnostic::Diagnostic;
+use crate::kind::{self, Role};
+use crate::source::Span;
+use crate::syntax::document::{Entry, Item, Name, Node, Value};
+use crate::syntax::expression::Expression;
+use crate::syntax::{expression_parser, names};
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+/// How many near names are looked for in one run: the search reads all names each time.
+const SUGGESTED: usize = 200;
+
+/// How many values may stand for one another in a row.
+pub(super) const DEPTH: usize = 64;
+
+/// Words of other tools and of tc's command line, and what they are called here.
+const SLIPS: &[(&str, &str)] = &[
+    ("bandwidth", "rate"),
+    ("speed", "rate"),
+    ("min", "rate"),
+    ("maxrate", "ceil"),
+    ("max", "ceil"),
+    ("ceiling", "ceil"),
+    ("limit_rate", "ceil"),
+    ("priority", "prio"),
+    ("queue", "leaf"),
+    ("qdisc", "leaf"),
+    ("discipline", "leaf"),
+    ("handle", "id"),
+    ("classid", "id"),
+    ("class", "classes"),
+    ("children", "classes"),
+    ("filter", "match"),
+    ("if", "match"),
+    ("filters", "rules"),
+    ("rule", "rules"),
+    ("action", "do"),
+    ("actions", "do"),
+    ("target", "class"),
+    ("flowid", "class"),
+    ("interface", "interfaces"),
+    ("variables", "let"),
+    ("vars", "let"),
+    ("set", "sets"),
+    ("profile", "profiles"),
+    ("template", "profile"),
+    ("out", "egress"),
+    ("outgoing", "egress"),
+    ("upload", "egress"),
+    ("in", "ingress"),
+    ("incoming", "ingress"),
+    ("download", "ingress"),
+    ("delay", "latency"),
+];
+
+impl<'a> Reader<'a> {
+    /// The entries of a block; reports any other shape.
+    pub(super) fn entries(&mut self, node: &'a Node, what: &str, example: &str) -> Option<&'a [Entry]> {
+        let entries = node.entries();
+        if entries.is_none() {
+            self.shape(node, what, example);
+        }
+        entries
+    }
+
+    /// Whether the entry's key stands earlier in the block too; reports it then.
+    pub(super) fn repeated(&mut self, entries: &[Entry], at: usize) -> bool {
+        let (earlier, rest) = entries.split_at(at.min(entries.len()));
+        let Some(entry) = rest.first() else { return false };
+        let Some(first) = earlier.iter().find(|e| e.key.value == entry.key.value) else { return false };
+        let d = Diagnostic::new(&DUPLICATE_KEY, format!("`{}` stands here twice", entry.key.value));
+        let d = d.at(entry.key.span, "the second").at(first.key.span, "the first");
+        self.sink.push(d.help("leave one of them out"));
+        true
+    }
+
+    /// The entries of a block of names without repetitions, which are reported.
+    pub(super) fn distinct(&mut self, entries: &'a [Entry], what: &str) -> Vec<&'a Entry> {
+        let mut first: HashMap<&str, Span> = HashMap::with_capacity(entries.len());
+        let mut out = Vec::with_capacity(entries.len());
+        for entry in entries {
+            match first.get(entry.key.value.as_str()) {
+                Some(other) => self.duplicate(what, entry, *other),
+                None => {
+                    first.insert(&entry.key.value, entry.key.span);
+                    out.push(entry);
+                }
+            }
+        }
+        out
+    }
+
+    /// Reports a word that is not known, with what was meant or what there is.
+    pub(super) fn unknown<'c>(
+        &mut self,
+        code: &'static Code,
+        message: String,
+        word: &Name,
+        known: impl IntoIterator<Item = &'c str>,
+    ) {
+        self.unknown_or(code, message, word, known, None);
+    }
+
+    /// As [`Reader::unknown`], with help of its own for words that nothing is near to.
+    pub(super) fn unknown_or<'c>(
+        &mut self,
+        code: &'static Code,
+        message: String,
+        word: &Name,
+        known: impl IntoIterator<Item = &'c str>,
+        help: Option<String>,
+    ) {
+        let known: Vec<&str> = known.into_iter().collect();
+        self.suggested += 1;
+        let slip = SLIPS.iter().find(|(slip, right)| *slip == word.value && known.contains(right)).map(|(_, r)| *r);
+        let near = slip.or_else(|| {
+            let search = self.suggested <= SUGGESTED;
+            search.then(|| names::nearest(&word.value, known.iter().copied())).flatten()
+        });
+        let help = match (near, help) {
+            (_, Some(help)) => help,
+            (Some(near), None) => format!("did you mean `{near}`?"),
+            (None, None) if known.is_empty() => String::new(),
+            (None, None) => format!("known here: {}", listed(&known)),
+        };
+        let d = Diagnostic::new(code, message).at(word.span, "");
+        self.sink.push(if help.is_empty() { d } else { d.help(help) });
+    }
+
+    /// Whether a policy can write a discipline of that name.
+    pub(super) fn is_discipline(&self, word: &str) -> bool {
+        kind::find(Role::Qdisc, word).is_some_and(|k| k.writable)
+    }
+
+    /// The node with every `$name` in it replaced; the place of the definition comes along if the node itself was one.
+    /// `None` if a name is unknown, which is reported.
+    pub(super) fn settle<'n>(&mut self, node: &'n Node) -> Option<(Cow<'n, Node>, Span)> {
+        match &node.value {
+            Value::Word(word) if !word.quoted && word.text.starts_with('$') => {
+                let (value, span) = self.lookup(word.text.get(1..).unwrap_or(""), node.span, 0)?;
+                Some((Cow::Owned(Node { span: node.span, value }), span))
+            }
+            Value::List(_) | Value::Block(_) if holds_names(node) => {
+                Some((Cow::Owned(self.settle_deep(node)?), Span::NONE))
+            }
+            _ => Some((Cow::Borrowed(node), Span::NONE)),
+        }
+    }
+
+    fn settle_deep(&mut self, node: &Node) -> Option<Node> {
+        let value = match &node.value {
+            Value::List(items) => {
+                let settled: Vec<Option<Item>> = items
+                    .iter()
+                    .map(|i| Some(Item { node: self.settle(&i.node)?.0.into_owned(), trivia: None }))
+                    .collect();
+                Value::List(settled.into_iter().collect::<Option<_>>()?)
+            }
+            Value::Block(entries) => {
+                let settled: Vec<Option<Entry>> = entries
+                    .iter()
+                    .map(|e| Some(Entry::new(e.key.clone(), self.settle(&e.node)?.0.into_owned())))
+                    .collect();
+                Value::Block(settled.into_iter().collect::<Option<_>>()?)
+            }
+            other => other.clone(),
+        };
+        Some(Node { span: node.span, value })
+    }
+
+    fn lookup(&mut self, name: &str, at: Span, depth: usize) -> Option<(Value, Span)> {
+        let Some(entry) = self.lets.get(name).or_else(|| self.sets.get(name)).copied() else {
+            self.unknown_value(name, at);
+            return None;
+        };
+        match &entry.node.value {
+            _ if depth > DEPTH => {
+                if !self.circle {
+                    let message = format!("`{name}` is reached by way of more than {DEPTH} other values");
+                    self.sink.push(Diagnostic::new(&TOO_DEEP, message).at(at, ""));
+                }
+                None
+            }
+            Value::Word(word) if !word.quoted && word.text.starts_with('$') => {
+                self.lookup(word.text.get(1..).unwrap_or(""), entry.node.span, depth + 1)
+            }
+            value => Some((value.clone(), entry.node.span)),
+        }
+    }
+
+    fn unknown_value(&mut self, name: &str, at: Span) {
+        let d = Diagnostic::new(&UNKNOWN_NAME, format!("`${name}` stands for nothing")).at(at, "");
+        let names = self.lets.keys().chain(self.sets.keys()).copied();
+        let near = names::nearest(name, names);
+        self.sink.push(d.help(match near {
+            Some(near) => format!("did you mean `${near}`?"),
+            None => format!("give it a value: `let: {{ {name}: … }}`"),
+        }));
+    }
+
+    /// Reads an expression; `None` after an error in it.
+    pub(super) fn expression(&mut self, text: &str, at: Span) -> Option<Expression> {
+        let Reader { lets, sets, sink, .. } = self;
+        let names = |name: &str| {
+            let entry = lets.get(name).or_else(|| sets.get(name))?;
+            match &entry.node.value {
+                Value::Word(word) => Some(vec![(word.text.to_string(), entry.node.span)]),
+                Value::List(items) => {
+                    let words = items.iter().map(|i| Some((i.node.as_word()?.to_owned(), i.node.span)));
+                    words.collect()
+                }
+                _ => None,
+            }
+        };
+        expression_parser::parse(text, at, &names, sink)
+    }
+
+    /// Reports a value that a unit refuses. `defined` is the place of the `let` that it came from.
+    pub(super) fn refuse(&mut self, refusal: crate::unit::Refusal, at: Span, defined: Span) {
+        self.sink.push(refusal.diagnostic(at).at(defined, "its value"));
+    }
+}
+
+impl Whole {
+    /// What 100 % is for an option of that word.
+    pub(super) fn of(self, word: &str) -> Option<crate::unit::Rate> {
+        if matches!(word, "ceil" | "peakrate") { self.ceil } else { self.rate }
+    }
+}
+
+/// Whether any word below is a `$name`.
+fn holds_names(node: &Node) -> bool {
+    match &node.value {
+        Value::Word(word) => !word.quoted && word.text.starts_with('$'),
+        Value::List(items) => items.iter().any(|i| holds_names(&i.node)),
+        Value::Block(entries) => entries.iter().any(|e| holds_names(&e.node)),
+        Value::Null => false,
+    }
+}
+
+/// Words in backticks; the first dozen of a long list.
+pub(super) fn listed(words: &[&str]) -> String {
+    let shown: Vec<String> = words.iter().take(12).map(|w| format!("`{w}`")).collect();
+    let more = if words.len() > shown.len() { " …" } else { "" };
+    format!("{}{more}", shown.join(", "))
+}
