@@ -176,6 +176,9 @@ pub const OWN_ALIAS: &str = "shapectl:";
 pub struct Branch {
     /// The objects.
     pub objects: Vec<Object>,
+    /// Held: what the kernel made of itself and nobody asked for, all with handle 0: the link's default root qdisc and
+    /// what `mq` puts below it. A branch whose root is among these counts as empty.
+    pub automatic: Vec<Object>,
 }
 
 /// One interface.

@@ -16,3 +16,16 @@ pub struct Stab {
     /// Cells or bytes.
     pub linklayer: LinkLayer,
 }
+
+impl Stab {
+    /// With the figures that tc chooses, as the kernel then holds them: no table where only the overhead counts
+    /// (iproute2, `tc_calc_size_table`).
+    #[must_use]
+    pub fn complete(&self) -> Stab {
+        if self.linklayer == LinkLayer::Ethernet && self.mpu == 0 {
+            return Stab { mtu: 0, tsize: 0, ..self.clone() };
+        }
+        let or = |figure: u32, default: u32| if figure == 0 { default } else { figure };
+        Stab { mtu: or(self.mtu, 2047), tsize: or(self.tsize, 512), ..self.clone() }
+    }
+}

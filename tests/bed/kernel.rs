@@ -112,6 +112,13 @@ pub fn virtual_time() -> bool {
     name() == "uml-6.12"
 }
 
+/// The version of the kernel: `(6, 1)`.
+pub fn release() -> (u32, u32) {
+    let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("/proc is mounted");
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
 /// What this kernel says when asked for a thing: `None` if it has it, otherwise why not.
 pub fn lacks(thing: &str) -> Option<String> {
     static KNOWN: OnceLock<Mutex<BTreeMap<String, Option<String>>>> = OnceLock::new();

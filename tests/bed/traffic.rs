@@ -21,13 +21,14 @@ pub struct Flow {
     tos: Option<u32>,
     mark: Option<u32>,
     from_port: Option<u16>,
+    datagrams: u64,
 }
 
 impl Flow {
     /// Datagrams of 1,458 bytes, so frames of 1,500, at `offered` bits of frames per second.
     pub fn to(to: &str, offered: u64, length: Duration) -> Flow {
         let to = to.parse().expect("address:port");
-        Flow { to, payload: 1458, offered, length, tos: None, mark: None, from_port: None }
+        Flow { to, payload: 1458, offered, length, tos: None, mark: None, from_port: None, datagrams: u64::MAX }
     }
 
     /// Bytes of payload in each datagram.
@@ -54,6 +55,12 @@ impl Flow {
         self
     }
 
+    /// At most so many datagrams.
+    pub fn datagrams(mut self, most: u64) -> Flow {
+        self.datagrams = most;
+        self
+    }
+
     /// Starts sending from a namespace. The thread ends by itself and gives the number of datagrams sent.
     pub fn start(&self, netns: &Netns) -> JoinHandle<u64> {
         let flow = self.clone();
@@ -75,7 +82,6 @@ impl Flow {
             ([0u16; 8], self.from_port.unwrap_or(0)).into()
         };
         socket.bind(&own.into()).expect("the port is free");
-        socket.connect(&self.to.into()).expect("there is a way");
         socket.into()
     }
 
@@ -86,11 +92,12 @@ impl Flow {
         let datagram = vec![0u8; self.payload];
         let start = Instant::now();
         let mut sent = 0;
-        while start.elapsed() < self.length {
+        while start.elapsed() < self.length && sent < self.datagrams {
             let due = (start.elapsed().as_secs_f64() * self.offered as f64 / frame_bits as f64) as u64 + 1;
-            while sent < due && start.elapsed() < self.length {
-                // A full queue answers ENOBUFS, a receiver that is gone ECONNREFUSED: the datagram is lost, as on a wire.
-                let _ = socket.send(&datagram);
+            while sent < due.min(self.datagrams) && start.elapsed() < self.length {
+                // A full queue answers ENOBUFS: the datagram is lost, as on a wire. The socket is not connected, so that
+                // nobody listening there is no error either.
+                let _ = socket.send_to(&datagram, self.to);
                 sent += 1;
             }
             std::thread::sleep(NAP);

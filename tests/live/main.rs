@@ -4,4 +4,5 @@
 
 #[path = "../bed/mod.rs"]
 mod bed;
+mod netlink;
 mod testbed;

@@ -1,0 +1,194 @@
+//! The only room that speaks with the kernel: sockets, links, namespaces.
+
+mod error;
+mod link;
+mod scratch;
+mod socket;
+
+pub use crate::netlink::LinkInfo;
+pub use error::{Error, Lack};
+pub use scratch::{scratch, u32_mark};
+pub use socket::Sent;
+
+use crate::facts::Facts;
+use crate::kind::wire::Attributes;
+use crate::netlink::{self, Machine, Message, Record};
+use crate::tree::Tree;
+use nix::sched::{CloneFlags, setns};
+use socket::Netlink;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// The kernel, as seen from one network namespace.
+pub struct Kernel {
+    netlink: Netlink,
+    clock: Facts,
+    /// Whether `/sys` shows the links of this namespace.
+    sysfs: bool,
+}
+
+impl Kernel {
+    /// Opens the way to the kernel. With a namespace (a name that `ip netns` knows, a path, or a process id) the calling
+    /// thread enters it for good, so sockets that it opens later are there too.
+    ///
+    /// # Errors
+    /// There is no such namespace, or it may not be entered.
+    pub fn open(netns: Option<&str>) -> Result<Kernel, Error> {
+        if let Some(name) = netns {
+            enter(name)?;
+        }
+        Ok(Kernel { netlink: Netlink::open()?, clock: clock(), sysfs: netns.is_none() })
+    }
+
+    /// All links.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn links(&mut self) -> Result<Vec<LinkInfo>, Error> {
+        let doing = "read the links";
+        // struct ifinfomsg, and IFLA_EXT_MASK without the statistics
+        let mut body = Attributes { bytes: vec![0; 16] };
+        body.u32(29, 1 << 3);
+        let dump = self.netlink.dump(&Message::dump(netlink::RTM_GETLINK, body.bytes)).map_err(|e| e.doing(doing))?;
+        netlink::decode_links(&dump).map_err(|e| Error::from(e).doing(doing))
+    }
+
+    /// The facts of a link, its driver's speed among them where that can be known.
+    ///
+    /// # Errors
+    /// There is no such link.
+    pub fn facts(&mut self, name: &str) -> Result<Facts, Error> {
+        let mut link = self.link(name)?;
+        link.speed = self.speed(&link);
+        Ok(link.facts(&self.clock))
+    }
+
+    /// The link of that name.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn link(&mut self, name: &str) -> Result<LinkInfo, Error> {
+        self.links()?.into_iter().find(|link| link.name == name).ok_or_else(|| Error {
+            errno: nix::libc::ENODEV,
+            text: Some(format!("there is no interface `{name}`")),
+            ..Error::default()
+        })
+    }
+
+    /// What the kernel knows that is the same for all links: the scheduler's clock.
+    pub fn clock(&self) -> &Facts {
+        &self.clock
+    }
+
+    /// What the driver says, in `/sys`; nothing in a namespace that `/sys` does not show, or for a software device.
+    fn speed(&self, link: &LinkInfo) -> Option<crate::unit::Rate> {
+        let file = |name: &str| {
+            let path = Path::new("/sys/class/net").join(&link.name).join(name);
+            std::fs::read_to_string(path).ok()?.trim().parse::<i64>().ok()
+        };
+        if !self.sysfs || link.name.contains('/') || file("ifindex") != Some(i64::from(link.index)) {
+            return None;
+        }
+        // megabits a second; -1 where unknown
+        let speed = u64::try_from(file("speed")?).ok().filter(|mbit| *mbit > 0 && *mbit < u64::from(u32::MAX))?;
+        Some(crate::unit::Rate::from_bytes(speed * 125_000))
+    }
+
+    /// All that the kernel holds: on the named interfaces, or on all. Names that no link has are left out.
+    ///
+    /// # Errors
+    /// The kernel's refusal, or an answer that cannot be read.
+    pub fn read(&mut self, interfaces: Option<&[&str]>) -> Result<Tree, Error> {
+        let mut machine = Machine { links: self.links()?, clock: self.clock.clone() };
+        if let Some(names) = interfaces {
+            machine.keep(names);
+        }
+        // the kernel gives the qdiscs of all links, whatever is asked
+        let mut by_link: HashMap<u32, Vec<Record>> = HashMap::new();
+        for record in self.objects(netlink::RTM_GETQDISC, 0, 0, &machine)? {
+            by_link.entry(record.ifindex).or_default().push(record);
+        }
+        let mut records = Vec::new();
+        for link in &machine.links {
+            let mut own = by_link.remove(&link.index).unwrap_or_default();
+            // with nothing but what the kernel made of itself there are neither classes nor filters
+            if own.iter().any(|r| r.object.handle().is_some_and(|h| h.0 != 0)) {
+                own.extend(self.objects(netlink::RTM_GETTCLASS, link.index, 0, &machine)?);
+                for parent in netlink::filter_parents(&own) {
+                    let filters = self.objects(netlink::RTM_GETTFILTER, link.index, parent.0, &machine)?;
+                    own.extend(filters.into_iter().map(|r| r.below(link.index, parent)));
+                }
+            }
+            records.append(&mut own);
+        }
+        Ok(netlink::tree(records, &machine))
+    }
+
+    fn objects(&mut self, kind: u16, ifindex: u32, parent: u32, machine: &Machine) -> Result<Vec<Record>, Error> {
+        let doing = match kind {
+            netlink::RTM_GETQDISC => "read the qdiscs",
+            netlink::RTM_GETTCLASS => "read the classes",
+            _ => "read the filters",
+        };
+        match self.netlink.dump(&Message::dump_tc(kind, ifindex, parent)) {
+            Ok(dump) => netlink::decode(&dump, machine).map_err(|e| Error::from(e).doing(doing)),
+            // the link or the qdisc went away meanwhile
+            Err(e) if e.is(nix::errno::Errno::ENODEV) && ifindex != 0 => Ok(Vec::new()),
+            Err(e) => Err(e.doing(doing)),
+        }
+    }
+
+    /// Sends messages in order, many at a time, and says what became of each. What one message is refused does not stop
+    /// the others: whoever wants to stop sends fewer at a time.
+    ///
+    /// # Errors
+    /// The way to the kernel fails. What the kernel refuses is no error, but is in [`Sent`].
+    pub fn send(&mut self, messages: &[Message]) -> Result<Sent, Error> {
+        self.netlink.send(messages)
+    }
+}
+
+/// Puts the calling thread into a namespace.
+fn enter(name: &str) -> Result<(), Error> {
+    let doing = format!("enter namespace `{name}`");
+    let path = if name.contains('/') {
+        PathBuf::from(name)
+    } else if !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit()) && !named(name).exists() {
+        PathBuf::from(format!("/proc/{name}/ns/net"))
+    } else {
+        named(name)
+    };
+    let file = std::fs::File::open(&path).map_err(|e| {
+        let mut error = Error::system(&doing, &e);
+        if error.is(nix::errno::Errno::ENOENT) {
+            error.text = Some(format!("there is no {}", path.display()));
+        }
+        error
+    })?;
+    setns(file, CloneFlags::CLONE_NEWNET).map_err(|errno| {
+        let mut error = Error::errno(&doing, errno);
+        if errno == nix::errno::Errno::EINVAL {
+            error.text = Some(format!("{} is no network namespace", path.display()));
+        }
+        error
+    })
+}
+
+fn named(name: &str) -> PathBuf {
+    Path::new("/run/netns").join(name)
+}
+
+/// The scheduler's clock, from `/proc/net/psched`: four figures in hexadecimal, nanoseconds a microsecond, nanoseconds a
+/// tick, and the frequency that tc takes as HZ.
+fn clock() -> Facts {
+    let stated = Facts::default();
+    let Ok(text) = std::fs::read_to_string("/proc/net/psched") else { return stated };
+    let figures: Vec<u64> = text.split_whitespace().map_while(|word| u64::from_str_radix(word, 16).ok()).collect();
+    match figures[..] {
+        // tc_core.c: ticks of t2us/us2t microseconds
+        [t2us, us2t, _, hz] if t2us > 0 && us2t > 0 && hz > 0 => {
+            Facts { tick_ns: 1000.0 * us2t as f64 / t2us as f64, hz, ..stated }
+        }
+        _ => stated,
+    }
+}

@@ -1,0 +1,204 @@
+//! The netlink socket: dumps, and windows of requests.
+
+use super::Error;
+use crate::netlink::reply::Reply;
+use crate::netlink::{Message, messages};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP};
+use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::{Socket, SocketAddr};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::os::fd::AsFd;
+
+/// Requests in one send. More gain nothing, and all their answers must fit the receive buffer.
+const WINDOW: usize = 100;
+/// Octets in one send: well below the send buffer that a kernel gives by default.
+const WINDOW_SIZE: usize = 64 * 1024;
+/// Octets of answers wanted in the receive buffer; the kernel may give less.
+const RECEIVE: usize = 1 << 20;
+/// Octets of one receive: what the kernel fills at most in one go of a dump, twice.
+const CHUNK: usize = 64 * 1024;
+/// Milliseconds after which an answer is given up. The kernel works while it takes a request, not while we wait.
+const PATIENCE: u16 = 10_000;
+/// How often a dump is begun anew that changed under our hands.
+const ATTEMPTS: usize = 10;
+
+pub(super) struct Netlink {
+    socket: Socket,
+    sequence: u32,
+    chunk: Vec<u8>,
+}
+
+/// What the kernel said to some messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// By the number of the message: why it was refused. The others were done; a send is no transaction.
+    pub refused: Vec<(usize, Error)>,
+    /// By the number of the message: a warning about what was done. Only messages that make something, and the last
+    /// of each hundred, are asked for their warnings.
+    pub warned: Vec<(usize, String)>,
+}
+
+fn open() -> std::io::Result<Socket> {
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    socket.set_cap_ack(true)?;
+    socket.set_ext_ack(true)?;
+    socket.set_rx_buf_sz(RECEIVE)?;
+    Ok(socket)
+}
+
+impl Netlink {
+    /// A socket of the calling thread's network namespace.
+    pub(super) fn open() -> Result<Netlink, Error> {
+        let socket = open().map_err(|e| Error::system("open a netlink socket", &e))?;
+        Ok(Netlink { socket, sequence: 0, chunk: Vec::with_capacity(CHUNK) })
+    }
+
+    /// Forgets what has not been received.
+    fn reopen(&mut self) -> Result<(), Error> {
+        self.socket = open().map_err(|e| Error::system("open a netlink socket", &e))?;
+        Ok(())
+    }
+
+    /// Fills the chunk; false if the kernel threw answers away for want of room.
+    fn receive(&mut self) -> Result<bool, Error> {
+        loop {
+            let mut wait = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut wait, PollTimeout::from(PATIENCE)) {
+                Ok(0) => return Err(Error::new("hear from the kernel", "no answer within ten seconds")),
+                Ok(_) => {}
+                Err(Errno::EINTR) => continue,
+                Err(errno) => return Err(Error::errno("hear from the kernel", errno)),
+            }
+            self.chunk.clear();
+            match self.socket.recv(&mut self.chunk, nix::libc::MSG_TRUNC) {
+                Ok(length) if length > self.chunk.len() => {
+                    return Err(Error::new("hear from the kernel", format!("an answer of {length} octets")));
+                }
+                Ok(_) => return Ok(true),
+                Err(e) if e.raw_os_error() == Some(Errno::EINTR as i32) => {}
+                Err(e) if e.raw_os_error() == Some(Errno::ENOBUFS as i32) => return Ok(false),
+                Err(e) => return Err(Error::system("hear from the kernel", &e)),
+            }
+        }
+    }
+
+    fn next_sequence(&mut self) -> u32 {
+        self.sequence = self.sequence.wrapping_add(1);
+        self.sequence
+    }
+
+    fn transmit(&self, bytes: &[u8]) -> Result<(), Error> {
+        loop {
+            match self.socket.send(bytes, 0) {
+                Ok(_) => return Ok(()),
+                Err(e) if e.raw_os_error() == Some(Errno::EINTR as i32) => {}
+                Err(e) => return Err(Error::system("ask the kernel", &e)),
+            }
+        }
+    }
+
+    /// All messages of a dump, one after another. A dump that the kernel marks as changed under way is taken again.
+    pub(super) fn dump(&mut self, request: &Message) -> Result<Vec<u8>, Error> {
+        for _ in 0..ATTEMPTS {
+            if let Some(whole) = self.dump_once(request)? {
+                return Ok(whole);
+            }
+            self.reopen()?;
+        }
+        Err(Error::new("take a dump", "the kernel's objects change faster than they can be read"))
+    }
+
+    fn dump_once(&mut self, request: &Message) -> Result<Option<Vec<u8>>, Error> {
+        let sequence = self.next_sequence();
+        let mut bytes = Vec::new();
+        request.write(sequence, 0, &mut bytes);
+        self.transmit(&bytes)?;
+        let (mut out, mut whole) = (Vec::new(), true);
+        loop {
+            if !self.receive()? {
+                return Ok(None);
+            }
+            for message in messages(&self.chunk) {
+                let message = message?;
+                if message.sequence != sequence {
+                    continue;
+                }
+                whole &= message.flags & NLM_F_DUMP_INTR == 0;
+                match message.kind {
+                    NLMSG_DONE | NLMSG_ERROR => {
+                        let reply = Reply::read(&message, message.kind == NLMSG_DONE);
+                        return match reply.errno {
+                            0 => Ok(whole.then_some(out)),
+                            _ => Err(Error::refusal(request, reply)),
+                        };
+                    }
+                    NLMSG_NOOP => {}
+                    _ => out.extend_from_slice(message.whole),
+                }
+            }
+        }
+    }
+
+    /// Sends messages in windows, in order, and hears what became of each.
+    pub(super) fn send(&mut self, all: &[Message]) -> Result<Sent, Error> {
+        let mut sent = Sent::default();
+        let mut bytes = Vec::with_capacity(WINDOW_SIZE);
+        let mut next = 0;
+        while next < all.len() {
+            let first_sequence = self.sequence.wrapping_add(1);
+            let begin = next;
+            bytes.clear();
+            while let Some(message) = all.get(next) {
+                let full = next - begin == WINDOW || bytes.len() + message.size() > WINDOW_SIZE;
+                if full && next > begin {
+                    break;
+                }
+                let last = next + 1 == all.len()
+                    || next + 1 - begin == WINDOW
+                    || bytes.len() + message.size() + all.get(next + 1).map_or(0, Message::size) > WINDOW_SIZE;
+                let ack = if last || message.creates() { NLM_F_ACK } else { 0 };
+                let sequence = self.next_sequence();
+                message.write(sequence, ack, &mut bytes);
+                next += 1;
+            }
+            self.transmit(&bytes)?;
+            self.hear(all, begin, next, first_sequence, &mut sent)?;
+        }
+        Ok(sent)
+    }
+
+    /// Receives until the last message of a window is answered.
+    fn hear(
+        &mut self,
+        all: &[Message],
+        begin: usize,
+        end: usize,
+        first_sequence: u32,
+        sent: &mut Sent,
+    ) -> Result<(), Error> {
+        loop {
+            if !self.receive()? {
+                return Err(Error::new("hear from the kernel", "it had more to say than there was room for"));
+            }
+            for message in messages(&self.chunk) {
+                let message = message?;
+                let number = begin + message.sequence.wrapping_sub(first_sequence) as usize;
+                let Some(request) = all.get(number).filter(|_| number < end && message.kind == NLMSG_ERROR) else {
+                    continue;
+                };
+                let reply = Reply::read(&message, false);
+                if reply.errno != 0 {
+                    sent.refused.push((number, Error::refusal(request, reply)));
+                } else if let Some(text) = reply.text {
+                    sent.warned.push((number, text));
+                }
+                if number + 1 == end {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}

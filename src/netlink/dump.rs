@@ -1,0 +1,179 @@
+//! Messages of a dump as objects.
+
+use super::{
+    Machine, RTM_NEWQDISC, RTM_NEWTCLASS, RTM_NEWTFILTER, Received, TCA_CHAIN, TCA_HW_OFFLOAD, TCA_KIND, TCA_OPTIONS,
+    TCA_STATS2, TCA_XSTATS, Undecodable, messages, stab,
+};
+use crate::facts::Facts;
+use crate::kind::raw::Raw;
+use crate::kind::wire::{Malformed, Parsed, Payload};
+use crate::kind::{Kind, Options, Role, find};
+use crate::tree::{Id, Object, Origin, Stats};
+use crate::unit::Handle;
+use netlink_packet_core::{NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP};
+use netlink_packet_route::tc::TcHeader;
+
+const STATS_BASIC: u16 = 1;
+const STATS_RATE_EST: u16 = 2;
+const STATS_QUEUE: u16 = 3;
+const STATS_APP: u16 = 4;
+const STATS_RATE_EST64: u16 = 5;
+const STATS_PKT64: u16 = 8;
+
+/// One object of a dump, with what only the kernel's bookkeeping needs.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The link's index as the message says it; filters of a shared block have a number that is no link's.
+    pub ifindex: u32,
+    /// The object.
+    pub object: Object,
+    /// The row that the kernel puts before the filters of a priority: a filter without handle and options.
+    pub heading: bool,
+}
+
+impl Record {
+    /// A filter as it was asked for: on that link, below that parent. The kernel's message says otherwise where a block
+    /// of filters is shared.
+    #[must_use]
+    pub fn below(mut self, link: u32, above: Handle) -> Record {
+        self.ifindex = link;
+        if let Id::Filter { parent, .. } = &mut self.object.id {
+            *parent = above;
+        }
+        self
+    }
+}
+
+/// Reads a dump of qdiscs, classes or filters.
+///
+/// # Errors
+/// Bytes that are not what their lengths say, with the object they belong to. Nothing is passed over.
+pub fn decode(bytes: &[u8], machine: &Machine) -> Result<Vec<Record>, Undecodable> {
+    let facts = machine.facts();
+    let mut records = Vec::with_capacity(bytes.len() / 256);
+    for message in messages(bytes) {
+        let message = message?;
+        match message.kind {
+            RTM_NEWQDISC | RTM_NEWTCLASS | RTM_NEWTFILTER => {
+                let header = TcHeader::parse(message.payload.0)
+                    .map_err(|_| Undecodable("a message shorter than its header".to_owned()))?;
+                let ifindex = header.index.cast_unsigned();
+                let facts = facts.get(&ifindex).unwrap_or(&machine.clock);
+                records.push(record(&message, &header, facts)?);
+            }
+            NLMSG_DONE | NLMSG_NOOP => {}
+            NLMSG_ERROR => return Err(Undecodable("an error among the objects".to_owned())),
+            other => return Err(Undecodable(format!("a message of type {other} among the objects"))),
+        }
+    }
+    Ok(records)
+}
+
+fn record(message: &Received, header: &TcHeader, facts: &Facts) -> Result<Record, Undecodable> {
+    let (handle, parent) = (Handle(header.handle.into()), Handle(header.parent.into()));
+    let mut name = String::new();
+    let read = |name: &mut String| -> Result<Record, Malformed> {
+        let attributes = Payload(message.payload.0.get(20..).unwrap_or(&[])).attributes()?;
+        *name = attributes.get(TCA_KIND).ok_or(Malformed("object: it has no kind"))?.text();
+        let id = match message.kind {
+            RTM_NEWQDISC => Id::Qdisc { parent, handle },
+            // a class at the top says that its parent is the root, and means its qdisc
+            RTM_NEWTCLASS if parent == Handle::ROOT => Id::Class { parent: Handle::new(handle.major(), 0), handle },
+            RTM_NEWTCLASS => Id::Class { parent, handle },
+            _ => Id::Filter {
+                parent,
+                chain: attributes.u32(TCA_CHAIN)?.unwrap_or(0),
+                prio: (header.info >> 16) as u16,
+                protocol: u16::from_be(header.info as u16),
+                handle: handle.0,
+            },
+        };
+        let heading = matches!(id, Id::Filter { handle: 0, .. }) && attributes.get(TCA_OPTIONS).is_none();
+        let role = if matches!(id, Id::Filter { .. }) { Role::Filter } else { Role::Qdisc };
+        let kind = find(role, name);
+        Ok(Record {
+            ifindex: header.index.cast_unsigned(),
+            object: Object {
+                id,
+                name: name.as_str().into(),
+                kind,
+                options: options(id, kind, &attributes, facts)?,
+                stab: stab::decode(&attributes)?,
+                origin: Origin::default(),
+                stats: stats(kind, &attributes, facts)?.map(Box::new),
+                offloaded: attributes.u8(TCA_HW_OFFLOAD)?.is_some_and(|on| on != 0),
+            },
+            heading,
+        })
+    };
+    read(&mut name).map_err(|malformed| {
+        let what = match message.kind {
+            RTM_NEWQDISC => format!("qdisc {name} {handle}"),
+            RTM_NEWTCLASS => format!("class {name} {handle}"),
+            _ => format!("filter {name} of {parent} with priority {}, handle {:x}", header.info >> 16, handle.0),
+        };
+        Undecodable(format!("{what} on link {}: {malformed}", header.index))
+    })
+}
+
+/// The options: of the kind's qdisc, class or filter, or raw where no file here knows it.
+fn options(
+    id: Id,
+    kind: Option<&'static Kind>,
+    attributes: &Parsed,
+    facts: &Facts,
+) -> Result<Box<dyn Options>, Malformed> {
+    let fresh = match id {
+        Id::Class { .. } => kind.and_then(|k| k.class),
+        _ => kind.map(|k| k.options),
+    };
+    let mut options = fresh.map_or_else(|| Box::new(Raw::default()) as Box<dyn Options>, |fresh| fresh());
+    if let Some(payload) = attributes.get(TCA_OPTIONS) {
+        options.decode(payload, facts)?;
+    }
+    Ok(options)
+}
+
+/// `TCA_STATS2`: include/uapi/linux/gen_stats.h.
+fn stats(kind: Option<&'static Kind>, attributes: &Parsed, facts: &Facts) -> Result<Option<Stats>, Malformed> {
+    let Some(all) = attributes.nested(TCA_STATS2)? else { return Ok(None) };
+    let mut stats = Stats::default();
+    if let Some(basic) = all.get(STATS_BASIC) {
+        let mut c = basic.fields();
+        (stats.bytes, stats.packets) = (c.u64()?, u64::from(c.u32()?));
+    }
+    if let Some(packets) = all.u64(STATS_PKT64)? {
+        stats.packets = packets;
+    }
+    if let Some(queue) = all.get(STATS_QUEUE) {
+        let mut c = queue.fields();
+        stats.qlen = u64::from(c.u32()?);
+        stats.backlog = u64::from(c.u32()?);
+        stats.drops = u64::from(c.u32()?);
+        stats.requeues = u64::from(c.u32()?);
+        stats.overlimits = u64::from(c.u32()?);
+    }
+    if let Some(rate) = all.get(STATS_RATE_EST64) {
+        let mut c = rate.fields();
+        (stats.rate, stats.packet_rate) = (Some(c.u64()?), Some(c.u64()?));
+    } else if let Some(rate) = all.get(STATS_RATE_EST) {
+        let mut c = rate.fields();
+        (stats.rate, stats.packet_rate) = (Some(u64::from(c.u32()?)), Some(u64::from(c.u32()?)));
+    }
+    if let (Some(kind), Some(own)) = (kind, all.get(STATS_APP).or_else(|| attributes.get(TCA_XSTATS))) {
+        stats.own = (kind.xstats)(own, facts);
+    }
+    Ok(Some(stats))
+}
+
+/// Whether some object of a dump has that attribute among its options; `None` if none has options.
+pub(crate) fn remembers(bytes: &[u8], attribute: u16) -> Option<bool> {
+    let mut known = None;
+    for message in messages(bytes) {
+        let attributes = Payload(message.ok()?.payload.0.get(20..)?).attributes().ok()?;
+        if let Some(options) = attributes.nested(TCA_OPTIONS).ok()? {
+            known = Some(known == Some(true) || options.get(attribute).is_some());
+        }
+    }
+    known
+}

@@ -1,0 +1,152 @@
+//! Records as a tree.
+
+use super::{Machine, Record};
+use crate::tree::{Branch, Id, Interface, Object, Tree};
+use crate::unit::Handle;
+use std::collections::{HashMap, HashSet};
+
+/// Below which parents a link's filters must be asked for, given its qdiscs and classes: every qdisc, both hooks of a
+/// clsact, and the inner classes. A class at the bottom sends packets without asking its filters, and has none.
+pub fn filter_parents(records: &[Record]) -> Vec<Handle> {
+    let mut parents = Vec::new();
+    for record in records {
+        match record.object.id {
+            Id::Qdisc { parent: Handle::INGRESS, .. } if record.object.name == "clsact" => {
+                parents.extend([Handle::HOOK_INGRESS, Handle::HOOK_EGRESS]);
+            }
+            Id::Qdisc { handle, .. } if handle.0 != 0 => parents.push(handle),
+            _ => {}
+        }
+    }
+    let mut seen = HashSet::new();
+    for record in records {
+        if let Id::Class { parent, .. } = record.object.id
+            && parent.minor() != 0
+            && seen.insert(parent)
+        {
+            parents.push(parent);
+        }
+    }
+    parents
+}
+
+/// The held tree: every link of `machine` with both branches, the objects of each in an order in which they could be
+/// made. Left out is what the kernel makes of itself and nobody can ask for: classes that stand for bands and flows, the
+/// rows above filters, the root tables of u32. Objects of links that `machine` does not have are left out too.
+pub fn tree(records: Vec<Record>, machine: &Machine) -> Tree {
+    let mut by_link: HashMap<u32, Vec<Record>> = HashMap::new();
+    for record in records {
+        by_link.entry(record.ifindex).or_default().push(record);
+    }
+    let mut tree = Tree::default();
+    for link in &machine.links {
+        let (egress, ingress) = branches(by_link.remove(&link.index).unwrap_or_default());
+        let interface = Interface { link: link.link(), egress: Some(egress), ingress: Some(ingress) };
+        tree.interfaces.insert(link.name.clone(), interface);
+    }
+    tree
+}
+
+/// The two branches of a link.
+fn branches(records: Vec<Record>) -> (Branch, Branch) {
+    let (mut egress, mut ingress) = (Branch::default(), Branch::default());
+    let (mut above, mut filters) = (Vec::new(), Vec::new());
+    for record in records {
+        match record.object.id {
+            Id::Filter { .. } => filters.push(record),
+            // handle 0 is never asked for
+            Id::Qdisc { handle: Handle(0), .. } => egress.automatic.push(record.object),
+            // a class without number is hfsc's qdisc once more
+            Id::Class { handle, .. } if handle.minor() == 0 || is_automatic_class(&record.object) => {}
+            _ => above.push(record.object),
+        }
+    }
+    for object in ordered(above) {
+        branch_of(&object, &mut egress, &mut ingress).objects.push(object);
+    }
+    for object in ordered_filters(filters) {
+        branch_of(&object, &mut egress, &mut ingress).objects.push(object);
+    }
+    (egress, ingress)
+}
+
+fn branch_of<'a>(object: &Object, egress: &'a mut Branch, ingress: &'a mut Branch) -> &'a mut Branch {
+    if object.id.parent().is_hook() { ingress } else { egress }
+}
+
+/// Whether a class stands for a band or flow and cannot be made: its kind has no options for classes. A class of a kind
+/// that no file here knows is told by having none.
+fn is_automatic_class(object: &Object) -> bool {
+    match object.kind {
+        Some(kind) => kind.class.is_none(),
+        None => !object.options.slot(0).is_some_and(|options| options.is_set()),
+    }
+}
+
+/// Qdiscs and classes, parents first, siblings by handle.
+fn ordered(objects: Vec<Object>) -> Vec<Object> {
+    let own = |o: &Object| o.handle().unwrap_or_default();
+    let handles: HashSet<Handle> = objects.iter().map(own).collect();
+    let mut children: HashMap<Handle, Vec<usize>> = HashMap::new();
+    for (i, object) in objects.iter().enumerate() {
+        let parent = object.id.parent();
+        // a leaf of a band, whose class is no object, hangs on the discipline itself
+        let above = if handles.contains(&parent) || parent == Handle::ROOT || parent == Handle::INGRESS {
+            parent
+        } else {
+            Handle::new(parent.major(), 0)
+        };
+        children.entry(above).or_default().push(i);
+    }
+    for list in children.values_mut() {
+        list.sort_by_key(|i| objects.get(*i).map(|o| (o.is_qdisc(), o.id.parent(), own(o))));
+    }
+    let mut objects: Vec<Option<Object>> = objects.into_iter().map(Some).collect();
+    let mut out = Vec::with_capacity(objects.len());
+    let mut waiting: Vec<usize> = Vec::new();
+    for top in [Handle::ROOT, Handle::INGRESS] {
+        waiting.extend(children.remove(&top).unwrap_or_default().into_iter().rev());
+        while let Some(i) = waiting.pop() {
+            if let Some(object) = objects.get_mut(i).and_then(Option::take) {
+                waiting.extend(children.remove(&own(&object)).unwrap_or_default().into_iter().rev());
+                out.push(object);
+            }
+        }
+    }
+    // what hangs on nothing, as a dump has it that was taken while objects went away
+    out.extend(objects.into_iter().flatten());
+    out
+}
+
+/// Filters by parent, chain and priority; of one priority in the kernel's order, but u32's tables before what leads to
+/// them.
+fn ordered_filters(records: Vec<Record>) -> Vec<Object> {
+    let place = |o: &Object| match o.id {
+        Id::Filter { parent, chain, prio, protocol, .. } => (parent, chain, prio, protocol),
+        Id::Qdisc { parent, .. } | Id::Class { parent, .. } => (parent, 0, 0, 0),
+    };
+    // the old form of fw is its heading alone
+    let with_rows: HashSet<_> = records.iter().filter(|r| !r.heading).map(|r| place(&r.object)).collect();
+    let mut kept: Vec<Object> = records
+        .into_iter()
+        .filter(|r| !(r.heading && with_rows.contains(&place(&r.object))))
+        .map(|r| r.object)
+        .filter(|o| !is_root_table(o))
+        .collect();
+    kept.sort_by_key(|o| (place(o), u32_table(o).is_none()));
+    kept
+}
+
+/// The table's number, if the object is a hash table of u32 and no row of one (`TC_U32_KEY`).
+fn u32_table(object: &Object) -> Option<u32> {
+    match object.id {
+        Id::Filter { handle, .. } if object.name == "u32" && handle != 0 && handle & 0xfffff == 0 => Some(handle >> 20),
+        _ => None,
+    }
+}
+
+/// Whether it is one of the tables that the kernel makes for each priority: numbers from 800 on. A table of one's own
+/// that was made without a number has such a number too, and is told apart by its size.
+fn is_root_table(object: &Object) -> bool {
+    u32_table(object).is_some_and(|number| number >= 0x800) && object.options.show("divisor").is_none_or(|d| d == "1")
+}
