@@ -2,6 +2,9 @@
 //! machine behind their back.
 
 use crate::unit::Rate;
+use compact_str::{CompactString, format_compact};
+use indexmap::IndexMap;
+use std::sync::Arc;
 
 /// The packet scheduler's clock and one link's figures.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +27,40 @@ pub struct Facts {
     pub queues: u32,
     /// Whether the kernel's u32 classifier can match marks (`CONFIG_CLS_U32_MARK`).
     pub u32_mark: bool,
+    /// The machine's links, for what names one on the wire (`mirred`); empty where no machine is looked at.
+    pub links: Arc<Links>,
+}
+
+/// The links of a network namespace: names and the kernel's numbers for them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Links {
+    names: IndexMap<u32, CompactString>,
+    indices: IndexMap<CompactString, u32>,
+}
+
+impl Links {
+    /// From pairs of index and name.
+    pub fn new(links: impl IntoIterator<Item = (u32, CompactString)>) -> Links {
+        let mut table = Links::default();
+        links.into_iter().for_each(|(index, name)| table.insert(index, name));
+        table
+    }
+
+    /// Adds a link.
+    pub fn insert(&mut self, index: u32, name: CompactString) {
+        self.indices.insert(name.clone(), index);
+        self.names.insert(index, name);
+    }
+
+    /// The name of a link; `if7` for an index that is not known, as tc writes it.
+    pub fn name_of(&self, index: u32) -> CompactString {
+        self.names.get(&index).cloned().unwrap_or_else(|| format_compact!("if{index}"))
+    }
+
+    /// The index of a link by its name, or by `if7`.
+    pub fn index_of(&self, name: &str) -> Option<u32> {
+        self.indices.get(name).copied().or_else(|| name.strip_prefix("if")?.parse().ok())
+    }
 }
 
 impl Default for Facts {
@@ -39,6 +76,7 @@ impl Default for Facts {
             gso: None,
             queues: 1,
             u32_mark: true,
+            links: Arc::default(),
         }
     }
 }

@@ -63,6 +63,19 @@ impl Kernel {
         Ok(link.facts(&self.clock))
     }
 
+    /// The facts of all links, by name.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn all_facts(&mut self) -> Result<HashMap<String, Facts>, Error> {
+        let mut facts = HashMap::new();
+        for mut link in self.links()? {
+            link.speed = self.speed(&link);
+            facts.insert(link.name.to_string(), link.facts(&self.clock));
+        }
+        Ok(facts)
+    }
+
     /// The link of that name.
     ///
     /// # Errors

@@ -3,12 +3,16 @@
 pub mod cli;
 pub mod codes;
 pub mod diagnostic;
+pub mod explain;
 pub mod facts;
+pub mod fuzz;
 pub mod kernel;
 pub mod kind;
+pub mod manual;
 pub mod netlink;
 pub mod plan;
 pub mod policy;
+pub mod schema;
 pub mod script;
 pub mod source;
 pub mod syntax;

@@ -105,6 +105,11 @@ pub fn plan(asked: &Tree, held: &Tree, facts: &dyn Fn(&str) -> Facts) -> Plan {
     Plan { steps }
 }
 
+/// The priorities of filters on an interface's ingress hook that are somebody else's and stay.
+pub fn foreign_filters(held: &crate::tree::Interface) -> std::collections::BTreeSet<u16> {
+    branch::foreign_prios(held.ingress.as_ref())
+}
+
 /// The plan that makes all of a tree where nothing is.
 pub fn from_nothing(asked: &Tree, facts: &dyn Fn(&str) -> Facts) -> Plan {
     plan(asked, &Tree::default(), facts)

@@ -4,6 +4,7 @@
 //! offers the spellings. tc's own lax reading is kept for tc's own text ([`Reader::tc`]).
 
 mod handle;
+mod mark;
 mod number;
 mod rate;
 mod size;
@@ -11,6 +12,7 @@ mod stab;
 mod time;
 
 pub use handle::{ClassId, Handle};
+pub use mark::Mark;
 pub use number::{
     Decimal, Flag, Hex, Hex64, Length, LinkLayer, LogFlag, MaskedOctet, Name, Number, NumberList, Octets, Packets,
     Probability, Signed,

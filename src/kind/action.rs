@@ -1,27 +1,533 @@
-//! Actions of filters, one file each, named as the kernel names them.
+//! Actions of filters, one file each, named as the kernel names them; and the unit that holds a filter's list of them.
+//!
+//! In a policy an action is a word (`drop`, `pass`), a pair (`mark: 5`, `priority: 2`, `mirror: eth1`, `redirect: ifb0`)
+//! or a kind with its options (`police: { rate: 1mbit, burst: 10kb }`); several are a list and run one after the other.
+//! The pairs are short for `skbedit` and `mirred`, the words for `gact`.
 
-use crate::kind::{Kind, Options};
+pub mod control;
+pub mod gact;
+pub mod mirred;
+pub mod police;
+pub mod skbedit;
+
+pub use control::Control;
+
+use super::raw::Raw;
+use super::wire::{Attributes, Malformed, Parsed, Payload};
+use super::{Finding, Kind, Options, Role, Vocabulary, find};
+use crate::facts::Facts;
+use crate::syntax::document::{Entry, Node, Value};
+use crate::syntax::{Arity, Vocabulary as _};
+use crate::unit::{Flag, Info, Name, Octets, Reader, Refusal, Schema, Unit, Words};
 use compact_str::CompactString;
+use gact::Gact;
+use mirred::{Direction, Mirred, Mode};
+use skbedit::Skbedit;
 
-/// What a filter does with a packet besides naming its class, in order.
+// TCA_ACT_*, include/uapi/linux/pkt_cls.h
+const KIND: u16 = 1;
+const OPTIONS: u16 = 2;
+const STATS: u16 = 4;
+const COOKIE: u16 = 6;
+const FLAGS: u16 = 7;
+const HW_STATS: u16 = 8;
+
+/// `TCA_ACT_FLAGS_NO_PERCPU_STATS`.
+pub const NO_PERCPU: u32 = 1;
+/// The longest list of actions (`TCA_ACT_MAX_PRIO`).
+pub const MOST: usize = 32;
+
+/// What an action has counted, as a dump says it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Bytes that came by.
+    pub bytes: u64,
+    /// Packets that came by.
+    pub packets: u64,
+    /// Packets it dropped.
+    pub drops: u64,
+    /// Packets above the rate of a policer.
+    pub overlimits: u64,
+}
+
+/// One action of a filter.
+#[derive(Clone, Debug)]
+pub struct Act {
+    /// The kind's name to the kernel.
+    pub name: CompactString,
+    /// The kind; `None` if no file here knows it, and then the options are [`Raw`].
+    pub kind: Option<&'static Kind>,
+    /// The options.
+    pub options: Box<dyn Options>,
+    /// tc's `cookie`: octets that the kernel keeps for whoever made the action.
+    pub cookie: Option<Octets>,
+    /// tc's `hw_stats`: bits of `TCA_ACT_HW_STATS_*`; any if unset.
+    pub hw_stats: Option<u8>,
+    /// `TCA_ACT_FLAGS_*`: [`NO_PERCPU`], 2 skip_hw, 4 skip_sw.
+    pub flags: u32,
+    /// The counters of a held action; never compared.
+    pub counters: Option<Counters>,
+}
+
+/// The actions of a filter, in the order in which they run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Actions(pub Vec<Act>);
 
-/// One action.
-#[derive(Clone, Debug)]
-pub struct Act {
-    /// The kind; `None` if no file here knows it.
-    pub kind: Option<&'static Kind>,
-    /// The kind's name to the kernel.
-    pub name: CompactString,
-    /// Its options.
-    pub options: Box<dyn Options>,
-    /// The index of a shared action; the kernel gives one otherwise.
-    pub index: Option<u32>,
-}
-
 impl PartialEq for Act {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && *self.options == *other.options
+        self.name == other.name
+            && *self.options == *other.options
+            && self.cookie == other.cookie
+            && self.hw_stats == other.hw_stats
+            && self.flags == other.flags
+    }
+}
+
+const HW_STATS_WORDS: &[(&str, u8)] = &[("immediate", 1), ("delayed", 2), ("disabled", 0)];
+const FLAG_WORDS: &[(&str, u32)] = &[("no_percpu", NO_PERCPU), ("skip_hw", 2), ("skip_sw", 4)];
+
+impl Act {
+    /// An action with fresh options of its kind, or of a kind that no file here knows.
+    pub fn new(name: &str) -> Act {
+        match find(Role::Action, name) {
+            Some(kind) => Act::of(kind, (kind.options)()),
+            None => Act { name: name.into(), kind: None, ..Act::of(&gact::KIND, Box::new(Raw::default())) },
+        }
+    }
+
+    /// An action of a known kind.
+    pub fn of(kind: &'static Kind, options: Box<dyn Options>) -> Act {
+        Act {
+            name: kind.name.into(),
+            kind: Some(kind),
+            options,
+            cookie: None,
+            hw_stats: None,
+            flags: 0,
+            counters: None,
+        }
+    }
+
+    /// `gact` with one verdict.
+    pub fn verdict(control: Control) -> Act {
+        Act::of(&gact::KIND, Box::new(Gact { control: Some(control), ..Gact::default() }))
+    }
+
+    /// `mirred` to another link's egress.
+    pub fn to_link(mode: Mode, dev: Name) -> Act {
+        let options =
+            Mirred { direction: Some(Direction::Egress), mode: Some(mode), dev: Some(dev), ..Mirred::default() };
+        Act::of(&mirred::KIND, Box::new(options))
+    }
+
+    /// `skbedit`.
+    pub fn edit(options: Skbedit) -> Act {
+        Act::of(&skbedit::KIND, Box::new(options))
+    }
+
+    /// Reads tc's words of one action, from its kind's name or a verdict on.
+    fn read_tc(words: &mut Words, reader: &mut Reader) -> Result<Act, Refusal> {
+        let first = words.peek().ok_or_else(|| Refusal::new("an action is missing at the end"))?;
+        let mut act = if Control::starts(first) {
+            Act::verdict(Control::read_words(words, reader)?)
+        } else {
+            words.next();
+            let act = Act::new(first);
+            if act.kind.is_none() {
+                return Err(Refusal::new(format!("no action `{first}` is known here")));
+            }
+            act
+        };
+        while act.options.read_tc(words, reader)? {}
+        while let Some(word) = words.peek() {
+            if words.take("cookie") {
+                act.cookie = Some(Octets::read_words(words, reader)?);
+            } else if words.take("hw_stats") {
+                let value = words.want("a kind of statistics")?;
+                let known = HW_STATS_WORDS.iter().find(|(name, _)| *name == value);
+                let (_, bits) = known.ok_or_else(|| Refusal::new(format!("`{value}` is no kind of statistics")))?;
+                act.hw_stats = Some(*bits);
+            } else if let Some((_, bit)) = FLAG_WORDS.iter().find(|(name, _)| *name == word) {
+                words.next();
+                act.flags |= bit;
+            } else {
+                break;
+            }
+        }
+        Ok(act)
+    }
+
+    fn tc(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        self.options.tc(&mut out);
+        if !(self.name == gact::KIND.name && out.first().is_some_and(|word| Control::starts(word))) {
+            out.insert(0, self.name.to_string());
+        }
+        if let Some(cookie) = &self.cookie {
+            out.extend(["cookie".to_owned(), cookie.tc()]);
+        }
+        if let Some((word, _)) = HW_STATS_WORDS.iter().find(|(_, bits)| Some(*bits) == self.hw_stats) {
+            out.extend(["hw_stats".to_owned(), (*word).to_owned()]);
+        }
+        out.extend(FLAG_WORDS.iter().filter(|(_, bit)| self.flags & bit != 0).map(|(word, _)| (*word).to_owned()));
+        out
+    }
+
+    /// In the policy's words, as [`Act::read`] reads them: the short form where there is one.
+    fn show(&self) -> String {
+        let options = self.options.as_ref();
+        let set = (0..options.rows().len()).filter(|i| options.slot(*i).is_some_and(|s| s.is_set())).count();
+        let short = if let Some(Gact { control: Some(control), .. }) = options.as_kind().filter(|_| set == 1) {
+            Some(control.show())
+        } else if let Some(edit) = options.as_kind::<Skbedit>().filter(|_| set == 1) {
+            match (&edit.mark, &edit.priority) {
+                (Some(mark), _) => Some(format!("mark {}", mark.show())),
+                (_, Some(priority)) => Some(format!("priority {}", priority.show())),
+                _ => None,
+            }
+        } else if let Some(Mirred { direction: Some(Direction::Egress), mode: Some(mode), dev: Some(dev), .. }) =
+            options.as_kind().filter(|_| set == 3)
+        {
+            Some(format!("{} {}", mode.show(), dev.show()))
+        } else {
+            None
+        };
+        let mut words = short.unwrap_or_else(|| {
+            let mut words = self.name.to_string();
+            for (i, row) in options.rows().iter().enumerate() {
+                if let Some(value) = options.slot(i).and_then(|s| s.show()) {
+                    words.push_str(&format!(" {} {value}", row.word));
+                }
+            }
+            words
+        });
+        if let Some(cookie) = &self.cookie {
+            words.push_str(&format!(" cookie {}", cookie.show()));
+        }
+        words
+    }
+
+    /// The short forms: one word, or a word with a value.
+    fn short(word: &str, value: Option<&str>, reader: &mut Reader) -> Option<Result<Act, Refusal>> {
+        let edit = |edit: Result<Skbedit, Refusal>| edit.map(Act::edit);
+        Some(match (word, value) {
+            ("mark", Some(v)) => {
+                edit(Unit::read(v, reader).map(|mark| Skbedit { mark: Some(mark), ..Skbedit::default() }))
+            }
+            ("priority", Some(v)) => {
+                edit(Unit::read(v, reader).map(|priority| Skbedit { priority: Some(priority), ..Skbedit::default() }))
+            }
+            ("mirror", Some(v)) => Name::read(v, reader).map(|dev| Act::to_link(Mode::Mirror, dev)),
+            ("redirect", Some(v)) => Name::read(v, reader).map(|dev| Act::to_link(Mode::Redirect, dev)),
+            ("mark" | "priority" | "mirror" | "redirect", None) => {
+                Err(Refusal::new(format!("`{word}` wants a value")).help(format!("write {}", Actions::INFO.spellings)))
+            }
+            _ => return None,
+        })
+    }
+
+    fn kind_of(word: &str) -> Result<Act, Refusal> {
+        let act = Act::new(word);
+        if act.kind.is_some() {
+            return Ok(act);
+        }
+        Err(Refusal::new(format!("no action is called `{word}`")).help(format!(
+            "write {}, or one of {}",
+            Actions::INFO.spellings,
+            kinds()
+        )))
+    }
+
+    /// The row of a word; hidden rows have none.
+    fn row(&self, word: &str) -> Result<usize, Refusal> {
+        let options = self.options.as_ref();
+        let row = options.row(word).filter(|i| options.rows().get(*i).is_some_and(|r| !r.hidden));
+        row.ok_or_else(|| {
+            let words: Vec<_> = options.rows().iter().filter(|r| !r.hidden).map(|r| format!("`{}`", r.word)).collect();
+            Refusal::new(format!("`{}` has no option `{word}`", self.name)).help(format!("it has {}", words.join(", ")))
+        })
+    }
+
+    /// Reads one action in the policy's words on one line.
+    fn read(words: &mut Words, reader: &mut Reader) -> Result<Act, Refusal> {
+        let first = words.peek().ok_or_else(|| Refusal::new("an action is missing"))?;
+        if Control::starts(first) {
+            let mut act = Act::verdict(Control::read_words(words, reader)?);
+            act.read_cookie(words, reader)?;
+            return Ok(act);
+        }
+        words.next();
+        if let Some(act) = Act::short(first, words.peek(), reader) {
+            words.next();
+            let mut act = act?;
+            act.read_cookie(words, reader)?;
+            return Ok(act);
+        }
+        let mut act = Act::kind_of(first)?;
+        while let Some(word) = words.peek().filter(|w| *w != "then") {
+            if act.read_cookie(words, reader)? {
+                continue;
+            }
+            let row = act.row(word)?;
+            words.next();
+            let flag = Vocabulary.is_flag(&act.name, word);
+            let Some(slot) = act.options.slot_mut(row) else { break };
+            match words.peek() {
+                Some(value) if flag && Flag::read(value, reader).is_ok() => {
+                    words.next();
+                    slot.read_text(value, reader)?;
+                }
+                _ => slot.read_words(words, reader)?,
+            }
+        }
+        Ok(act)
+    }
+
+    fn read_cookie(&mut self, words: &mut Words, reader: &mut Reader) -> Result<bool, Refusal> {
+        if !words.take("cookie") {
+            return Ok(false);
+        }
+        self.cookie = Some(Octets::read_words(words, reader)?);
+        Ok(true)
+    }
+
+    /// Reads one action of a policy: `drop`, `mark: 5`, `police: { … }`.
+    fn read_entry(entry: &Entry, reader: &mut Reader) -> Result<Act, Refusal> {
+        let (key, node) = (&entry.key, &entry.node);
+        if let Some(act) = Act::short(&key.value, node.as_word(), reader) {
+            return act.map_err(|r| at(r, node.span));
+        }
+        if Control::starts(&key.value) {
+            let text = format!("{} {}", key.value, node.as_word().unwrap_or_default());
+            return Control::read(text.trim(), reader).map(Act::verdict).map_err(|r| at(r, key.span));
+        }
+        let mut act = Act::kind_of(&key.value).map_err(|r| at(r, key.span))?;
+        let Some(entries) = node.entries() else {
+            let r = Refusal::new(format!("`{}` wants its options, and this is {}", act.name, node.shape()));
+            return Err(at(r, node.span));
+        };
+        for entry in entries {
+            if entry.key.value == "cookie" {
+                act.cookie = Some(Octets::read_node(&entry.node, reader).map_err(|r| at(r, entry.node.span))?);
+                continue;
+            }
+            let row = act.row(&entry.key.value).map_err(|r| at(r, entry.key.span))?;
+            if let Some(slot) = act.options.slot_mut(row) {
+                if slot.is_set() {
+                    return Err(at(Refusal::new(format!("`{}` stands here twice", entry.key.value)), entry.key.span));
+                }
+                slot.read_node(&entry.node, reader).map_err(|r| at(r, entry.node.span))?;
+            }
+        }
+        Ok(act)
+    }
+
+    fn encode(&self, out: &mut Attributes, facts: &Facts) {
+        out.text(KIND, &self.name);
+        out.nest(OPTIONS | super::wire::NESTED, |a| self.options.encode(a, facts));
+        if let Some(Octets(cookie)) = &self.cookie {
+            out.raw(COOKIE, cookie);
+        }
+        // struct nla_bitfield32: value, selector
+        if let Some(bits) = self.hw_stats {
+            out.raw(HW_STATS, &bitfield(u32::from(bits)));
+        }
+        if self.flags != 0 {
+            out.raw(FLAGS, &bitfield(self.flags));
+        }
+    }
+
+    fn decode(payload: Payload, facts: &Facts) -> Result<Act, Malformed> {
+        let attributes = payload.attributes()?;
+        let mut act = Act::new(&attributes.get(KIND).ok_or(Malformed("action"))?.text());
+        if let Some(options) = attributes.get(OPTIONS) {
+            act.options.decode(options, facts)?;
+        }
+        act.cookie = attributes.get(COOKIE).map(|c| Octets(c.0.to_vec()));
+        act.hw_stats = attributes.u32(HW_STATS)?.map(|bits| bits as u8);
+        act.flags = attributes.u32(FLAGS)?.unwrap_or(0);
+        act.counters = attributes.nested(STATS)?.map(|stats| counters(&stats)).transpose()?;
+        Ok(act)
+    }
+}
+
+fn bitfield(bits: u32) -> [u8; 8] {
+    let [a, b, c, d] = bits.to_ne_bytes();
+    [a, b, c, d, a, b, c, d]
+}
+
+/// `TCA_STATS_*`, include/uapi/linux/gen_stats.h: basic (1) and queue (3), and 64-bit packets (8).
+fn counters(stats: &Parsed) -> Result<Counters, Malformed> {
+    let mut counters = Counters::default();
+    if let Some(basic) = stats.get(1) {
+        let mut c = basic.fields();
+        (counters.bytes, counters.packets) = (c.u64()?, u64::from(c.u32()?));
+    }
+    if let Some(queue) = stats.get(3) {
+        let mut c = queue.fields();
+        let (_qlen, _backlog, drops, _requeues, overlimits) = (c.u32()?, c.u32()?, c.u32()?, c.u32()?, c.u32()?);
+        (counters.drops, counters.overlimits) = (u64::from(drops), u64::from(overlimits));
+    }
+    if let Some(packets) = stats.u64(8)? {
+        counters.packets = packets;
+    }
+    Ok(counters)
+}
+
+fn at(refusal: Refusal, span: crate::source::Span) -> Refusal {
+    if refusal.span.is_some() { refusal } else { refusal.at(span) }
+}
+
+fn kinds() -> String {
+    let names: Vec<_> = super::all(Role::Action).map(|k| format!("`{}`", k.name)).collect();
+    names.join(", ")
+}
+
+impl Actions {
+    /// One action.
+    pub fn one(act: Act) -> Actions {
+        Actions(vec![act])
+    }
+
+    /// Every action but the last must hand on what it lets pass: a policer's `conform` becomes `pipe` where the policy
+    /// is silent.
+    fn chain(mut self) -> Result<Self, Refusal> {
+        if self.0.len() > MOST {
+            return Err(Refusal::new(format!("{} actions on one rule: the kernel takes {MOST}", self.0.len())));
+        }
+        let last = self.0.len().saturating_sub(1);
+        for act in self.0.iter_mut().take(last) {
+            if let Some(police) = act.options.as_kind_mut::<police::Police>() {
+                police.conform.get_or_insert(Control::PIPE);
+            }
+        }
+        Ok(self)
+    }
+
+    /// Writes the list as attribute `number`, numbered from 1, as tc does.
+    pub fn encode(&self, number: u16, out: &mut Attributes, facts: &Facts) {
+        out.nest(number, |list| {
+            for (order, act) in (1..).zip(&self.0) {
+                list.nest(order, |a| act.encode(a, facts));
+            }
+        });
+    }
+
+    /// Reads a list of actions.
+    ///
+    /// # Errors
+    /// Its lengths are wrong, or an action has no kind.
+    pub fn decode(payload: Payload, facts: &Facts) -> Result<Actions, Malformed> {
+        let mut list = payload.attributes()?.list;
+        list.sort_by_key(|(order, _)| *order);
+        list.into_iter().map(|(_, act)| Act::decode(act, facts)).collect::<Result<_, _>>().map(Actions)
+    }
+
+    /// [`Options::assume`] for each.
+    pub fn assume(&mut self, facts: &Facts) {
+        self.0.iter_mut().for_each(|act| act.options.assume(facts));
+    }
+
+    /// [`Options::complete`] for each.
+    pub fn complete(&mut self, facts: &Facts) {
+        self.0.iter_mut().for_each(|act| act.options.complete(facts));
+    }
+
+    /// [`Options::check`] for each.
+    pub fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
+        self.0.iter().for_each(|act| act.options.check(facts, out));
+    }
+
+    /// Whether the held actions are the asked ones, to the wire's resolution. Numbers that the kernel gave do not count
+    /// where none is asked, and counters never do.
+    pub fn same(&self, held: &Actions, facts: &Facts) -> bool {
+        let same = |a: &Act, h: &Act| {
+            let options = a.options.as_ref();
+            a.name == h.name
+                && (a.cookie.is_none() || a.cookie == h.cookie)
+                && a.hw_stats == h.hw_stats
+                && a.flags == h.flags
+                && options.as_any().type_id() == h.options.as_any().type_id()
+                && (0..options.rows().len()).all(|row| options.same(h.options.as_ref(), row, facts))
+        };
+        self.0.len() == held.0.len() && self.0.iter().zip(&held.0).all(|(a, h)| same(a, h))
+    }
+}
+
+impl Unit for Actions {
+    const INFO: Info = Info {
+        name: "an action",
+        spellings: "`drop`, `pass`, `mark: 5`, `priority: 2`, `redirect: ifb0`, `mirror: eth1`, or `police: { … }`",
+        schema: Schema::Any,
+    };
+
+    /// `police rate 1mbit burst 10kb exceed drop then mark 5`.
+    fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
+        let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        let words = &mut Words::new(&words);
+        let mut list = vec![Act::read(words, reader)?];
+        while words.take("then") {
+            list.push(Act::read(words, reader)?);
+        }
+        match words.next() {
+            Some(word) => Err(Refusal::new(format!("what is `{word}`?")).help("part actions by `then`")),
+            None => Actions(list).chain(),
+        }
+    }
+
+    fn read_node(node: &Node, reader: &mut Reader) -> Result<Self, Refusal> {
+        match &node.value {
+            Value::Word(word) => Self::read(&word.text, reader).map_err(|r| at(r, node.span)),
+            Value::List(items) => {
+                let mut all = Vec::with_capacity(items.len());
+                for item in items {
+                    all.extend(Self::read_node(&item.node, reader)?.0);
+                }
+                if all.is_empty() {
+                    return Err(at(Refusal::new("a list without actions"), node.span));
+                }
+                Actions(all).chain()
+            }
+            Value::Block(entries) => match entries.as_slice() {
+                [entry] => Act::read_entry(entry, reader).map(Actions::one),
+                [_, second, ..] => Err(Refusal::new("two actions in one block have no order")
+                    .help("write a list: `[{ mark: 5 }, { priority: 2 }]`")
+                    .at(second.key.span)),
+                [] => Err(at(Refusal::new("a block without an action"), node.span)),
+            },
+            Value::Null => Err(at(
+                Refusal::new("an action is missing here").help(format!("write {}", Self::INFO.spellings)),
+                node.span,
+            )),
+        }
+    }
+
+    /// After the word `action`; further ones follow with or without it.
+    fn read_words(words: &mut Words, reader: &mut Reader) -> Result<Self, Refusal> {
+        let mut list = vec![Act::read_tc(words, reader)?];
+        while words.take("action")
+            || words.peek().is_some_and(|w| Control::starts(w) || find(Role::Action, w).is_some())
+        {
+            list.push(Act::read_tc(words, reader)?);
+        }
+        Ok(Actions(list))
+    }
+
+    fn show(&self) -> String {
+        self.0.iter().map(Act::show).collect::<Vec<_>>().join(" then ")
+    }
+
+    fn tc(&self) -> String {
+        self.0.iter().map(|act| act.tc().join(" ")).collect::<Vec<_>>().join(" action ")
+    }
+}
+
+/// How much the action of that name takes, for the DSL's reader.
+pub fn arity(word: &str) -> Option<Arity> {
+    match word {
+        "mark" | "priority" | "mirror" | "redirect" => Some(Arity::Value),
+        "goto" | "jump" => None,
+        _ if Control::starts(word) => Some(Arity::Flag),
+        _ => find(Role::Action, word).map(|_| Arity::Options),
     }
 }

@@ -1,6 +1,6 @@
 //! Every kind, one line each.
 
-use super::{Kind, Options, Role, Row, qdisc};
+use super::{Kind, Options, Role, Row, action, filter, qdisc};
 use crate::syntax::{self, Arity};
 
 /// All kinds: disciplines, filters, actions.
@@ -19,6 +19,14 @@ static KINDS: &[&Kind] = &[
     &qdisc::pfifo_fast::KIND,
     &qdisc::noqueue::KIND,
     &qdisc::mq::KIND,
+    &filter::u32::KIND,
+    &filter::fw::KIND,
+    &filter::matchall::KIND,
+    &filter::flower::KIND,
+    &action::police::KIND,
+    &action::mirred::KIND,
+    &action::gact::KIND,
+    &action::skbedit::KIND,
 ];
 
 /// All kinds of a role.
@@ -44,11 +52,7 @@ impl syntax::Vocabulary for Words {
     }
 
     fn action(&self, word: &str) -> Option<Arity> {
-        match word {
-            "drop" | "pass" => Some(Arity::Flag),
-            "mark" | "priority" | "mirror" | "redirect" => Some(Arity::Value),
-            _ => find(Role::Action, word).map(|_| Arity::Options),
-        }
+        action::arity(word)
     }
 
     fn is_flag(&self, owner: &str, word: &str) -> bool {

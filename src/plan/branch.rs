@@ -24,6 +24,15 @@ fn is_foreign(object: &Object) -> bool {
     parent == Handle::HOOK_EGRESS || (parent.is_hook() && (chain != 0 || object.kind.is_none() || object.name == "bpf"))
 }
 
+/// The priorities that others' filters have.
+pub(super) fn foreign_prios(held: Option<&Branch>) -> std::collections::BTreeSet<u16> {
+    let prio = |o: &Object| match o.id {
+        Id::Filter { prio, .. } if is_foreign(o) => Some(prio),
+        _ => None,
+    };
+    held.into_iter().flat_map(|b| &b.objects).filter_map(prio).collect()
+}
+
 /// How an object comes from what it is to what it should be.
 struct Comparison {
     differences: Vec<Difference>,
@@ -57,7 +66,7 @@ fn compare(asked: &Object, held: &Object, facts: &Facts) -> Comparison {
             slot.copy_from(want);
         }
     }
-    let plain = |s: &Option<Stab>| s.clone().filter(|s| *s != Stab::default());
+    let plain = |s: &Option<Stab>| s.as_ref().map(Stab::complete).filter(|s| *s != Stab::default());
     if plain(&asked.stab) != plain(&held.stab) {
         let (held, asked) = (show_stab(held.stab.as_ref()), show_stab(asked.stab.as_ref()));
         differences.push(Difference { word: "stab", held, asked });

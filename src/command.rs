@@ -1,0 +1,51 @@
+//! One file a command: it joins the rooms and prints. Nobody else prints, and nobody else speaks with the kernel's room.
+
+mod apply;
+mod bring;
+mod check;
+mod clear;
+mod diff;
+mod explain;
+mod fmt;
+mod frame;
+mod script;
+mod show;
+mod text;
+mod rehearse;
+
+use crate::cli::{Cli, Command};
+use frame::Frame;
+
+/// How a run ended; the exit codes of the manual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done, or no difference.
+    Done = 0,
+    /// The policy has errors or cannot be read.
+    Refused = 1,
+    /// There is a difference.
+    Different = 2,
+    /// The kernel refused, or what stands is not what was asked.
+    Kernel = 3,
+    /// Wrong usage.
+    Usage = 64,
+}
+
+/// Does what the arguments say.
+pub fn run(cli: Cli) -> Exit {
+    let mut frame = Frame::new(cli.global);
+    match cli.command {
+        Command::Check { files, deny_warnings, live } => check::run(&mut frame, &files, deny_warnings, live),
+        Command::Script { policy, batch, fresh } => script::run(&mut frame, &policy, batch, fresh),
+        Command::Apply { policy, dry_run } => apply::run(&mut frame, &policy, dry_run),
+        Command::Diff { policy, quiet } => diff::run(&mut frame, &policy, quiet),
+        Command::Show { interface, all } => show::run(&mut frame, interface.as_deref(), all),
+        Command::Clear { interface, dry_run } => clear::run(&mut frame, &interface, dry_run),
+        Command::Try { policy } => rehearse::run(&mut frame, &policy),
+        Command::Fmt { files, to, write, check } => fmt::run(&mut frame, &files, to, write, check),
+        Command::Explain { what, octet, policy } => explain::run(&mut frame, what.as_deref(), octet.as_deref(), policy.as_deref()),
+        Command::Schema => text::schema(&mut frame),
+        Command::Completions { shell } => text::completions(&mut frame, shell),
+        Command::Man { page } => text::man(&mut frame, page),
+    }
+}

@@ -1,0 +1,208 @@
+//! What all commands share: where output goes, the policy that is meant, and the facts of the machine.
+
+use super::Exit;
+use crate::cli::{Color, DEFAULT_POLICY, Format, Global};
+use crate::diagnostic::{self, Diagnostic, Sink, codes};
+use crate::facts::Facts;
+use crate::kernel::{self, Kernel};
+use crate::lower::{self, Ids};
+use crate::policy::{self, model::Policy};
+use crate::source::Sources;
+use crate::state::State;
+use crate::syntax::Limits;
+use crate::tree::Tree;
+use crate::unit::Handle;
+use crate::view::{Names, Paint};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::io::{IsTerminal, Write};
+
+/// One run: the options that all commands take, the texts read, and what was found.
+pub(super) struct Frame {
+    pub global: Global,
+    pub sources: Sources,
+    pub found: Sink,
+}
+
+impl Frame {
+    pub fn new(global: Global) -> Frame {
+        Frame { global, sources: Sources::new(), found: Sink::new() }
+    }
+
+    /// Whether machines read the output.
+    pub fn is_json(&self) -> bool {
+        self.global.format == Format::Json
+    }
+
+    fn colors(&self, terminal: bool) -> Paint {
+        let quiet = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+        let on = match self.global.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => terminal && !quiet,
+        };
+        Paint { on }
+    }
+
+    /// The colours of standard output.
+    pub fn paint(&self) -> Paint {
+        self.colors(std::io::stdout().is_terminal())
+    }
+
+    /// Prints a result. A reader that has gone away (`| head`) ends the program quietly.
+    pub fn print(&self, text: &str) {
+        let mut out = std::io::stdout().lock();
+        if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+            std::process::exit(0);
+        }
+    }
+
+    /// Prints JSON.
+    pub fn json(&self, value: &Value) {
+        self.print(&format!("{value:#}\n"));
+    }
+
+    /// Says something beside the result.
+    pub fn say(&self, text: &str) {
+        let _ = writeln!(std::io::stderr().lock(), "{}", diagnostic::visible(text));
+    }
+
+    /// Says what went wrong where there is no place in a file to point at.
+    pub fn complain(&self, text: &str) {
+        let paint = self.colors(std::io::stderr().is_terminal());
+        let _ = writeln!(std::io::stderr().lock(), "{} {}", paint.removed("error:"), diagnostic::visible(text));
+    }
+
+    /// Prints what was found so far: for people on standard error, for machines as the member `diagnostics`.
+    pub fn report(&mut self) -> Vec<Value> {
+        let found = std::mem::take(&mut self.found).sorted();
+        if self.is_json() {
+            return found.iter().map(|d| diagnostic::json(d, &self.sources)).collect();
+        }
+        let terminal = std::io::stderr().is_terminal();
+        let width = if terminal { usize::from(terminal_width()) } else { 100 };
+        let text = diagnostic::render(&found, &self.sources, self.colors(terminal).on, width);
+        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+        Vec::new()
+    }
+
+    /// Reports, and ends a command that cannot go on.
+    pub fn refuse(&mut self, exit: Exit) -> Exit {
+        let diagnostics = self.report();
+        if self.is_json() {
+            self.json(&serde_json::json!({ "ok": false, "diagnostics": diagnostics }));
+        }
+        exit
+    }
+
+    /// Whether what was found stops the command.
+    pub fn stops(&self, deny_warnings: bool) -> bool {
+        self.found.found.iter().any(|d| {
+            d.is_error() || (deny_warnings && d.code.severity == codes::Severity::Warning)
+        })
+    }
+
+    /// The bounds on what is read.
+    pub fn limits(&self) -> Limits {
+        Limits { file_bytes: self.global.max_file_size.saturating_mul(1 << 20), ..Limits::default() }
+    }
+
+    /// What is remembered of this network namespace. What cannot be trusted of it is reported and put aside.
+    pub fn state(&mut self) -> State {
+        let (state, found) = State::load(&self.global.state_dir, self.global.netns.as_deref());
+        self.found.found.extend(found);
+        state
+    }
+
+    /// The policy that is meant: the one named, else the one last applied here, else the system's; which one is said.
+    pub fn which(&self, file: Option<&str>, state: &State) -> String {
+        if let Some(file) = file {
+            return file.to_owned();
+        }
+        let chosen = state.policy.clone().unwrap_or_else(|| DEFAULT_POLICY.to_owned());
+        let why = if state.policy.is_some() { "last applied here" } else { "the system's" };
+        self.say(&format!("policy: {chosen} ({why})"));
+        chosen
+    }
+
+    /// Reads and checks a policy; what is wrong is found in [`Frame::found`].
+    pub fn policy(&mut self, file: &str, facts: &dyn Fn(&str) -> Facts) -> Policy {
+        let limits = self.limits();
+        let Some(documents) = policy::load::load(file, &limits, &mut self.sources, &mut self.found) else {
+            return Policy::default();
+        };
+        let policy = policy::read::read(&documents, facts, &mut self.found);
+        policy::check::check(&policy, facts, &mut self.found);
+        policy
+    }
+
+    /// A policy as a tree. With errors in the policy the tree is empty: what is asked is not known then.
+    pub fn lower(&mut self, policy: &Policy, facts: &dyn Fn(&str) -> Facts, ids: &Ids) -> (Tree, Ids) {
+        if self.found.has_errors() {
+            return (Tree::default(), ids.clone());
+        }
+        lower::lower(policy, facts, ids, &mut self.found)
+    }
+
+    /// Opens the kernel in the namespace that is meant; a failure is found, at no place.
+    pub fn kernel(&mut self) -> Option<Kernel> {
+        match Kernel::open(self.global.netns.as_deref()) {
+            Ok(kernel) => Some(kernel),
+            Err(e) => {
+                self.found.push(refusal(&e));
+                None
+            }
+        }
+    }
+}
+
+fn terminal_width() -> u16 {
+    std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).unwrap_or(100).clamp(60, 160)
+}
+
+/// The facts of the machine's links by name, the policy's own figures not among them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Machine {
+    known: HashMap<String, Facts>,
+    clock: Facts,
+}
+
+impl Machine {
+    /// Asks the kernel. Without one the stated defaults stand.
+    pub fn read(kernel: Option<&mut Kernel>) -> Result<Machine, kernel::Error> {
+        let Some(kernel) = kernel else { return Ok(Machine::default()) };
+        Ok(Machine { known: kernel.all_facts()?, clock: kernel.clock().clone() })
+    }
+
+    /// The facts of a link; for one that does not exist, those of an Ethernet link that nothing is known of.
+    pub fn facts(&self, name: &str) -> Facts {
+        self.known.get(name).unwrap_or(&self.clock).clone()
+    }
+
+    /// Whether the link exists.
+    pub fn has(&self, name: &str) -> bool {
+        self.known.contains_key(name)
+    }
+}
+
+/// A refusal of the kernel as a finding without a place.
+pub(super) fn refusal(error: &kernel::Error) -> Diagnostic {
+    let d = Diagnostic::new(&codes::KERNEL_REFUSED, error.to_string());
+    match error.capability() {
+        Some(capability) => d.help(format!("{capability} is wanted: run it with sudo")),
+        None => d,
+    }
+}
+
+/// Names of handles: what the numbers stand for.
+pub(super) fn names(ids: &Ids, asked: &Tree) -> Names {
+    let mut names = ids.names();
+    for (interface, i) in &asked.interfaces {
+        for object in [&i.egress, &i.ingress].into_iter().flatten().flat_map(|b| &b.objects) {
+            if let (Some(handle), false) = (object.handle().filter(|h| *h != Handle(0)), object.origin.name.is_empty()) {
+                names.insert((interface.to_string(), handle), object.origin.name.to_string());
+            }
+        }
+    }
+    names
+}

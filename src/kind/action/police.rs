@@ -1,0 +1,389 @@
+//! `police`: net/sched/act_police.c, tc-police(8). A rate that is enforced without a queue.
+
+use super::control::{Control, INDEX};
+use crate::diagnostic::codes;
+use crate::facts::Facts;
+use crate::kind::qdisc::htb::{check_bucket, check_rate, check_ticks, read_ratespec};
+use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
+use crate::kind::{Children, Finding, Kind, Options, Role, Row, Rows, fits, no_xstats, read_row, row_words};
+use crate::rows;
+use crate::unit::{Bytes, Decimal, Length, LinkLayer, Number, Rate, Reader, Refusal, Unit, Words};
+
+rows! {
+    /// A policer.
+    pub struct Police {
+        /// what may pass
+        rate: Rate = Row::new("rate").percent();
+        /// size of the bucket: bytes that may pass in one go before `rate` holds
+        burst: Bytes = Row::new("burst").aliases(&["buffer", "maxburst"]);
+        /// the largest packet; every larger one exceeds, and so does what offload has put together. With `peakrate`,
+        /// the size of its bucket
+        mtu: Bytes = Row::new("mtu").aliases(&["minburst"]).computed("2040 bytes with a rate; a policy's `ingress: police` writes 64kb");
+        /// the speed at which the bucket may be emptied
+        peakrate: Rate = Row::new("peakrate").percent();
+        /// the least size a packet is charged
+        mpu: Bytes = Row::new("mpu").default("0b");
+        /// bytes that are charged on top of each packet
+        overhead: Length = Row::new("overhead").default("0");
+        /// how the link counts bytes
+        linklayer: LinkLayer = Row::new("linklayer").default("ethernet");
+        /// what may pass by the kernel's average, instead of by a bucket; wants tc's `estimator`
+        avrate: Rate = Row::new("avrate");
+        /// packets a second that may pass, instead of bytes
+        pkts_rate: Decimal = Row::new("pkts_rate");
+        /// packets that may pass in one go
+        pkts_burst: Decimal = Row::new("pkts_burst");
+        /// what becomes of packets above the rate; tc writes it before the slash of `conform-exceed`
+        exceed: Control = Row::new("exceed").default("reclassify");
+        /// what becomes of packets within it; after the slash
+        conform: Control = Row::new("conform").default("pass");
+        /// the number under which several filters share the policer, and its bucket
+        index: Number = INDEX;
+        /// bytes that a slot of the rate's table stands for: `burst 10kb/8`. The kernel reads nothing else from the table
+        /// than its default for `mtu`
+        cell: Number = Row::new("cell").hidden().tool();
+        /// the same of the peakrate's table: `mtu 2kb/8`
+        peak_cell: Number = Row::new("peak_cell").hidden().tool();
+    }
+}
+
+/// The kind.
+pub static KIND: Kind = Kind {
+    name: "police",
+    role: Role::Action,
+    doc: "lets a rate pass and drops, or marks otherwise, what exceeds it. Nothing waits, so a burst of some round trips \
+          is wanted for TCP to reach the rate",
+    options: || Box::new(Police::default()),
+    class: None,
+    children: Children::None,
+    change: true,
+    writable: true,
+    config: "NET_ACT_POLICE",
+    module: "act_police",
+    xstats: no_xstats,
+};
+
+/// The `mtu` to write for arriving traffic: GRO hands a policer packets of up to 64 KiB, and with tc's default of 2 kB
+/// each of them would exceed.
+pub const INGRESS_MTU: Bytes = Bytes(64 << 10);
+
+/// The largest packet that tc's rate table stands for if none is said (`tc_calc_rtable`).
+const TABLE_MTU: u32 = 2047;
+
+const TBF: u16 = 1;
+const RATE: u16 = 2;
+const PEAKRATE: u16 = 3;
+const AVRATE: u16 = 4;
+const RESULT: u16 = 5;
+const RATE64: u16 = 8;
+const PEAKRATE64: u16 = 9;
+const PKTRATE64: u16 = 10;
+const PKTBURST64: u16 = 11;
+
+fn narrow(size: u64) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX)
+}
+
+/// The logarithm of a table slot's bytes, so that 256 slots reach to `mtu`.
+fn cell_log(mtu: u32, cell: Option<Number>) -> u32 {
+    if let Some(cell) = cell.filter(|c| c.0.is_power_of_two()) {
+        return cell.0.trailing_zeros();
+    }
+    let mtu = if mtu == 0 { TABLE_MTU } else { mtu };
+    (u32::BITS - mtu.leading_zeros()).saturating_sub(8)
+}
+
+impl Police {
+    /// The mtu as it travels: 0 if it is not said.
+    fn wire_mtu(&self) -> u32 {
+        narrow(self.mtu.unwrap_or_default().0)
+    }
+
+    /// `struct tc_ratespec` and the table that goes with it.
+    fn table(&self, rate: Rate, cell: Option<Number>, facts: &Facts) -> (Vec<u8>, Vec<u8>) {
+        let (mpu, overhead) = (narrow(self.mpu.unwrap_or_default().0), self.overhead.unwrap_or_default().0);
+        let linklayer = self.linklayer.unwrap_or_default();
+        let log = cell_log(self.wire_mtu(), cell);
+        let spec = Fields::new()
+            .u8(log as u8)
+            .u8(linklayer.number().unwrap_or(1) as u8)
+            .u16(u16::try_from(overhead).unwrap_or(u16::MAX))
+            .u16(u16::MAX) // cell_align is -1
+            .u16(u16::try_from(mpu).unwrap_or(u16::MAX))
+            .u32(narrow(rate.bytes()));
+        // the time that packets of each size take, in ticks: only that it is there matters since Linux 3.8
+        let slot = |i: u32| {
+            let size = u64::from(i.saturating_add(1)).checked_shl(log).unwrap_or(u64::MAX).max(u64::from(mpu));
+            let size = if linklayer == LinkLayer::Atm { size.div_ceil(48).saturating_mul(53) } else { size };
+            facts.ticks(rate, size).to_ne_bytes()
+        };
+        (spec.0, (0..256).flat_map(slot).collect())
+    }
+}
+
+impl Options for Police {
+    fn encode(&self, out: &mut Attributes, facts: &Facts) {
+        let Police {
+            rate,
+            burst,
+            mtu: _,
+            peakrate,
+            mpu: _,
+            overhead: _,
+            linklayer: _,
+            avrate,
+            pkts_rate,
+            pkts_burst,
+            exceed,
+            conform,
+            index,
+            cell,
+            peak_cell,
+        } = self;
+        let none = || (vec![0; 12], Vec::new());
+        let (spec, table) = rate.map_or_else(none, |rate| self.table(rate, *cell, facts));
+        let (peak_spec, peak_table) = peakrate.map_or_else(none, |peak| self.table(peak, *peak_cell, facts));
+        let burst = rate.map_or(0, |rate| facts.ticks(rate, burst.unwrap_or_default().0));
+        // struct tc_police: index, action, limit, burst, mtu, rate, peakrate, refcnt, bindcnt, capab
+        let parms = Fields::new()
+            .u32(index.unwrap_or_default().0)
+            .u32(exceed.unwrap_or(Control::RECLASSIFY).bits())
+            .u32(0)
+            .u32(burst)
+            .u32(self.wire_mtu())
+            .raw(&spec)
+            .raw(&peak_spec)
+            .raw(&[0; 12]);
+        out.raw(TBF, &parms.0);
+        for (rate, table, number, wide) in [(rate, table, RATE, RATE64), (peakrate, peak_table, PEAKRATE, PEAKRATE64)] {
+            if let Some(rate) = rate {
+                out.raw(number, &table);
+                if u32::try_from(rate.bytes()).is_err() {
+                    out.u64(wide, rate.bytes());
+                }
+            }
+        }
+        if let Some(rate) = avrate {
+            out.u32(AVRATE, narrow(rate.bytes()));
+        }
+        if let Some(conform) = conform.filter(|c| *c != Control::PASS) {
+            out.u32(RESULT, conform.bits());
+        }
+        if let Some(Decimal(rate)) = pkts_rate {
+            out.u64(PKTRATE64, *rate);
+            let ticks = facts.ticks(Rate::from_bytes(*rate), pkts_burst.unwrap_or_default().0);
+            out.u64(PKTBURST64, u64::from(ticks));
+        }
+    }
+
+    fn decode(&mut self, payload: Payload, facts: &Facts) -> Result<(), Malformed> {
+        let attributes = payload.attributes()?;
+        let Some(parms) = attributes.get(TBF) else { return Ok(()) };
+        let mut c = parms.fields();
+        let (index, exceed, _limit, burst, mtu) = (c.u32()?, c.u32()?, c.u32()?, c.u32()?, c.u32()?);
+        let (rate, mpu, overhead, linklayer) = read_ratespec(&mut c)?;
+        let (peak, ..) = read_ratespec(&mut c)?;
+        let rate = Rate::from_bytes(attributes.u64(RATE64)?.unwrap_or(u64::from(rate)));
+        let peak = Rate::from_bytes(attributes.u64(PEAKRATE64)?.unwrap_or(u64::from(peak)));
+        let [rate, peak] = [rate, peak].map(|r| Some(r).filter(|r| r.0 != 0));
+        let packets = attributes.u64(PKTRATE64)?;
+        let in_packets = |ticks: u64| {
+            let rate = Rate::from_bytes(packets.unwrap_or(0));
+            Decimal(facts.bytes_in(rate, u32::try_from(ticks).unwrap_or(u32::MAX)))
+        };
+        *self = Police {
+            rate,
+            burst: rate.map(|rate| Bytes(facts.bytes_in(rate, burst))),
+            mtu: (mtu != 0).then_some(Bytes(u64::from(mtu))),
+            peakrate: peak,
+            mpu: rate.map(|_| Bytes(u64::from(mpu))),
+            overhead: rate.map(|_| Length(overhead)),
+            linklayer: rate.map(|_| linklayer),
+            avrate: attributes.u32(AVRATE)?.map(|bytes| Rate::from_bytes(u64::from(bytes))),
+            pkts_rate: packets.map(Decimal),
+            pkts_burst: attributes.u64(PKTBURST64)?.map(in_packets),
+            exceed: Some(Control::from_bits(exceed)),
+            conform: Some(attributes.u32(RESULT)?.map_or(Control::PASS, Control::from_bits)),
+            index: (index != 0).then_some(Number(index)),
+            cell: None,
+            peak_cell: None,
+        };
+        Ok(())
+    }
+
+    /// As `tcf_police_init`: without an mtu, what the rate's table reaches to, or no bound at all.
+    fn assume(&mut self, _facts: &Facts) {
+        self.assume_constants();
+        let reach = match self.rate {
+            Some(_) => 255_u64.checked_shl(cell_log(0, self.cell)).unwrap_or(u64::MAX),
+            None => u64::from(u32::MAX),
+        };
+        self.mtu.get_or_insert(Bytes(reach));
+    }
+
+    fn complete(&mut self, _facts: &Facts) {
+        self.exceed.get_or_insert(Control::RECLASSIFY);
+    }
+
+    /// Sizes are compared as the ticks they travel in.
+    fn same(&self, other: &dyn Options, row: usize, facts: &Facts) -> bool {
+        let Some(held) = other.as_kind::<Police>() else { return false };
+        match Police::ROWS.get(row).map(|r| r.word) {
+            Some("burst") => match (held.rate, self.burst, held.burst) {
+                (Some(rate), Some(a), Some(b)) => facts.same_size(rate, a.0, b.0),
+                _ => self.burst == held.burst,
+            },
+            Some("pkts_burst") => match (held.pkts_rate, self.pkts_burst, held.pkts_burst) {
+                (Some(Decimal(rate)), Some(a), Some(b)) => facts.same_size(Rate::from_bytes(rate), a.0, b.0),
+                _ => self.pkts_burst == held.pkts_burst,
+            },
+            Some("mpu" | "overhead" | "linklayer") if held.rate.is_none() => true,
+            Some("index") if self.index.is_none() => true,
+            Some("cell" | "peak_cell") => true,
+            _ => matches!((self.slot(row), other.slot(row)), (Some(a), Some(b)) if a.same(b)),
+        }
+    }
+
+    fn tc(&self, out: &mut Vec<String>) {
+        for (i, row) in Police::ROWS.iter().enumerate() {
+            let Some(slot) = self.slot(i) else { continue };
+            match row.word {
+                "exceed" => {
+                    let verdicts = (self.exceed.is_some() || self.conform.is_some())
+                        .then(|| (self.exceed.unwrap_or(Control::RECLASSIFY).tc(), self.conform.map(|c| c.tc())));
+                    let Some((exceed, conform)) = verdicts else { continue };
+                    out.push("conform-exceed".to_owned());
+                    match conform {
+                        // tc takes the slash apart from verdicts of several words only
+                        Some(conform) if exceed.contains(' ') || conform.contains(' ') => {
+                            out.extend(format!("{exceed} / {conform}").split(' ').map(str::to_owned));
+                        }
+                        Some(conform) => out.push(format!("{exceed}/{conform}")),
+                        None => out.extend(exceed.split(' ').map(str::to_owned)),
+                    }
+                }
+                "conform" | "cell" | "peak_cell" => {}
+                word => {
+                    row_words(row, slot, out);
+                    let cell = match word {
+                        "burst" if slot.is_set() => self.cell,
+                        "mtu" if slot.is_set() => self.peak_cell,
+                        _ => None,
+                    };
+                    if let (Some(cell), Some(last)) = (cell, out.last_mut()) {
+                        last.push_str(&format!("/{}", cell.0));
+                    }
+                }
+            }
+        }
+    }
+
+    fn read_tc(&mut self, words: &mut Words, reader: &mut Reader) -> Result<bool, Refusal> {
+        let Some(word) = words.peek() else { return Ok(false) };
+        let sized = match word {
+            "burst" | "buffer" | "maxburst" => Some((&mut self.burst, &mut self.cell)),
+            "mtu" | "minburst" => Some((&mut self.mtu, &mut self.peak_cell)),
+            _ => None,
+        };
+        if let Some((size, cell)) = sized {
+            words.next();
+            let text = words.want("a size")?;
+            let (bytes, slot) = text.split_once('/').map_or((text, None), |(bytes, slot)| (bytes, Some(slot)));
+            *size = Some(Bytes::read(bytes, reader)?);
+            *cell = slot.map(|slot| Number::read(slot, reader)).transpose()?;
+            return Ok(true);
+        }
+        if words.take("conform-exceed") {
+            let verdicts = words.want("a verdict")?;
+            if let Some((exceed, conform)) = verdicts.split_once('/').filter(|(e, c)| !e.is_empty() && !c.is_empty()) {
+                self.exceed = Some(Control::read(exceed, reader)?);
+                self.conform = Some(Control::read(conform, reader)?);
+                return Ok(true);
+            }
+            // `goto` and `jump` take more words
+            self.exceed = Some(match verdicts {
+                "goto" | "jump" => Control::read_more(verdicts, words, reader)?,
+                _ => Control::read(verdicts, reader)?,
+            });
+            if words.take("/") {
+                self.conform = Some(Control::read_words(words, reader)?);
+            }
+            return Ok(true);
+        }
+        if Control::starts(word) {
+            self.exceed = Some(Control::read_words(words, reader)?);
+            return Ok(true);
+        }
+        read_row(self, words, reader)
+    }
+
+    fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
+        let Police { rate, burst, mtu, peakrate, mpu, overhead, avrate, pkts_rate, pkts_burst, index, .. } = self;
+        for (word, rate) in [("rate", rate), ("peakrate", peakrate), ("avrate", avrate)] {
+            if let Some(rate) = rate {
+                check_rate(word, *rate, out);
+            }
+        }
+        match (rate, pkts_rate) {
+            (None, None) if avrate.is_none() && index.is_none() && mtu.is_none() => {
+                out.push(
+                    Finding::new(&codes::MISSING_OPTION, "rate", "a policer wants a `rate`")
+                        .help("write `rate: 20mbit` and `burst: 625000b`, or `pkts_rate: 1000` and `pkts_burst: 100`"),
+                );
+            }
+            (Some(_), Some(_)) => out.push(
+                Finding::new(&codes::POLICE_RATES, "pkts_rate", "a policer counts bytes or packets, not both")
+                    .and("rate", "bytes")
+                    .help("write two policers in a list"),
+            ),
+            (Some(rate), None) => match burst {
+                None => {
+                    let enough = (rate.bytes() / 10).max(u64::from(facts.frame()));
+                    let message = "a policer with a `rate` wants a `burst`";
+                    let f = Finding::new(&codes::MISSING_OPTION, "burst", message).and("rate", "");
+                    out.push(f.help(format!("write `burst: {enough}b`, a tenth of a second of the rate")));
+                }
+                Some(burst) => {
+                    check_bucket("burst", *burst, *rate, facts, out);
+                    check_ticks("burst", *burst, *rate, facts, out);
+                }
+            },
+            (None, Some(_)) if pkts_burst.is_none() => {
+                let message = "a policer with a `pkts_rate` wants a `pkts_burst`";
+                out.push(
+                    Finding::new(&codes::MISSING_OPTION, "pkts_burst", message)
+                        .and("pkts_rate", "")
+                        .help("write `pkts_burst: 100`"),
+                );
+            }
+            _ => {}
+        }
+        if let Some(peak) = peakrate {
+            match rate {
+                None => out.push(
+                    Finding::new(&codes::MISSING_OPTION, "peakrate", "a `peakrate` wants a `rate`")
+                        .help(format!("write `rate: {}`", peak.show())),
+                ),
+                Some(rate) if peak <= rate => {
+                    let message = format!("peakrate {} is not above rate {}", peak.show(), rate.show());
+                    out.push(Finding::new(&codes::PEAKRATE_NOT_ABOVE, "peakrate", message).and("rate", ""));
+                }
+                Some(_) if mtu.is_none() => out.push(
+                    Finding::new(&codes::PEAKRATE_WITHOUT_MTU, "peakrate", "a `peakrate` wants an `mtu`")
+                        .help(format!("write `mtu: {}b`", facts.frame())),
+                ),
+                Some(_) => {}
+            }
+        }
+        let packet = u64::from(facts.frame().max(facts.gso.unwrap_or(0)));
+        if let Some(mtu) = mtu.filter(|m| m.0 < packet) {
+            let message = format!("every packet above mtu {} exceeds, and here they have up to {packet}", mtu.show());
+            out.push(
+                Finding::new(&codes::POLICE_MTU, "mtu", message).help(format!("write `mtu: {}`", INGRESS_MTU.show())),
+            );
+        }
+        fits("mpu", mpu.map(|n| n.0), 0xffff, out);
+        fits("overhead", overhead.map(|n| u64::from(n.0)), 0xffff, out);
+        fits("mtu", mtu.map(|n| n.0), u64::from(u32::MAX), out);
+    }
+}

@@ -1,0 +1,881 @@
+//! `u32`: net/sched/cls_u32.c, tc-u32(8). Its number is `TABLE:BUCKET:NODE` (12, 8 and 12 bits): `800::801` is a node of
+//! the kernel's first table, `2:` a table that was made with `divisor`.
+//!
+//! A dump lists the tables too, as filters without a node ([`U32::is_table`]); the kernel makes one for each `prio`.
+
+use super::{ACTION, FLOWID, SKIP_HW, SKIP_SW};
+use crate::diagnostic::codes;
+use crate::facts::Facts;
+use crate::kind::action::Actions;
+use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
+use crate::kind::{Children, Finding, Kind, Options, Role, Row, no_xstats, read_row, row_words};
+use crate::rows;
+use crate::unit::{ClassId, Decimal, Flag, Handle, Info, Mark, Name, Number, Reader, Refusal, Schema, Unit, Words};
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+rows! {
+    /// Packets by any of their bits.
+    pub struct U32 {
+        /// what the packet must hold: words of 32 bits under masks
+        keys: Keys = Row::new("match").fixed();
+        /// the mark that the packet must carry; needs a kernel with `CLS_U32_MARK`
+        mark: Mark = Row::new("mark").fixed();
+        /// the class to send to
+        flowid: ClassId = FLOWID;
+        /// buckets of the table that this makes, a power of two up to 256
+        divisor: Number = Row::new("divisor").fixed();
+        /// the table to go on in
+        link: Node = Row::new("link");
+        /// the table, and bucket of it, that the filter is in
+        ht: Node = Row::new("ht").computed("the table of its prio").fixed();
+        /// the bits of the packet that choose the bucket of the table gone on in
+        hashkey: HashKey = Row::new("hashkey").fixed();
+        /// where the header begins that the table gone on in looks at
+        offset: Offset = Row::new("offset").fixed();
+        /// the link that the packet came in by
+        indev: Name = Row::new("indev");
+        /// keep it out of the hardware
+        skip_hw: Flag = SKIP_HW.fixed();
+        /// keep it out of the kernel: hardware only
+        skip_sw: Flag = SKIP_SW.fixed();
+        /// the node's number in its bucket; the same as in the handle
+        order: Number = Row::new("order").tool();
+        /// what to do with the packets
+        action: Actions = ACTION;
+        /// packets that it was shown, as the kernel says it
+        seen: Decimal = Row::new("seen").hidden().tool();
+        /// packets that it took, as the kernel says it
+        hits: Decimal = Row::new("hits").hidden().tool();
+    }
+}
+
+/// The kind.
+pub static KIND: Kind = Kind {
+    name: "u32",
+    role: Role::Filter,
+    doc: "takes packets by any of their bits: a value under a mask at an offset from the IP header",
+    options: || Box::new(U32::default()),
+    class: None,
+    children: Children::None,
+    change: true,
+    writable: true,
+    config: "NET_CLS_U32",
+    module: "cls_u32",
+    xstats: no_xstats,
+};
+
+/// The most keys of a filter that tc can say.
+pub const MOST_KEYS: usize = 128;
+
+/// A word of 32 bits that a packet must hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Key {
+    /// The value, in host order; no bit of it lies outside the mask.
+    pub value: u32,
+    /// The bits that count, in host order.
+    pub mask: u32,
+    /// Bytes from the IP header on; a multiple of four, negative for the link's header.
+    pub offset: i32,
+    /// Count from the next header instead (`nexthdr+`), where an `offset` has found it.
+    pub next: bool,
+}
+
+/// The keys of a filter: no two at one place, as tc packs them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keys(pub Vec<Key>);
+
+impl Keys {
+    /// The key that every packet has: `match u32 0 0`.
+    pub fn any() -> Keys {
+        Keys(vec![Key::default()])
+    }
+
+    /// Adds a key, into one that is at its place already, as tc does; false if the two contradict each other.
+    #[must_use]
+    pub fn add(&mut self, key: Key) -> bool {
+        let key = Key { value: key.value & key.mask, ..key };
+        match self.0.iter_mut().find(|k| k.offset == key.offset && k.next == key.next) {
+            Some(old) => {
+                if (old.value ^ key.value) & old.mask & key.mask != 0 {
+                    return false;
+                }
+                old.value |= key.value;
+                old.mask |= key.mask;
+            }
+            None => self.0.push(key),
+        }
+        true
+    }
+
+    /// Adds a value of one to four octets at any place that does not cross a word.
+    #[must_use]
+    pub fn add_octets(&mut self, width: u32, value: u32, mask: u32, offset: i32, next: bool) -> bool {
+        let within = offset.rem_euclid(4) as u32;
+        let Some(left) = 4_u32.checked_sub(width.saturating_add(within)) else { return false };
+        let shift = |n: u32| n.checked_shl(8 * left).unwrap_or(0);
+        self.add(Key { value: shift(value), mask: shift(mask), offset: offset - within as i32, next })
+    }
+
+    /// Adds an IPv4 address at `offset` (12 the source, 16 the destination).
+    #[must_use]
+    pub fn add_ipv4(&mut self, address: Ipv4Addr, prefix: u8, offset: i32) -> bool {
+        let mask = u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0);
+        self.add(Key { value: address.to_bits(), mask, offset, next: false })
+    }
+
+    /// Adds an IPv6 address at `offset` (8 the source, 24 the destination), in as many keys as the prefix needs.
+    #[must_use]
+    pub fn add_ipv6(&mut self, address: Ipv6Addr, prefix: u8, offset: i32) -> bool {
+        let words = (0..4_u32).map_while(|i| {
+            let bits = u32::from(prefix.min(128)).checked_sub(32 * i).filter(|b| *b > 0)?.min(32);
+            let value = (address.to_bits() >> (96 - 32 * i)) as u32;
+            let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
+            Some(Key { value, mask, offset: offset + 4 * i as i32, next: false })
+        });
+        words.fold(true, |sound, key| self.add(key) && sound)
+    }
+
+    /// The selectors that tc reads as these keys: `ip dst 192.0.2.0/24`, and `u32 …` where no word says it.
+    fn selectors(&self) -> Vec<String> {
+        let six = self.0.iter().any(Key::is_ipv6);
+        let icmp = self.0.iter().any(|k| {
+            let (place, proto) = if six { (4, 0x3a00) } else { (8, 0x0001_0000) };
+            k.offset == place && !k.next && k.value == proto
+        });
+        let mut out = Vec::new();
+        let mut rest = self.0.as_slice();
+        while let Some((key, tail)) = rest.split_first() {
+            let address = if six { ipv6_at(rest) } else { key.ipv4() };
+            match address {
+                Some((text, used)) => {
+                    out.push(text);
+                    rest = rest.get(used..).unwrap_or(&[]);
+                    continue;
+                }
+                None => match key.fields(six, icmp) {
+                    Some(fields) => out.extend(fields),
+                    None => out.push(key.raw()),
+                },
+            }
+            rest = tail;
+        }
+        out
+    }
+}
+
+impl Key {
+    /// Whether it can only be meant for IPv6: `ip` words do not reach there.
+    fn is_ipv6(&self) -> bool {
+        let Key { mask, offset, next, .. } = *self;
+        !next
+            && match offset {
+                0 => mask & 0x0ff0_0000 == mask && mask & 0x0f00_0000 != 0 && mask & 0x00f0_0000 != 0,
+                4 => mask == 0x0000_ff00,
+                8 => mask & 0x00ff_0000 != mask,
+                24 | 28 | 32 | 36 | 40 => true,
+                _ => false,
+            }
+    }
+
+    fn raw(&self) -> String {
+        let next = if self.next { "nexthdr+" } else { "" };
+        format!("u32 {:#010x} {:#010x} at {next}{}", self.value, self.mask, self.offset)
+    }
+
+    /// `ip src 192.0.2.0/24`.
+    fn ipv4(&self) -> Option<(String, usize)> {
+        let word = match self.offset {
+            12 => "src",
+            16 => "dst",
+            _ => return None,
+        };
+        let prefix = self.mask.leading_ones();
+        let sound = !self.next && prefix > 0 && prefix + self.mask.trailing_zeros() >= 32;
+        sound.then(|| (format!("ip {word} {}/{prefix}", Ipv4Addr::from_bits(self.value)), 1))
+    }
+
+    /// The key in parts that tc has words for; `None` if some of its bits have none.
+    fn fields(&self, six: bool, icmp: bool) -> Option<Vec<String>> {
+        if self.next || self.mask == 0 {
+            return None;
+        }
+        // (word, bits of the key, shift to the right, shown in hexadecimal)
+        let parts: &[(&str, u32, u32, bool)] = match (six, self.offset, icmp) {
+            (false, 0, _) => &[("ihl", 0x0f00_0000, 24, false), ("tos", 0x00ff_0000, 16, true)],
+            (false, 8, _) => &[("protocol", 0x00ff_0000, 16, false)],
+            (false, 20, true) => &[("icmp_type", 0xff00_0000, 24, false), ("icmp_code", 0x00ff_0000, 16, false)],
+            (false, 20, false) => &[("sport", 0xffff_0000, 16, false), ("dport", 0x0000_ffff, 0, false)],
+            (true, 0, _) => &[("priority", 0x0ff0_0000, 20, true)],
+            (true, 4, _) => &[("protocol", 0x0000_ff00, 8, false)],
+            // of ICMPv6 tc writes the code to a place of its own invention
+            (true, 40, true) => &[("icmp_type", 0xff00_0000, 24, false)],
+            (true, 40, false) => &[("sport", 0xffff_0000, 16, false), ("dport", 0x0000_ffff, 0, false)],
+            (false, 4, _) => return self.fragment().map(|text| vec![text]),
+            _ => return None,
+        };
+        if parts.iter().fold(self.mask, |left, (_, bits, ..)| left & !bits) != 0 {
+            return None;
+        }
+        let family = if six { "ip6" } else { "ip" };
+        let said = parts.iter().filter(|(_, bits, ..)| self.mask & bits != 0);
+        let text = |(word, bits, shift, hex): &(&str, u32, u32, bool)| {
+            let (value, mask) = ((self.value & bits) >> shift, (self.mask & bits) >> shift);
+            // a value under a part of a mask is read best in the digits of the mask
+            let whole = mask == bits >> shift;
+            match *hex || !whole {
+                true => format!("{family} {word} {value:#x} {mask:#x}"),
+                false => format!("{family} {word} {value} {mask:#x}"),
+            }
+        };
+        Some(said.map(text).collect())
+    }
+
+    fn fragment(&self) -> Option<String> {
+        let word = match (self.value, self.mask) {
+            (0, 0x3fff) => "nofrag",
+            (0x2000, 0x3fff) => "firstfrag",
+            (0x4000, 0x4000) => "df",
+            (0x2000, 0x2000) => "mf",
+            _ => return None,
+        };
+        Some(format!("ip {word}"))
+    }
+}
+
+/// `ip6 src 2001:db8::/32` from the keys that it is made of.
+fn ipv6_at(keys: &[Key]) -> Option<(String, usize)> {
+    let (word, start) = match keys.first()?.offset {
+        8 => ("src", 8),
+        24 => ("dst", 24),
+        _ => return None,
+    };
+    let (mut bits, mut prefix, mut used) = (0_u128, 0, 0);
+    for (i, key) in (0..4).zip(keys) {
+        let ones = key.mask.leading_ones();
+        if key.next || key.offset != start + 4 * i || ones == 0 || ones + key.mask.trailing_zeros() < 32 {
+            break;
+        }
+        bits |= u128::from(key.value) << (96 - 32 * i);
+        (prefix, used) = (prefix + ones, used + 1);
+        if ones < 32 {
+            break;
+        }
+    }
+    (used > 0).then(|| (format!("ip6 {word} {}/{prefix}", Ipv6Addr::from_bits(bits)), used))
+}
+
+/// A mask as tc reads it: always in hexadecimal.
+fn mask(text: &str) -> Result<u32, Refusal> {
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
+    u32::from_str_radix(digits, 16).map_err(|_| Refusal::new(format!("`{text}` is not a mask in hexadecimal")))
+}
+
+fn signed(text: &str) -> Result<i32, Refusal> {
+    let wrong = || Refusal::new(format!("`{text}` is not an offset"));
+    let (digits, minus) = text.strip_prefix('-').map_or((text, false), |d| (d, true));
+    let n = match digits.strip_prefix("0x") {
+        Some(hex) => i32::from_str_radix(hex, 16),
+        None => digits.parse(),
+    };
+    n.map(|n: i32| if minus { -n } else { n }).map_err(|_| wrong())
+}
+
+/// `at N` and `at nexthdr+N`, if they follow.
+fn read_at(words: &mut Words, place: &mut (i32, bool)) -> Result<(), Refusal> {
+    if !words.take("at") {
+        return Ok(());
+    }
+    let word = words.want("an offset")?;
+    *place = match word.strip_prefix("nexthdr+") {
+        Some("") => (signed(words.want("an offset")?)?, true),
+        Some(number) => (signed(number)?, true),
+        None => (signed(word)?, place.1),
+    };
+    Ok(())
+}
+
+/// One selector of tc's: what follows `match`.
+fn read_selector(words: &mut Words, reader: &mut Reader, keys: &mut Keys) -> Result<(), Refusal> {
+    let family = words.want("what to match")?;
+    let word = match family {
+        "u32" | "u16" | "u8" => family,
+        _ => words.want("a field")?,
+    };
+    // value and mask of a field of so many octets, and where it is unless `at` says otherwise
+    let mut field = |words: &mut Words, width: u32, offset: i32, next: bool| {
+        let Number(value) = Number::read(words.want("a value")?, reader)?;
+        let mask = mask(words.want("a mask")?)?;
+        let mut place = (offset, next);
+        read_at(words, &mut place)?;
+        let most = u32::MAX >> (32 - 8 * width);
+        if value > most || mask > most {
+            let message = format!("`{word}` has {} bits", 8 * width);
+            return Err(Refusal::coded(&codes::OUT_OF_RANGE, message));
+        }
+        if width == 4 && place.0 % 4 != 0 {
+            return Err(Refusal::new(format!("offset {} is no multiple of four", place.0)));
+        }
+        // tc puts what does not start a word into its lower half
+        let half = if place.0.rem_euclid(4) == 0 { 0 } else { 2 };
+        let place = if width == 2 { (place.0 & !3 | half, place.1) } else { place };
+        Ok(keys.add_octets(width, value, mask, place.0, place.1))
+    };
+    let sound = match (family, word) {
+        ("u32", _) => field(words, 4, 0, false)?,
+        ("u16", _) => field(words, 2, 0, false)?,
+        ("u8", _) => field(words, 1, 0, false)?,
+        ("ip", "tos" | "dsfield" | "precedence") => field(words, 1, 1, false)?,
+        ("ip", "ihl") => field(words, 1, 0, false)?,
+        ("ip", "protocol") => field(words, 1, 9, false)?,
+        ("ip", "sport") => field(words, 2, 20, false)?,
+        ("ip", "dport") => field(words, 2, 22, false)?,
+        ("ip", "icmp_type") => field(words, 1, 20, false)?,
+        ("ip", "icmp_code") => field(words, 1, 21, false)?,
+        ("ip6", "protocol") => field(words, 1, 6, false)?,
+        ("ip6", "flowlabel") => field(words, 4, 0, false)?,
+        ("ip6", "sport") => field(words, 2, 40, false)?,
+        ("ip6", "dport") => field(words, 2, 42, false)?,
+        ("ip6", "icmp_type") => field(words, 1, 40, false)?,
+        ("tcp" | "udp", "src") => field(words, 2, 0, true)?,
+        ("tcp" | "udp", "dst") => field(words, 2, 2, true)?,
+        ("icmp", "type") => field(words, 1, 0, true)?,
+        ("icmp", "code") => field(words, 1, 1, true)?,
+        ("ip", "nofrag") => keys.add_octets(2, 0, 0x3fff, 6, false),
+        ("ip", "firstfrag") => keys.add_octets(2, 0x2000, 0x3fff, 6, false),
+        ("ip", "df") => keys.add_octets(2, 0x4000, 0x4000, 6, false),
+        ("ip", "mf") => keys.add_octets(2, 0x2000, 0x2000, 6, false),
+        ("ip6", "priority") => {
+            let Number(value) = Number::read(words.want("a value")?, reader)?;
+            let mask = mask(words.want("a mask")?)?;
+            if value > 0xff || mask > 0xff {
+                return Err(Refusal::coded(&codes::OUT_OF_RANGE, "`priority` has 8 bits"));
+            }
+            keys.add(Key { value: value << 20, mask: mask << 20, offset: 0, next: false })
+        }
+        ("ip", "src" | "dst") => {
+            let text = words.want("an address")?;
+            let (address, prefix) = prefix::<Ipv4Addr>(text, 32)?;
+            let mut place = (if word == "src" { 12 } else { 16 }, false);
+            read_at(words, &mut place)?;
+            let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
+            keys.add(Key { value: address.to_bits(), mask, offset: place.0, next: place.1 })
+        }
+        ("ip6", "src" | "dst") => {
+            let (address, prefix) = prefix::<Ipv6Addr>(words.want("an address")?, 128)?;
+            let mut place = (if word == "src" { 8 } else { 24 }, false);
+            read_at(words, &mut place)?;
+            keys.add_ipv6(address, prefix, place.0)
+        }
+        ("ether", "src" | "dst") => {
+            let text = words.want("a hardware address")?;
+            let octets: Vec<u8> = text.split(':').filter_map(|o| u8::from_str_radix(o, 16).ok()).collect();
+            if octets.len() != 6 {
+                return Err(Refusal::new(format!("`{text}` is no hardware address")).help("write `02:00:00:00:00:01`"));
+            }
+            let start = if word == "src" { -8 } else { -14 };
+            (0..)
+                .zip(octets)
+                .fold(true, |sound, (i, octet)| keys.add_octets(1, u32::from(octet), 0xff, start + i, false) && sound)
+        }
+        _ => return Err(Refusal::new(format!("`{family} {word}` cannot be matched"))),
+    };
+    if !sound {
+        return Err(Refusal::new("two matches contradict each other"));
+    }
+    if keys.0.len() > MOST_KEYS {
+        return Err(Refusal::new(format!("more than {MOST_KEYS} words to match")));
+    }
+    Ok(())
+}
+
+/// `192.0.2.0/24`, or an address alone.
+fn prefix<A: std::str::FromStr>(text: &str, most: u8) -> Result<(A, u8), Refusal> {
+    let wrong = || Refusal::new(format!("`{text}` is no address"));
+    let text_of =
+        |text: &str| if matches!(text, "any" | "default" | "all") { "0.0.0.0/0".to_owned() } else { text.to_owned() };
+    let text = if most == 32 { text_of(text) } else { text.to_owned() };
+    let (address, length) = text.split_once('/').map_or((text.as_str(), None), |(a, l)| (a, Some(l)));
+    let length = length.map_or(Ok(most), str::parse).map_err(|_| wrong())?;
+    let address = address.parse().map_err(|_| wrong())?;
+    if length > most {
+        return Err(wrong());
+    }
+    Ok((address, length))
+}
+
+impl Unit for Keys {
+    const INFO: Info = Info {
+        name: "a match",
+        spellings: "`ip dst 192.0.2.0/24`, `ip dport 22 0xffff`, `u32 0x16 0xffff at 20`, several joined by `and`",
+        schema: Schema::Pattern("^.+$"),
+    };
+
+    /// Selectors of tc, joined by `and`.
+    fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
+        let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        let (words, mut keys) = (&mut Words::new(&words), Keys::default());
+        read_selector(words, reader, &mut keys)?;
+        while words.take("and") || words.take("match") {
+            read_selector(words, reader, &mut keys)?;
+        }
+        match words.next() {
+            Some(word) => Err(Refusal::new(format!("what is `{word}`?"))),
+            None => Ok(keys),
+        }
+    }
+
+    /// One selector; [`U32`] reads the others.
+    fn read_words(words: &mut Words, reader: &mut Reader) -> Result<Self, Refusal> {
+        let mut keys = Keys::default();
+        read_selector(words, reader, &mut keys)?;
+        Ok(keys)
+    }
+
+    fn show(&self) -> String {
+        self.selectors().join(" and ")
+    }
+
+    fn tc(&self) -> String {
+        self.selectors().join(" match ")
+    }
+}
+
+/// A place in u32's tables: `800::801`, `2:`, `2:3:`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Node(pub u32);
+
+impl Node {
+    /// From its parts: 12, 8 and 12 bits.
+    pub const fn new(table: u32, bucket: u32, node: u32) -> Node {
+        Node((table & 0xfff) << 20 | (bucket & 0xff) << 12 | node & 0xfff)
+    }
+
+    /// The table.
+    pub const fn table(self) -> u32 {
+        self.0 >> 20
+    }
+
+    /// The bucket of the table.
+    pub const fn bucket(self) -> u32 {
+        self.0 >> 12 & 0xff
+    }
+
+    /// The node; 0 is the table itself.
+    pub const fn node(self) -> u32 {
+        self.0 & 0xfff
+    }
+}
+
+impl Unit for Node {
+    const INFO: Info = Info {
+        name: "a place in u32's tables",
+        spellings: "`2:`, `2:3:` or `800::801`, in hexadecimal",
+        schema: Schema::Pattern("^[0-9a-fA-F]{0,3}:([0-9a-fA-F]{0,2}(:[0-9a-fA-F]{0,3})?)?$"),
+    };
+
+    fn read(text: &str, _reader: &mut Reader) -> Result<Self, Refusal> {
+        let wrong = || Refusal::new(format!("`{text}` is not {}", Self::INFO.name));
+        if let Some(hex) = text.strip_prefix("0x").filter(|_| !text.contains(':')) {
+            return u32::from_str_radix(hex, 16).map(Node).map_err(|_| wrong());
+        }
+        let part = |text: &str, most: u32| match text {
+            "" => Ok(0),
+            hex => u32::from_str_radix(hex, 16).ok().filter(|n| *n <= most).ok_or_else(wrong),
+        };
+        let (table, rest) = text.split_once(':').ok_or_else(wrong)?;
+        let (bucket, node) = rest.split_once(':').unwrap_or((rest, ""));
+        Ok(Node::new(part(table, 0xfff)?, part(bucket, 0xff)?, part(node, 0xfff)?))
+            .map_err(|r: Refusal| r.help(format!("write {}", Self::INFO.spellings)))
+    }
+
+    fn show(&self) -> String {
+        let part = |n: u32| if n == 0 { String::new() } else { format!("{n:x}") };
+        match (self.bucket(), self.node()) {
+            (0, 0) => format!("{:x}:", self.table()),
+            (bucket, node) => format!("{}:{}:{}", part(self.table()), part(bucket), part(node)),
+        }
+    }
+
+    fn number(&self) -> Option<u64> {
+        Some(u64::from(self.0))
+    }
+
+    fn from_number(number: u64) -> Option<Self> {
+        u32::try_from(number).ok().map(Node)
+    }
+}
+
+/// The bits that choose a bucket: `mask 0xff at 16`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HashKey {
+    /// The bits, in host order.
+    pub mask: u32,
+    /// Where they are, in bytes from the IP header.
+    pub at: i16,
+}
+
+impl Unit for HashKey {
+    const INFO: Info = Info {
+        name: "a hash key",
+        spellings: "`mask 0x000000ff at 16`",
+        schema: Schema::Pattern("^mask .+ at -?[0-9]+$"),
+    };
+
+    fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
+        let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        Self::read_words(&mut Words::new(&words), reader)
+    }
+
+    fn read_words(words: &mut Words, _reader: &mut Reader) -> Result<Self, Refusal> {
+        let mut key = HashKey::default();
+        loop {
+            if words.take("mask") {
+                key.mask = mask(words.want("a mask")?)?;
+            } else if words.take("at") {
+                let word = words.want("an offset")?;
+                let at = i16::try_from(signed(word)?).ok().filter(|at| at % 4 == 0);
+                key.at = at.ok_or_else(|| Refusal::new(format!("`{word}` is no multiple of four that fits")))?;
+            } else {
+                return Ok(key);
+            }
+        }
+    }
+
+    fn show(&self) -> String {
+        format!("mask {:#010x} at {}", self.mask, self.at)
+    }
+}
+
+/// Where the next header begins: `at 0 mask 0xf00 shift 6`, `plus 20`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offset {
+    /// A fixed length.
+    pub plus: Option<u16>,
+    /// A length that the packet says.
+    pub field: Option<LengthField>,
+    /// Whether all offsets in the tables below count from there.
+    pub eat: bool,
+}
+
+/// Sixteen bits of a packet that tell a length.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LengthField {
+    /// Where they are; even.
+    pub at: i16,
+    /// Which of them count, in host order.
+    pub mask: u16,
+    /// How far they are shifted to the right to be bytes.
+    pub shift: u8,
+}
+
+impl Unit for Offset {
+    const INFO: Info = Info {
+        name: "an offset",
+        spellings: "`at 0 mask 0x0f00 shift 6`, `plus 20`, and `eat`",
+        schema: Schema::Pattern("^.+$"),
+    };
+
+    fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
+        let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        Self::read_words(&mut Words::new(&words), reader)
+    }
+
+    fn read_words(words: &mut Words, _reader: &mut Reader) -> Result<Self, Refusal> {
+        let mut offset = Offset::default();
+        loop {
+            let word = words.peek();
+            let mut number = |low: i32, high: i32| {
+                words.next();
+                let word = words.want("a number")?;
+                let n = signed(word).ok().filter(|n| (low..=high).contains(n));
+                n.ok_or_else(|| Refusal::new(format!("`{word}` is not between {low} and {high}")))
+            };
+            match word {
+                Some("plus") => offset.plus = Some(number(0, 0xffff)? as u16),
+                Some("at") => offset.field.get_or_insert_default().at = number(-0x8000, 0x7fff)? as i16,
+                Some("shift") => offset.field.get_or_insert_default().shift = number(0, 15)? as u8,
+                Some("mask") => {
+                    words.next();
+                    let word = words.want("a mask")?;
+                    let bits = u16::try_from(mask(word)?);
+                    offset.field.get_or_insert_default().mask =
+                        bits.map_err(|_| Refusal::new(format!("`{word}` is beyond 16 bits")))?;
+                }
+                Some("eat") => {
+                    words.next();
+                    offset.eat = true;
+                }
+                _ => break,
+            }
+        }
+        match offset.field {
+            Some(field) if field.at % 2 != 0 => Err(Refusal::new("the place of an offset must be even")),
+            _ => Ok(offset),
+        }
+    }
+
+    fn show(&self) -> String {
+        let mut text = String::new();
+        if let Some(LengthField { at, mask, shift }) = self.field {
+            let _ = write!(text, "at {at} mask {mask:#06x} shift {shift} ");
+        }
+        if let Some(plus) = self.plus {
+            let _ = write!(text, "plus {plus} ");
+        }
+        if self.eat {
+            text.push_str("eat ");
+        }
+        text.trim_end().to_owned()
+    }
+}
+
+const CLASSID: u16 = 1;
+const HASH: u16 = 2;
+const LINK: u16 = 3;
+const DIVISOR: u16 = 4;
+const SEL: u16 = 5;
+const POLICE: u16 = 6;
+const ACT: u16 = 7;
+const INDEV: u16 = 8;
+const PCNT: u16 = 9;
+const MARK: u16 = 10;
+const FLAGS: u16 = 11;
+
+// the selector's flags
+const TERMINAL: u8 = 1;
+const OFFSET: u8 = 2;
+const VAROFFSET: u8 = 4;
+const EAT: u8 = 8;
+
+impl U32 {
+    /// Whether it is a table, which the kernel lists among the filters, and no filter.
+    pub fn is_table(&self) -> bool {
+        self.divisor.is_some()
+    }
+
+    /// `struct tc_u32_sel` and its keys. The kernel goes on to the class or the actions only where `TERMINAL` says so.
+    fn selector(&self) -> Vec<u8> {
+        let offset = self.offset.unwrap_or_default();
+        let field = offset.field.unwrap_or_default();
+        let hash = self.hashkey.unwrap_or_default();
+        let keys = self.keys.as_ref().map_or(&[][..], |k| &k.0);
+        let bit = |set: bool, bit: u8| if set { bit } else { 0 };
+        let flags = bit(self.flowid.is_some() || self.action.is_some(), TERMINAL)
+            | bit(offset.plus.is_some(), OFFSET)
+            | bit(offset.field.is_some(), VAROFFSET)
+            | bit(offset.eat, EAT);
+        let sel = Fields::new()
+            .u8(flags)
+            .u8(field.shift)
+            .u8(u8::try_from(keys.len()).unwrap_or(u8::MAX))
+            .u8(0)
+            .raw(&field.mask.to_be_bytes())
+            .u16(offset.plus.unwrap_or(0))
+            .u16(field.at as u16)
+            .u16(hash.at as u16)
+            .raw(&hash.mask.to_be_bytes());
+        let key = |sel: Fields, key: &Key| {
+            sel.raw(&key.mask.to_be_bytes()).raw(&key.value.to_be_bytes()).u32(key.offset as u32).u32(if key.next {
+                u32::MAX
+            } else {
+                0
+            })
+        };
+        keys.iter().take(usize::from(u8::MAX)).fold(sel, key).0
+    }
+
+    fn read_selector(&mut self, payload: Payload) -> Result<u8, Malformed> {
+        let mut c = payload.fields();
+        let (flags, shift, count, _pad) = (c.u8()?, c.u8()?, c.u8()?, c.u8()?);
+        let (mask, plus, at) = (u16::from_be_bytes(c.array()?), c.u16()?, c.u16()? as i16);
+        let (hash_at, hash_mask) = (c.u16()? as i16, u32::from_be_bytes(c.array()?));
+        let mut keys = Vec::with_capacity(usize::from(count));
+        for _ in 0..count {
+            let (mask, value) = (u32::from_be_bytes(c.array()?), u32::from_be_bytes(c.array()?));
+            let (offset, next) = (c.u32()? as i32, c.u32()? != 0);
+            keys.push(Key { value, mask, offset, next });
+        }
+        let set = |bit: u8| flags & bit != 0;
+        let offset = Offset {
+            plus: set(OFFSET).then_some(plus),
+            field: set(VAROFFSET).then_some(LengthField { at, mask, shift }),
+            eat: set(EAT),
+        };
+        self.keys = (!keys.is_empty()).then_some(Keys(keys));
+        self.offset = (offset != Offset::default()).then_some(offset);
+        self.hashkey = (hash_mask != 0).then_some(HashKey { mask: hash_mask, at: hash_at });
+        Ok(flags)
+    }
+}
+
+impl Options for U32 {
+    fn encode(&self, out: &mut Attributes, facts: &Facts) {
+        let U32 {
+            keys,
+            mark,
+            flowid,
+            divisor,
+            link,
+            ht,
+            hashkey,
+            offset,
+            indev,
+            skip_hw,
+            skip_sw,
+            order: _,
+            action,
+            seen: _,
+            hits: _,
+        } = self;
+        if let Some(Mark { value, mask }) = mark {
+            // struct tc_u32_mark: val, mask, success
+            out.raw(MARK, &Fields::new().u32(*value).u32(*mask).u32(0).0);
+        }
+        if let Some(flowid) = flowid {
+            out.u32(CLASSID, flowid.0);
+        }
+        if let Some(Number(n)) = divisor {
+            out.u32(DIVISOR, *n);
+        }
+        if let Some(Node(link)) = link {
+            out.u32(LINK, *link);
+        }
+        if let Some(indev) = indev {
+            out.text(INDEV, &indev.0);
+        }
+        if let Some(action) = action {
+            action.encode(ACT, out, facts);
+        }
+        if let Some(Node(ht)) = ht {
+            out.u32(HASH, ht & 0xffff_f000);
+        }
+        let selects = keys.is_some() || offset.is_some() || hashkey.is_some() || mark.is_some();
+        if selects && divisor.is_none() {
+            out.raw(SEL, &self.selector());
+        }
+        super::encode_flags(FLAGS, *skip_hw, *skip_sw, out);
+    }
+
+    fn decode(&mut self, payload: Payload, facts: &Facts) -> Result<(), Malformed> {
+        let attributes = payload.attributes()?;
+        *self = U32::default();
+        let flags = attributes.get(SEL).map(|sel| self.read_selector(sel)).transpose()?.unwrap_or(0);
+        if let Some(mark) = attributes.get(MARK) {
+            let mut c = mark.fields();
+            let mark = Mark { value: c.u32()?, mask: c.u32()? };
+            self.mark = (mark.mask != 0).then_some(mark);
+        }
+        if let Some(counts) = attributes.get(PCNT) {
+            let mut c = counts.fields();
+            (self.seen, self.hits) = (Some(Decimal(c.u64()?)), Some(Decimal(c.u64()?)));
+        }
+        self.action = super::decode_actions(attributes.get(ACT), attributes.get(POLICE), facts)?;
+        self.flowid = attributes.u32(CLASSID)?.map(Handle);
+        if flags & TERMINAL != 0 && self.action.is_none() {
+            // class 0 is in no dump; that the filter ends the search is
+            self.flowid.get_or_insert_default();
+        }
+        self.divisor = attributes.u32(DIVISOR)?.map(Number);
+        self.link = attributes.u32(LINK)?.map(Node);
+        self.ht = attributes.u32(HASH)?.map(Node);
+        self.indev = attributes.get(INDEV).map(|p| Name(p.text().into()));
+        [self.skip_hw, self.skip_sw] = super::decode_flags(attributes.u32(FLAGS)?);
+        Ok(())
+    }
+
+    fn assume(&mut self, facts: &Facts) {
+        self.assume_constants();
+        self.action.iter_mut().for_each(|a| a.assume(facts));
+    }
+
+    fn complete(&mut self, facts: &Facts) {
+        self.action.iter_mut().for_each(|a| a.complete(facts));
+    }
+
+    /// The table is the handle's to tell, where none is asked.
+    fn same(&self, other: &dyn Options, row: usize, facts: &Facts) -> bool {
+        let Some(held) = other.as_kind::<Self>() else { return false };
+        match U32::ROWS.get(row).map(|r| r.word) {
+            Some("ht") if self.ht.is_none() => true,
+            _ => super::same_row(self, held, row, [&self.action, &held.action], facts),
+        }
+    }
+
+    fn tc(&self, out: &mut Vec<String>) {
+        for (i, row) in U32::ROWS.iter().enumerate().filter(|(_, r)| !r.hidden) {
+            match (row.word, self.slot_of(i)) {
+                ("mark", _) => {
+                    if let Some(Mark { value, mask }) = self.mark {
+                        out.extend(["match", "mark"].map(str::to_owned));
+                        out.extend([format!("{value:#x}"), format!("{mask:#x}")]);
+                    }
+                }
+                (_, Some(slot)) => row_words(row, slot, out),
+                _ => {}
+            }
+        }
+    }
+
+    fn read_tc(&mut self, words: &mut Words, reader: &mut Reader) -> Result<bool, Refusal> {
+        if super::read_actions(&mut self.action, words, reader)? {
+            return Ok(true);
+        }
+        match (words.peek(), words.peek_second()) {
+            (Some("match"), Some("mark")) => {
+                (words.next(), words.next());
+                let [value, mask] = [Number::read_words(words, reader)?.0, Number::read_words(words, reader)?.0];
+                self.mark = Some(Mark { value, mask });
+            }
+            (Some("match"), _) => {
+                words.next();
+                read_selector(words, reader, self.keys.get_or_insert_default())?;
+            }
+            (Some("sample"), _) => {
+                words.next();
+                self.read_sample(words, reader)?;
+            }
+            (Some("mark"), _) => return Ok(false),
+            (Some("ht"), _) => {
+                words.next();
+                // after a `sample`, which has told the bucket, only the table counts
+                let bucket = self.ht.map_or(0, |ht| if ht.table() == 0 { ht.bucket() } else { 0 });
+                let Node(ht) = Node::read_words(words, reader)?;
+                self.ht = Some(Node(ht | bucket << 12));
+            }
+            _ => return read_row(self, words, reader),
+        }
+        Ok(true)
+    }
+
+    fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
+        super::check(self.skip_hw, self.skip_sw, self.action.as_ref(), facts, out);
+        if let Some(Number(n)) = self.divisor.filter(|n| !n.0.is_power_of_two() || n.0 > 256) {
+            let message = format!("divisor {n} is no power of two up to 256");
+            out.push(Finding::new(&codes::DIVISOR, "divisor", message).help("write `divisor: 256`"));
+        }
+    }
+}
+
+impl U32 {
+    fn slot_of(&self, row: usize) -> Option<&dyn crate::unit::Slot> {
+        crate::kind::Rows::slot(self, row)
+    }
+
+    /// `sample SELECTOR [divisor N]`: tc computes the bucket that a packet of these bits is found in.
+    fn read_sample(&mut self, words: &mut Words, reader: &mut Reader) -> Result<(), Refusal> {
+        let mut sample = Keys::default();
+        read_selector(words, reader, &mut sample)?;
+        let buckets = if words.take("divisor") { Number::read_words(words, reader)?.0 } else { 256 };
+        let [key] = sample.0.as_slice() else {
+            return Err(Refusal::new("a sample of more than one word of 32 bits"));
+        };
+        if !buckets.is_power_of_two() || buckets > 256 {
+            return Err(Refusal::new(format!("`{buckets}` is no power of two up to 256")));
+        }
+        let hash = key.value.checked_shr(key.mask.trailing_zeros()).unwrap_or(0);
+        let table = self.ht.map_or(0, Node::table);
+        self.ht = Some(Node::new(table, hash % buckets, 0));
+        Ok(())
+    }
+}

@@ -1,0 +1,165 @@
+//! The manual pages: `shapectl(8)` from the arguments, `shapectl.policy(5)` from a text and, for the kinds, from their rows.
+
+use crate::cli::Cli;
+use crate::codes;
+use crate::kind::{self, Children, Options, Role, Row};
+use clap::CommandFactory;
+use std::fmt::Write;
+
+/// The language's text, in a small part of Markdown: `#` and `##` headings, paragraphs, `- ` items, indented examples.
+const LANGUAGE: &str = include_str!("manual/language.md");
+
+/// `shapectl.8`.
+///
+/// # Errors
+/// Writing to memory fails, which it does not.
+pub fn commands() -> std::io::Result<String> {
+    let command = Cli::command();
+    let mut page = Vec::new();
+    let man = clap_mangen::Man::new(command.clone()).section("8").manual("System administration").date("");
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    let mut out = String::from_utf8_lossy(&page).into_owned();
+    out.push_str(".SH COMMANDS\n");
+    for sub in command.get_subcommands().filter(|s| !s.is_hide_set()) {
+        let _ = writeln!(out, ".SS {}", escape(sub.get_name()));
+        let mut usage = format!("shapectl {}", sub.get_name());
+        for arg in sub.get_arguments().filter(|a| !a.is_global_set()) {
+            let _ = match (arg.get_long(), arg.get_value_names()) {
+                (Some(long), Some(values)) if arg.get_action().takes_values() => {
+                    write!(usage, " [--{long} {}]", values.join(" "))
+                }
+                (Some(long), _) => write!(usage, " [--{long}]"),
+                (None, _) => write!(usage, " [{}]", arg.get_id().as_str().to_uppercase()),
+            };
+        }
+        let _ = writeln!(out, "\\fB{}\\fR\n.PP", escape(&usage));
+        if let Some(about) = sub.get_about() {
+            let _ = writeln!(out, "{}.", escape(&about.to_string()));
+        }
+        for arg in sub.get_arguments().filter(|a| !a.is_global_set()) {
+            let name = arg.get_long().map_or_else(|| arg.get_id().as_str().to_uppercase(), |l| format!("--{l}"));
+            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            let _ = writeln!(out, ".TP\n\\fB{}\\fR\n{}.", escape(&name), escape(&help));
+        }
+    }
+    out.push_str(
+        ".SH EXIT STATUS\n.TP\n0\ndone, or no difference\n.TP\n1\nthe policy has errors or cannot be read\n\
+         .TP\n2\nthere is a difference (diff), or a file is not in its normal layout (fmt --check)\n\
+         .TP\n3\nthe kernel refused, or what stands is not what was asked\n.TP\n64\nwrong usage\n\
+         .SH FILES\n.TP\n\\fI/etc/shapectl/policy.yaml\\fR\nthe policy of commands without a file, if none was applied yet\n\
+         .TP\n\\fI/var/lib/shapectl\\fR\nwhich class has which number, and the policy last applied\n\
+         .SH SEE ALSO\nshapectl.policy(5), tc(8)\n",
+    );
+    Ok(out)
+}
+
+/// `shapectl.policy.5`.
+pub fn policy() -> String {
+    let mut out = String::from(".TH shapectl.policy 5 \"\" \"shapectl\" \"File formats\"\n");
+    out.push_str(&roff(LANGUAGE));
+    for (role, title) in [(Role::Qdisc, "DISCIPLINES"), (Role::Filter, "FILTERS"), (Role::Action, "ACTIONS")] {
+        let _ = writeln!(out, ".SH {title}");
+        if role == Role::Filter {
+            out.push_str(
+                "Filters are the compiler's output and not written in policies; their words appear in scripts.\n",
+            );
+        }
+        for kind in kind::all(role) {
+            let _ = writeln!(out, ".SS {}\n{}.", escape(kind.name), escape(kind.doc));
+            if role == Role::Qdisc {
+                let below = match kind.children {
+                    Children::None => "Holds nothing below it.",
+                    Children::Classes => "Holds \\fBclasses\\fR that the policy names.",
+                    Children::Bands => "Holds \\fBbands\\fR, each with a leaf in \\fBleaves\\fR.",
+                    Children::Leaf => "Holds one inner discipline, its \\fBleaf\\fR.",
+                };
+                let change = if kind.change { "Changes in place." } else { "A change of its options makes it anew." };
+                let _ = writeln!(out, ".PP\n{below} {change}");
+            }
+            let _ = writeln!(out, ".PP\nKernel: CONFIG_{}, module {}.", escape(kind.config), escape(kind.module));
+            rows((kind.options)().as_ref(), &mut out);
+            if let Some(fresh) = kind.class {
+                out.push_str(".PP\nOptions of a class:\n");
+                rows(fresh().as_ref(), &mut out);
+            }
+        }
+    }
+    out.push_str(".SH DIAGNOSTICS\nEach code has a page: \\fBshapectl explain\\fR \\fICODE\\fR.\n");
+    for code in codes::ALL {
+        let _ = writeln!(out, ".TP\n\\fB{}\\fR ({})\n{}.", escape(code.name), code.severity.word(), escape(code.title));
+    }
+    out.push_str(".SH SEE ALSO\nshapectl(8), tc(8)\n");
+    out
+}
+
+fn rows(options: &dyn Options, out: &mut String) {
+    for row in options.rows().iter().filter(|r| !r.hidden) {
+        let _ = writeln!(out, ".TP\n\\fB{}\\fR\n{}. {}", escape(row.word), escape(row.doc), escape(&facts(row)));
+    }
+}
+
+fn facts(row: &Row) -> String {
+    let mut said = format!("{}: {}.", row.unit.name, row.unit.spellings);
+    match (row.default, row.computed) {
+        (Some(default), _) => drop(write!(said, " Default {default}.")),
+        (None, Some(computed)) => drop(write!(said, " Default: {computed}.")),
+        (None, None) => {}
+    }
+    if row.fixed {
+        said.push_str(" Not changed in place.");
+    }
+    said
+}
+
+/// A text that roff prints as it is: backslashes, leading dots and quotes are disarmed, `` `words` `` are bold.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut bold = false;
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\e"),
+            '-' => out.push_str("\\-"),
+            '`' => {
+                bold = !bold;
+                out.push_str(if bold { "\\fB" } else { "\\fR" });
+            }
+            c => out.push(c),
+        }
+    }
+    if out.starts_with(['.', '\'']) { format!("\\&{out}") } else { out }
+}
+
+fn roff(text: &str) -> String {
+    let mut out = String::new();
+    let mut example = false;
+    for line in text.lines() {
+        let is_example = line.starts_with("    ") || (example && line.is_empty());
+        if is_example != example {
+            out.push_str(if is_example { ".PP\n.nf\n.RS 4\n" } else { ".RE\n.fi\n" });
+            example = is_example;
+        }
+        if example {
+            let line = line.strip_prefix("    ").unwrap_or(line).replace('\\', "\\e").replace('-', "\\-");
+            let guard = if line.starts_with(['.', '\'']) { "\\&" } else { "" };
+            let _ = writeln!(out, "{guard}{line}");
+        } else if let Some(title) = line.strip_prefix("## ") {
+            let _ = writeln!(out, ".SS {}", escape(title));
+        } else if let Some(title) = line.strip_prefix("# ") {
+            let _ = writeln!(out, ".SH {}", escape(&title.to_uppercase()));
+        } else if let Some(item) = line.strip_prefix("- ") {
+            let _ = writeln!(out, ".IP \\(bu 2\n{}", escape(item));
+        } else if line.is_empty() {
+            out.push_str(".PP\n");
+        } else {
+            let _ = writeln!(out, "{}", escape(line.trim_start()));
+        }
+    }
+    if example {
+        out.push_str(".RE\n.fi\n");
+    }
+    out
+}

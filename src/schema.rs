@@ -1,0 +1,211 @@
+//! The JSON Schema of the YAML notation, for editors. The options of every kind come from its rows.
+
+use crate::kind::{self, Children, Kind, Options, Role, Row};
+use crate::unit::{Reader, Schema};
+use serde_json::{Map, Value, json};
+
+/// Where a value may also be a `$name` of `let`.
+const VARIABLE: &str = r"^\$\{?[A-Za-z_][A-Za-z0-9_.-]*\}?$";
+
+fn object(properties: Map<String, Value>) -> Value {
+    json!({ "type": "object", "properties": properties, "additionalProperties": false })
+}
+
+fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/$defs/{name}") })
+}
+
+fn map_of(what: Value) -> Value {
+    json!({ "type": "object", "additionalProperties": what })
+}
+
+/// What may stand as the value of a row. A bare number may, if the row's reader takes one.
+fn value(row: &Row, options: &dyn Options, at: usize) -> Value {
+    let mut fresh = options.boxed();
+    let bare = fresh.slot_mut(at).is_some_and(|s| s.read_text("64", &mut Reader::default()).is_ok());
+    let text = match row.unit.schema {
+        Schema::Pattern(pattern) => json!({ "type": "string", "pattern": pattern }),
+        Schema::Flag => json!({ "enum": [true, false, "yes", "no", "on", "off"] }),
+        Schema::OneOf(words) => json!({ "enum": words }),
+        Schema::List(pattern) => {
+            let one = json!({ "anyOf": [{ "type": "integer" }, { "type": "string", "pattern": pattern }] });
+            json!({ "anyOf": [{ "type": "array", "items": one }, { "type": "string" }] })
+        }
+        Schema::Any => return json!({ "description": row.doc }),
+    };
+    let mut choices = vec![text, json!({ "type": "string", "pattern": VARIABLE })];
+    if bare {
+        choices.push(json!({ "type": "number" }));
+    }
+    json!({ "description": described(row), "anyOf": choices })
+}
+
+fn described(row: &Row) -> String {
+    match (row.default, row.computed) {
+        (Some(default), _) => format!("{}; default {default}", row.doc),
+        (None, Some(computed)) => format!("{}; default: {computed}", row.doc),
+        (None, None) => row.doc.to_owned(),
+    }
+}
+
+/// The rows of a set of options as properties.
+fn rows(options: &dyn Options) -> Map<String, Value> {
+    let shown = options.rows().iter().enumerate().filter(|(_, r)| !r.hidden);
+    shown.map(|(i, row)| (row.word.to_owned(), value(row, options, i))).collect()
+}
+
+fn id() -> Value {
+    json!({ "description": "pins the number of the handle, in hexadecimal", "type": ["string", "integer"] })
+}
+
+/// A discipline's block.
+fn discipline(kind: &Kind) -> Value {
+    let mut properties = rows((kind.options)().as_ref());
+    properties.insert("id".into(), id());
+    match kind.children {
+        Children::None => {}
+        Children::Classes => {
+            properties.insert(
+                "default".into(),
+                json!({ "description": "the class for what no rule takes", "type": "string" }),
+            );
+            properties.insert("classes".into(), map_of(reference(&format!("{}-class", kind.name))));
+        }
+        Children::Bands => {
+            let names = json!({ "type": "array", "items": { "type": ["string", "integer"] } });
+            let number = json!({ "type": ["integer", "string"] });
+            properties.insert("bands".into(), json!({ "description": "the bands by name, first served first, or their number", "anyOf": [names, number] }));
+            properties.insert("tos".into(), map_of(json!({ "type": ["string", "integer"] })));
+            properties.insert("leaves".into(), map_of(reference("discipline")));
+        }
+        Children::Leaf => {
+            properties.insert("leaf".into(), reference("discipline"));
+        }
+    }
+    json!({ "description": kind.doc, "anyOf": [object(properties), { "type": "null" }] })
+}
+
+fn class(kind: &Kind, fresh: fn() -> Box<dyn Options>) -> Value {
+    let mut properties = rows(fresh().as_ref());
+    properties.insert("id".into(), id());
+    properties
+        .insert("profile".into(), json!({ "description": "a body of `profiles` to start from", "type": "string" }));
+    properties.insert("match".into(), reference("expression"));
+    properties.insert("leaf".into(), reference("discipline"));
+    properties.insert("classes".into(), map_of(reference(&format!("{}-class", kind.name))));
+    json!({ "anyOf": [object(properties), { "type": "null" }] })
+}
+
+fn one_of_kinds<'a>(kinds: impl Iterator<Item = &'a &'static Kind> + Clone, rules: bool) -> Value {
+    let names: Vec<_> = kinds.clone().map(|k| k.name).collect();
+    let mut properties: Map<String, Value> = kinds.map(|k| (k.name.to_owned(), reference(k.name))).collect();
+    if rules {
+        properties.insert("rules".into(), reference("rules"));
+    }
+    let most = if rules { 2 } else { 1 };
+    let block = json!({
+        "type": "object", "properties": properties, "additionalProperties": false,
+        "minProperties": 1, "maxProperties": most,
+        "anyOf": names.iter().map(|n| json!({ "required": [n] })).collect::<Vec<_>>(),
+    });
+    json!({ "anyOf": [{ "enum": names }, block] })
+}
+
+fn actions() -> Value {
+    let mut properties: Map<String, Value> =
+        kind::all(Role::Action).map(|k| (k.name.to_owned(), reference(&format!("{}-action", k.name)))).collect();
+    for (word, doc) in [
+        ("mark", "set the packet's mark"),
+        ("priority", "set the packet's priority"),
+        ("mirror", "send a copy to this device"),
+        ("redirect", "send it to this device instead"),
+    ] {
+        properties.insert(word.into(), json!({ "description": doc, "type": ["string", "integer"] }));
+    }
+    for word in ["drop", "pass"] {
+        properties.insert(word.into(), json!({}));
+    }
+    let block =
+        json!({ "type": "object", "properties": properties, "additionalProperties": false, "minProperties": 1 });
+    let one = json!({ "anyOf": [{ "type": "string" }, block] });
+    json!({ "anyOf": [one, { "type": "array", "items": one }] })
+}
+
+/// The whole schema.
+pub fn schema() -> Value {
+    let kinds: Vec<&'static Kind> = kind::all(Role::Qdisc).filter(|k| k.writable).collect();
+    // the hooks for what arrives are written as `ingress:`
+    let kinds: Vec<_> = kinds.into_iter().filter(|k| !matches!(k.name, "ingress" | "clsact")).collect();
+    let mut defs = Map::new();
+    for kind in &kinds {
+        defs.insert(kind.name.into(), discipline(kind));
+        if let Some(fresh) = kind.class {
+            defs.insert(format!("{}-class", kind.name), class(kind, fresh));
+        }
+    }
+    for kind in kind::all(Role::Action) {
+        let block = object(rows((kind.options)().as_ref()));
+        defs.insert(
+            format!("{}-action", kind.name),
+            json!({ "description": kind.doc, "anyOf": [block, { "type": ["null", "string"] }] }),
+        );
+    }
+    defs.insert(
+        "expression".into(),
+        json!({ "description": "what a rule matches: `tcp dport 22`", "type": "string", "minLength": 1 }),
+    );
+    defs.insert("discipline".into(), one_of_kinds(kinds.iter(), false));
+    defs.insert("direction".into(), one_of_kinds(kinds.iter(), true));
+    defs.insert("actions".into(), actions());
+    defs.insert(
+        "rules".into(),
+        json!({
+            "description": "asked in this order; the first that matches decides",
+            "type": "array",
+            "items": {
+                "type": "object", "additionalProperties": false,
+                "properties": {
+                    "class": { "description": "the class or band it sends to", "type": "string" },
+                    "do": reference("actions"),
+                    "match": reference("expression"),
+                },
+                "anyOf": [{ "required": ["class"] }, { "required": ["do"] }],
+            },
+        }),
+    );
+    let number = json!({ "type": ["integer", "string"] });
+    let link = json!({
+        "description": "facts of the link: its true rate, and how it counts bytes",
+        "type": "object", "additionalProperties": false,
+        "properties": {
+            "rate": { "type": "string" }, "overhead": number, "mpu": number, "mtu": number, "tsize": number,
+            "linklayer": { "type": "string" }, "txqueuelen": number,
+            "nat": { "enum": [true, false, "yes", "no", "on", "off"] },
+        },
+    });
+    let ingress = json!({
+        "description": "what arrives: policed, or redirected to a device of ours and shaped there",
+        "type": "object", "additionalProperties": false,
+        "properties": { "police": reference("police-action"), "shape": reference("direction"), "rules": reference("rules") },
+    });
+    let interface = json!({
+        "type": "object", "additionalProperties": false,
+        "properties": { "link": link, "egress": reference("direction"), "ingress": ingress },
+    });
+    let words = json!({ "anyOf": [{ "type": "array", "items": { "type": ["string", "integer"] } }, { "type": ["string", "integer"] }] });
+    let profile = json!({ "description": "a class body to reuse", "type": "object" });
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "shapectl policy",
+        "type": "object", "additionalProperties": false,
+        "properties": {
+            "shapectl": { "description": "the version of the language", "type": "integer", "const": 1 },
+            "include": words,
+            "let": map_of(json!({ "type": ["string", "number", "boolean"] })),
+            "sets": map_of(words),
+            "profiles": map_of(profile),
+            "interfaces": map_of(interface),
+        },
+        "$defs": defs,
+    })
+}
