@@ -321,7 +321,7 @@ impl Options for Police {
         let Police { rate, burst, mtu, peakrate, mpu, overhead, avrate, pkts_rate, pkts_burst, index, .. } = self;
         for (word, rate) in [("rate", rate), ("peakrate", peakrate), ("avrate", avrate)] {
             if let Some(rate) = rate {
-                check_rate(word, *rate, out);
+                check_rate(word, *rate, facts, out);
             }
         }
         match (rate, pkts_rate) {

@@ -7,7 +7,7 @@ use crate::kind::action::Actions;
 use crate::policy::model::Rule;
 use crate::source::{Span, Spanned};
 use crate::syntax::document::{Entry, Node, Value};
-use crate::unit::{self, Refusal};
+use crate::unit::{self, Unit};
 
 impl<'a> Reader<'a> {
     /// `rules:`, a list.
@@ -107,7 +107,7 @@ impl<'a> Reader<'a> {
             // one by one first: a list stops at its first mistake
             let sound = items.iter().fold(true, |sound, i| self.act(&i.node, whole, defined).is_some() && sound);
             let mut reader = unit::Reader { whole: whole.rate, ..Default::default() };
-            return match read_actions(&settled, &mut reader) {
+            return match Actions::read_node(&settled, &mut reader) {
                 Ok(actions) => sound.then_some(actions),
                 Err(refusal) => {
                     if sound {
@@ -122,7 +122,7 @@ impl<'a> Reader<'a> {
 
     fn act(&mut self, node: &Node, whole: Whole, defined: Span) -> Option<Actions> {
         let mut reader = unit::Reader { whole: whole.rate, ..Default::default() };
-        let read = read_actions(node, &mut reader);
+        let read = Actions::read_node(node, &mut reader);
         for remark in reader.remarks {
             self.refuse(remark, node.span, defined);
         }
@@ -134,13 +134,4 @@ impl<'a> Reader<'a> {
         let span = entry.key.span.to(entry.node.span);
         self.actions(&Node::block(vec![entry.clone()], span), whole)
     }
-}
-
-/// No action has a file yet.
-fn read_actions(node: &Node, _reader: &mut unit::Reader) -> Result<Actions, Refusal> {
-    let name = match &node.value {
-        Value::Block(entries) => entries.first().map(|e| e.key.value.as_str()),
-        _ => node.as_word(),
-    };
-    Err(Refusal::new(format!("no action is called `{}`", name.unwrap_or_default())))
 }
