@@ -457,7 +457,7 @@ impl Actions {
 impl Unit for Actions {
     const INFO: Info = Info {
         name: "an action",
-        spellings: "`drop`, `pass`, `mark: 5`, `priority: 2`, `redirect: ifb0`, `mirror: eth1`, or `police: { … }`",
+        spellings: "`drop`, `pass`, `mark 5`, `priority 2`, `redirect ifb0`, `mirror eth1`, or `police rate 1mbit burst 10kb`",
         schema: Schema::Any,
     };
 

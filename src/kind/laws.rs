@@ -32,6 +32,8 @@ fn base(name: &str) -> &'static str {
         "htb class" => "rate 1mbit",
         "tbf" => "rate 1mbit burst 10kb limit 100kb",
         "red" => "limit 400kb",
+        "police" => "rate 1mbit burst 10kb",
+        "mirred" => "egress redirect dev lo",
         _ => "",
     }
 }

@@ -3,7 +3,7 @@
 use super::control::{Control, INDEX};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
-use crate::kind::qdisc::htb::{check_bucket, check_rate, check_ticks, read_ratespec};
+use crate::kind::qdisc::htb::{check_bucket, check_rate, read_ratespec};
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
 use crate::kind::{Children, Finding, Kind, Options, Role, Row, Rows, fits, no_xstats, read_row, row_words};
 use crate::rows;
@@ -345,7 +345,6 @@ impl Options for Police {
                 }
                 Some(burst) => {
                     check_bucket("burst", *burst, *rate, facts, out);
-                    check_ticks("burst", *burst, *rate, facts, out);
                 }
             },
             (None, Some(_)) if pkts_burst.is_none() => {
