@@ -7,7 +7,7 @@
 
 use super::document::{self, Document, Entry, Item, Name, Node, Trivia, Value};
 use super::{Arity, Limits, Vocabulary, expression_parser, lexis, names};
-use crate::codes::{INPUT, SYNTAX, TOO_DEEP};
+use crate::codes::{FILE_TOO_LARGE, INPUT, SYNTAX, TOO_DEEP};
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::source::{FileId, Source, Span, Spanned};
 use std::borrow::Cow;
@@ -15,8 +15,8 @@ use std::borrow::Cow;
 /// After so many errors in one file the rest of it is not read.
 const ERRORS: usize = 200;
 
-/// Reads a whole file. Mistakes go to `sink`; the document is given if its structure is sound (every brace has its partner
-/// and no bound is passed), so that later stages can find their own mistakes in the same run.
+/// Reads a whole file. Mistakes go to `sink`; the document is given if every mistake could be read as it was meant, so that
+/// later stages find their own mistakes in the same run and do not report as missing what was only misspelled.
 pub fn read(
     source: &Source,
     file: FileId,
@@ -25,8 +25,10 @@ pub fn read(
     sink: &mut Sink,
 ) -> Option<Document> {
     if source.text.len() > limits.file_bytes {
-        let message = format!("`{}` is larger than {} bytes", source.name, limits.file_bytes);
-        sink.push(Diagnostic::new(&INPUT, message).help("split it with `include`, or raise the bound"));
+        let (name, bytes, most) = (&source.name, source.text.len(), limits.file_bytes);
+        let message = format!("`{name}` has {bytes} bytes, more than the limit of {most}");
+        let help = "split it and `include` the parts, or raise the limit with `--max-bytes`";
+        sink.push(Diagnostic::new(&FILE_TOO_LARGE, message).help(help));
         return None;
     }
     let text = source.text.strip_prefix('\u{feff}').unwrap_or(&source.text);
@@ -48,6 +50,7 @@ pub fn read(
         nodes: 0,
         errors: 0,
         broken: false,
+        unbalanced: false,
         unwind: None,
         suspect: None,
         beside: None,
@@ -208,6 +211,8 @@ struct Reader<'s, 'a> {
     nodes: usize,
     errors: usize,
     broken: bool,
+    /// Braces were found not to match; more of that is not said.
+    unbalanced: bool,
     unwind: Option<Unwind>,
     /// The opening of the first block whose `}` stands further left than the line it was opened on.
     suspect: Option<Span>,
@@ -233,7 +238,14 @@ impl<'s> Reader<'s, '_> {
         self.span(self.taken, self.taken)
     }
 
+    /// A mistake that loses a part of the policy: what is missing is not to be reported by later stages.
     fn error(&mut self, diagnostic: Diagnostic) {
+        self.broken = true;
+        self.slip(diagnostic);
+    }
+
+    /// A mistake whose meaning is beyond doubt.
+    fn slip(&mut self, diagnostic: Diagnostic) {
         if self.stopped {
             return;
         }
@@ -273,7 +285,7 @@ impl<'s> Reader<'s, '_> {
                     let message = format!("the character U+{:04X} has no place here", u32::from(c));
                     let d = Diagnostic::new(&SYNTAX, message).at(self.span(start, end), "");
                     let blank = c.is_whitespace();
-                    self.error(if blank { d.help("it looks like a blank; write an ordinary one") } else { d });
+                    self.slip(if blank { d.help("it looks like a blank; write an ordinary one") } else { d });
                     if self.token == Token::End {
                         return;
                     }
@@ -290,7 +302,7 @@ impl<'s> Reader<'s, '_> {
                             self.text.get(self.start + at..self.start + at + length).unwrap_or("")
                         );
                         let d = Diagnostic::new(&SYNTAX, message).at(span, "");
-                        self.error(d.help(
+                        self.slip(d.help(
                             "the escapes are `\\\"`, `\\\\`, `\\n`, `\\t`, `\\r` and `\\u{…}`; `'…'` knows none",
                         ));
                     }
@@ -412,8 +424,8 @@ impl<'s> Reader<'s, '_> {
     fn count(&mut self) {
         self.nodes += 1;
         if self.nodes == self.limits.nodes {
-            let message = format!("the file holds more than {} values", self.limits.nodes);
-            self.error(Diagnostic::new(&INPUT, message).at(self.here(), "here"));
+            let message = format!("more than {} values in one file", self.limits.nodes);
+            self.error(Diagnostic::new(&FILE_TOO_LARGE, message).at(self.here(), "here"));
             self.stop();
         }
     }
@@ -505,14 +517,14 @@ impl<'s> Reader<'s, '_> {
 
     /// Reports the end of the file inside of a block, once.
     fn unclosed(&mut self, open: Span) {
-        if self.broken {
+        if self.unbalanced {
             return;
         }
         let open = self.suspect.unwrap_or(open);
         let d = Diagnostic::new(&SYNTAX, "a `}` is missing")
             .at(self.span(self.text.len(), self.text.len()), "the file ends here");
         self.error(d.at(open, "this block is not closed"));
-        self.broken = true;
+        self.unbalanced = true;
     }
 
     /// Reports a keyword that shows that a block above was not closed.
@@ -524,7 +536,7 @@ impl<'s> Reader<'s, '_> {
             None => d,
         };
         self.error(d);
-        self.broken = true;
+        self.unbalanced = true;
         self.unwind = Some(to);
         self.suspect = None;
     }
@@ -540,11 +552,15 @@ impl<'s> Reader<'s, '_> {
             match self.token {
                 Token::End => {
                     let tail = trimmed(above);
+                    if root.entries.is_empty() && self.errors == 0 {
+                        let d = Diagnostic::new(&INPUT, "the file holds no policy").at(self.span(0, 0), "empty");
+                        self.error(d.help("start with an interface: `interface eth0 { egress fq_codel }`"));
+                    }
                     let root = root.node(self.span(0, self.text.len()));
                     return Document { root, tail };
                 }
                 Token::Mark('}') => {
-                    if !self.broken && !stray {
+                    if !self.unbalanced && !stray {
                         let d =
                             Diagnostic::new(&SYNTAX, "a `}` without its `{`").at(self.here(), "no block is open here");
                         let d = match self.suspect {
@@ -553,7 +569,7 @@ impl<'s> Reader<'s, '_> {
                         };
                         self.error(d);
                         stray = true;
-                        self.broken = true;
+                        self.unbalanced = true;
                     }
                     self.advance();
                     self.carried = above;
@@ -677,11 +693,12 @@ impl<'s> Reader<'s, '_> {
             };
             let d = Diagnostic::new(&SYNTAX, format!("`{plain}` stands outside of an interface")).at(at, "");
             self.error(d.help(format!("write it inside of {inside}")));
-            self.broken = true; // Most likely a `}` too many above; what follows would only repeat it.
+            self.unbalanced = true; // Most likely a `}` too many above; what follows would only repeat it.
             return None;
         }
         let d = Diagnostic::new(&SYNTAX, format!("`{word}` starts no statement")).at(at, "");
-        self.error(match meant {
+        self.broken |= meant.is_none();
+        self.slip(match meant {
             Some(meant) => d.help(format!("did you mean `{meant}`?")),
             None => d.help("a policy holds `interface`, `let`, `set`, `profile`, `include`"),
         });
@@ -699,7 +716,7 @@ impl<'s> Reader<'s, '_> {
                     let d = Diagnostic::new(&SYNTAX, format!("no `:` after `{plain}` in the DSL")).at(colon, "");
                     let help = format!("write `{keyword} {plain} …`");
                     let name = Spanned::new(plain.into(), self.span(self.start, self.start + plain.len()));
-                    self.error(d.help(help));
+                    self.slip(d.help(help));
                     self.advance();
                     return Some(name);
                 }
@@ -733,7 +750,7 @@ impl<'s> Reader<'s, '_> {
             );
             let help = format!("write `{keyword} {plain} = …`");
             let plain = plain.into();
-            self.error(d.at(key.span, "").help(help));
+            self.slip(d.at(key.span, "").help(help));
             key.value = plain;
         }
         if self.is_mark('=') {
@@ -745,7 +762,7 @@ impl<'s> Reader<'s, '_> {
         } else {
             let d = Diagnostic::new(&SYNTAX, format!("`=` is missing after `{}`", key.value))
                 .at(self.here(), "before this");
-            self.error(d.help(format!("write `{keyword} {} = …`", key.value)));
+            self.slip(d.help(format!("write `{keyword} {} = …`", key.value)));
         }
         let node = if keyword == "set" && self.is_mark('{') {
             self.list('}')?
@@ -825,7 +842,8 @@ impl<'s> Reader<'s, '_> {
                     None => {
                         let d = Diagnostic::new(&SYNTAX, format!("`{word}` does not stand in an interface")).at(at, "");
                         let meant = names::nearest(word, known);
-                        r.error(match meant {
+                        r.broken |= meant.is_none();
+                        r.slip(match meant {
                             Some(meant) => d.help(format!("did you mean `{meant}`?")),
                             None if r.vocabulary.is_discipline(word) || matches!(word, "class" | "rule") => {
                                 d.help(format!("write `egress {{ {word} … }}`"))
@@ -858,7 +876,7 @@ impl<'s> Reader<'s, '_> {
         let plain = word.trim_end_matches(':');
         let span = self.span(self.start + plain.len(), self.end);
         let d = Diagnostic::new(&SYNTAX, format!("no `:` after `{plain}` in the DSL")).at(span, "");
-        self.error(d.help(format!("write `{plain} …`")));
+        self.slip(d.help(format!("write `{plain} …`")));
     }
 
     fn link(&mut self, at: Span) -> Option<Node> {
@@ -1215,7 +1233,7 @@ impl<'s> Reader<'s, '_> {
                 entries.push(entry);
             }
         });
-        if entries.is_empty() && !self.broken {
+        if entries.is_empty() && !self.unbalanced {
             self.missing("leaf", at, "leaf sfq perturb 10s");
             return None;
         }
@@ -1271,20 +1289,20 @@ impl<'s> Reader<'s, '_> {
                     };
                     let d = Diagnostic::new(&SYNTAX, format!("no `:` after `{plain}` in the DSL")).at(colon, "");
                     let help = format!("write `{plain} {value}`");
-                    self.error(d.help(help));
+                    self.slip(d.help(help));
                 }
                 (Spanned::new(plain.into(), span), false)
             }
             Token::Quoted { text, .. } => (Spanned::new(text.as_ref().into(), at), true),
             Token::Mark(',') => {
                 let d = Diagnostic::new(&SYNTAX, "no `,` between options").at(at, "");
-                self.error(d.help("options are parted by blanks: `rate 1mbit ceil 2mbit`; a list is `[A, B]`"));
+                self.slip(d.help("options are parted by blanks: `rate 1mbit ceil 2mbit`; a list is `[A, B]`"));
                 self.advance();
                 return None;
             }
             Token::Mark('=') => {
                 let d = Diagnostic::new(&SYNTAX, "no `=` between an option and its value").at(at, "");
-                self.error(d.help("write them side by side: `rate 1mbit`"));
+                self.slip(d.help("write them side by side: `rate 1mbit`"));
                 self.advance();
                 return None;
             }
@@ -1304,7 +1322,7 @@ impl<'s> Reader<'s, '_> {
                 _ => "VALUE",
             };
             let help = format!("write `{} {value}`", key.value);
-            self.error(d.help(help));
+            self.slip(d.help(help));
             self.advance();
         }
         if !quoted && self.vocabulary.is_flag(owner.name, &key.value) {
@@ -1337,7 +1355,8 @@ impl<'s> Reader<'s, '_> {
             }
         }
         let d = Diagnostic::new(&SYNTAX, "a `,` outside of a list").at(comma, "");
-        self.error(if listed {
+        self.broken |= listed;
+        self.slip(if listed {
             d.help(format!("write a list as `{} [A, B]`", key.value))
         } else {
             d.help("options are parted by blanks: `rate 1mbit ceil 2mbit`")
@@ -1431,7 +1450,7 @@ impl<'s> Reader<'s, '_> {
                         if !parted {
                             let d = Diagnostic::new(&SYNTAX, format!("a `,` is missing before {}", r.shown()))
                                 .at(r.here(), "");
-                            r.error(d);
+                            r.slip(d);
                         }
                         if let Some(node) = r.value("list", open) {
                             let above = trimmed_start(std::mem::take(&mut above));
@@ -1444,16 +1463,16 @@ impl<'s> Reader<'s, '_> {
                     Token::End => {
                         let d = Diagnostic::new(&SYNTAX, format!("a `{closes}` is missing"))
                             .at(r.here(), "the file ends here");
-                        if !r.broken {
+                        if !r.unbalanced {
                             r.error(d.at(open, "this list is not closed"));
                         }
-                        r.broken = true;
+                        r.unbalanced = true;
                         return;
                     }
                     _ => {
                         let d = Diagnostic::new(&SYNTAX, format!("{} in a list", r.shown())).at(r.here(), "");
                         r.error(d.at(open, "the list starts here").help(format!("close the list with `{closes}`")));
-                        r.broken |= r.is_mark('}') || r.is_mark(']');
+                        r.unbalanced |= r.is_mark('}') || r.is_mark(']');
                         if !r.is_mark('}') {
                             r.advance();
                         }
@@ -1512,12 +1531,15 @@ impl<'s> Reader<'s, '_> {
             }
             Some(word) if expression_parser::starts_test(word) || matches!(word, "not" | "match") => {
                 let d = Diagnostic::new(&SYNTAX, format!("`if` is missing before `{word}`")).at(here, "");
-                self.error(d.help(format!("write `if {word} …`")));
-                self.raw_text();
+                self.slip(d.help(format!("write `if {word} …`")));
+                if word == "match" {
+                    self.advance();
+                }
+                self.unannounced(here, &mut entries);
             }
             _ if self.is_mark('(') => {
-                self.error(Diagnostic::new(&SYNTAX, "`if` is missing before `(`").at(here, "").help("write `if (…`"));
-                self.raw_text();
+                self.slip(Diagnostic::new(&SYNTAX, "`if` is missing before `(`").at(here, "").help("write `if (…`"));
+                self.unannounced(here, &mut entries);
             }
             _ => {}
         }
@@ -1538,7 +1560,7 @@ impl<'s> Reader<'s, '_> {
             }
             if matches!(self.beyond(), Token::Word("if")) {
                 let d = Diagnostic::new(&SYNTAX, format!("`{word}` is no action")).at(at, "");
-                self.error(d.help(format!("for a class write `rule class {word} if …`")));
+                self.slip(d.help(format!("for a class write `rule class {word} if …`")));
                 self.advance();
                 let key = Spanned::new("class".into(), at);
                 entries.push(Entry::new(key, Node::word(word, at)));
@@ -1614,7 +1636,7 @@ impl<'s> Reader<'s, '_> {
     /// The raw text of an expression after its keyword, which is next.
     fn expression(&mut self, keyword: &str, at: Span) -> Option<Node> {
         self.count();
-        let node = self.raw_text_after(true);
+        let node = self.raw_text(true);
         if node.is_none() {
             let d = Diagnostic::new(&SYNTAX, format!("nothing follows `{keyword}`")).at(at, "a match must follow");
             self.error(d.help(format!("as in `{keyword} tcp dport 22`; every packet is `any`")));
@@ -1622,13 +1644,16 @@ impl<'s> Reader<'s, '_> {
         node
     }
 
-    fn raw_text(&mut self) {
-        self.raw_text_after(false);
+    /// An expression whose `if` was forgotten.
+    fn unannounced(&mut self, at: Span, entries: &mut Vec<Entry>) {
+        if let Some(node) = self.raw_text(false) {
+            entries.push(Entry::new(Spanned::new("match".into(), at), node));
+        }
     }
 
     /// Takes tokens up to the end of the expression: a `;`, `}` or line end outside of its parentheses and sets that does
     /// not follow `and`, `or`, `not` or `,`.
-    fn raw_text_after(&mut self, keyword: bool) -> Option<Node> {
+    fn raw_text(&mut self, keyword: bool) -> Option<Node> {
         self.raw = true;
         if keyword {
             self.advance();
