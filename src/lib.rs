@@ -8,6 +8,7 @@ pub mod facts;
 pub mod fuzz;
 pub mod kernel;
 pub mod kind;
+pub mod lower;
 pub mod manual;
 pub mod netlink;
 pub mod plan;

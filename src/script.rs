@@ -1,6 +1,7 @@
 //! A plan as text: tc's own commands, and ip's for links. What is printed here is what `apply` does.
 
 use crate::diagnostic::visible;
+use crate::kind::filter::fw::Fw;
 use crate::plan::{LinkChange, Plan, Step, Subject, Verb};
 use crate::tree::{Id, Object, Stab};
 use crate::unit::{Handle, Unit};
@@ -81,7 +82,10 @@ fn object_command(interface: &str, verb: Verb, object: &Object) -> Command {
             }
             c.extend(["protocol".into(), protocol_word(protocol)]);
             c.extend(["prio".into(), prio.to_string()]);
-            if let Some(handle) = filter_handle(&object.name, handle) {
+            if let Some(mut handle) = filter_handle(&object.name, handle) {
+                // the mask of a mark stands in fw's number
+                let mask = object.options.as_kind::<Fw>().and_then(|fw| fw.mask).filter(|m| m.0 != u32::MAX);
+                handle.extend(mask.map(|m| format!("/{:#x}", m.0)));
                 c.extend(["handle".into(), handle]);
             }
         }

@@ -1,0 +1,336 @@
+//! Names become tc objects: a checked policy and what the machine is like become the asked tree. Nothing is read or done.
+//!
+//! Handles, minor numbers, filter priorities and ifb devices are the compiler's business here. [`Ids`] says which number
+//! each name has on this machine, so that two runs agree and a policy that grows renumbers nothing.
+//!
+//! - `tree of names`: [`arena`] lists disciplines and classes in the order of making, with their numbers
+//! - `matches`: [`matching`] turns an expression into bits of headers, [`cube`] those into alternatives
+//! - `filters`: [`filters`] chooses a classifier for each alternative, [`order`] its priority and number
+
+mod arena;
+mod cube;
+mod filters;
+mod fingerprint;
+mod ids;
+mod ifb;
+mod matching;
+mod order;
+
+pub use filters::{HOLDS_FILTERS, same_filter_number};
+pub use ids::{Filters, Hook, Ids, Numbers, Table};
+pub use order::Place;
+
+use crate::codes;
+use crate::diagnostic::{Diagnostic, Sink};
+use crate::facts::Facts;
+use crate::kind::action::{Act, Actions, Control, mirred, police};
+use crate::kind::qdisc::{clsact, htb};
+use crate::kind::{self, Options};
+use crate::policy::model::{Children, Direction, Ingress, Interface, Policy, Rule};
+use crate::source::Span;
+use crate::tree::{self, Branch, Id, Link, OWN_ALIAS, Object, Origin, Stab, Tree};
+use crate::unit::{Handle, Length, Name, Number, Rate, Unit};
+use arena::{Arena, Holder};
+use compact_str::{CompactString, format_compact};
+use filters::Wanted;
+use std::collections::HashSet;
+
+/// The asked tree of a policy, and the table of the numbers it uses.
+///
+/// `facts` gives the figures of a link by its name; `ids` the numbers that names have. What cannot be compiled is reported
+/// and left out, so the tree is only to be used if there was no error.
+pub fn lower(policy: &Policy, facts: &dyn Fn(&str) -> Facts, ids: &Ids, sink: &mut Sink) -> (Tree, Ids) {
+    let shaped = policy.interfaces.iter().filter(|i| i.ingress.as_ref().is_some_and(|i| i.shape.is_some()));
+    let ifbs = ifb::names(
+        shaped.map(|i| i.name.value.as_str()),
+        policy.interfaces.iter().map(|i| i.name.value.as_str()),
+        |name| ids.interfaces.get(name)?.ifb_name.clone(),
+    );
+    let (mut tree, mut new_ids) = (Tree::default(), Ids::default());
+    for interface in &policy.interfaces {
+        let name = &interface.name.value;
+        let old = ids.interfaces.get(name).cloned().unwrap_or_default();
+        let facts = facts(name);
+        let mut work = Lowering { interface, facts: &facts, sink };
+        let mut table = Table { hook: old.hook, ..Table::default() };
+        let mut asked = tree::Interface { link: work.link(), ..tree::Interface::default() };
+        if let Some(direction) = &interface.egress {
+            let (branch, numbers) = work.direction(direction, &old.egress);
+            (asked.egress, table.egress) = (Some(branch), numbers);
+        }
+        if let Some(ingress) = &interface.ingress {
+            let ifb_name = ifbs.get(name.as_str()).cloned();
+            if let (Some(shape), Some(ifb_name)) = (&ingress.shape, &ifb_name) {
+                let (branch, numbers) = work.direction(&shape.value, &old.ifb);
+                let mut device = tree::Interface { link: work.ifb(shape.span), ..tree::Interface::default() };
+                (device.egress, table.ifb) = (Some(branch), numbers);
+                tree.interfaces.insert(ifb_name.clone(), device);
+            }
+            let (branch, numbers) = work.ingress(ingress, ifb_name.as_ref(), &old);
+            (asked.ingress, table.hook_filters, table.ifb_name) = (Some(branch), numbers, ifb_name);
+        }
+        tree.interfaces.insert(name.clone(), asked);
+        new_ids.interfaces.insert(name.clone(), table);
+    }
+    (tree, new_ids)
+}
+
+/// One interface's way down.
+struct Lowering<'a> {
+    interface: &'a Interface,
+    facts: &'a Facts,
+    sink: &'a mut Sink,
+}
+
+impl Lowering<'_> {
+    fn link(&self) -> Link {
+        let name = &self.interface.name;
+        Link {
+            txqueuelen: self.interface.link.txqueuelen.map(|n| n.value),
+            origin: Origin { span: Some(name.span), name: name.value.clone(), remark: None },
+            ..Link::default()
+        }
+    }
+
+    fn ifb(&self, span: Span) -> Link {
+        let name = &self.interface.name.value;
+        let remark = format!("what arrives at {name} is sent through this device, where it can be shaped");
+        Link {
+            up: Some(true),
+            alias: Some(format_compact!("{OWN_ALIAS}{name}")),
+            kind: Some("ifb".into()),
+            origin: Origin { span: Some(span), name: format_compact!("{name} ingress shape"), remark: Some(remark) },
+            ..Link::default()
+        }
+    }
+
+    /// A discipline and the rules beside it, with the table of their numbers.
+    fn direction(&mut self, direction: &Direction, old: &Numbers) -> (Branch, Numbers) {
+        let arena = Arena::new(&direction.discipline, old, self.sink);
+        let mut objects = Vec::with_capacity(arena.order.len() + direction.rules.len());
+        for holder in &arena.order {
+            match *holder {
+                Holder::Discipline(i) => objects.extend(self.discipline(&arena, i)),
+                Holder::Class(i) => objects.extend(self.class(&arena, i)),
+            }
+        }
+        let wanted = self.rules(&arena, &direction.rules);
+        let mut numbers = arena.numbers(old);
+        for (discipline, wanted) in arena.disciplines.iter().zip(wanted) {
+            if wanted.is_empty() {
+                continue;
+            }
+            let held = old.filters.get(&discipline.key);
+            let parent = discipline.handle();
+            let (mut made, places) = filters::place(parent, wanted, held, &HashSet::new(), self.facts, self.sink);
+            objects.append(&mut made);
+            numbers.filters.insert(discipline.key.clone(), places);
+        }
+        (Branch { objects, ..Branch::default() }, numbers)
+    }
+
+    fn discipline(&mut self, arena: &Arena, i: usize) -> Option<Object> {
+        let node = arena.disciplines.get(i)?;
+        let source = node.source;
+        let parent = node.parent.map_or(Handle::ROOT, |class| arena.class_handle(class));
+        let mut options = source.options.clone();
+        let mut remarks = Vec::new();
+        if let Some(class) = arena.default_of(i) {
+            if let Some(row) = options.row("default") {
+                let minor = arena.class_handle(class).minor();
+                if let Some(slot) = options.slot_mut(row) {
+                    slot.set_number(u64::from(minor));
+                }
+                remarks.push(format!("what no rule takes goes to {}", arena.path(class)));
+            }
+        }
+        if let Children::Bands(bands) = &source.children {
+            set_if_unset(options.as_mut(), "bands", Number(bands.len() as u32));
+        }
+        options.complete(self.facts);
+        let mut object = Object::new(Id::Qdisc { parent, handle: node.handle() }, source.kind.value, options);
+        if node.parent.is_none() {
+            object.stab = self.stab(&mut remarks);
+        }
+        object.origin = origin(source.kind.span, node.path.clone(), remarks);
+        Some(object)
+    }
+
+    /// The size table of the link. A policy counts overhead over the IP packet, the kernel over the frame, which on
+    /// Ethernet has its header already.
+    fn stab(&self, remarks: &mut Vec<String>) -> Option<Stab> {
+        let stab = &self.interface.link.stab.as_ref()?.value;
+        let header = i32::try_from(self.facts.header).unwrap_or(0);
+        if header != 0 && stab.overhead != 0 {
+            remarks.push(format!(
+                "overhead {} over the IP packet is {} over the frame, which has {header} bytes of header",
+                stab.overhead,
+                stab.overhead - header
+            ));
+        }
+        let overhead = if stab.overhead == 0 { 0 } else { stab.overhead - header };
+        Some(Stab { overhead, ..stab.clone() })
+    }
+
+    fn class(&mut self, arena: &Arena, i: usize) -> Option<Object> {
+        let node = arena.classes.get(i)?;
+        let source = node.source?;
+        let discipline = arena.disciplines.get(node.discipline)?;
+        let parent = node.parent.map_or(discipline.handle(), |p| arena.class_handle(p));
+        let mut options = source.options.clone();
+        options.complete(self.facts);
+        let mut remarks = Vec::new();
+        if let Some(class) = options.as_kind_mut::<htb::Class>() {
+            let r2q = discipline.source.options.value::<Number>("r2q");
+            remarks.extend(quantum(class, r2q, self.facts));
+        }
+        let id = Id::Class { parent, handle: arena.class_handle(i) };
+        let mut object = Object::new(id, discipline.source.kind.value, options);
+        object.origin = origin(source.name.span, node.path.clone(), remarks);
+        Some(object)
+    }
+
+    /// The filters that rules ask for, by discipline. A rule to a class below a nested discipline is asked at every
+    /// discipline on the way, because a filter names classes of its own discipline only.
+    fn rules<'p>(&mut self, arena: &Arena<'p>, rules: &'p [Rule]) -> Vec<Vec<Wanted>> {
+        let mut wanted: Vec<Vec<Wanted>> = arena.disciplines.iter().map(|_| Vec::new()).collect();
+        for rule in rules {
+            let route = match &rule.class {
+                Some(class) => match arena.find(&class.value) {
+                    Some(target) => arena.route(target),
+                    None => {
+                        let d = Diagnostic::new(&codes::UNKNOWN_CLASS, format!("there is no class `{}`", class.value));
+                        self.sink.push(d.at(class.span, ""));
+                        continue;
+                    }
+                },
+                None => vec![(0, None)],
+            };
+            let route: Vec<_> = route.into_iter().filter(|(d, _)| self.holds_filters(arena, *d, rule)).collect();
+            let Some(matched) = matching::compile(rule.matches.as_ref(), self.sink) else { continue };
+            let mut actions = Some(rule.actions.clone()).filter(|a| !a.0.is_empty());
+            for (discipline, class) in route {
+                let target = class.map(|c| arena.class_handle(c));
+                let path = class.map_or(CompactString::default(), |c| arena.path(c).into());
+                // what is done to the packet is done once, at the first
+                let made = filters::wanted(rule, &matched, target, actions.take(), path, self.facts, self.sink);
+                if let Some(list) = wanted.get_mut(discipline) {
+                    list.extend(made);
+                }
+            }
+        }
+        // a discipline without an option for it has its default as the last rule
+        for (i, list) in wanted.iter_mut().enumerate() {
+            let Some(node) = arena.disciplines.get(i) else { continue };
+            if let Some(class) = arena.default_of(i).filter(|_| node.source.options.row("default").is_none()) {
+                let span = node.source.default.as_ref().map_or(node.source.kind.span, |d| d.span);
+                list.push(filters::rest(arena.class_handle(class), arena.path(class).into(), span));
+            }
+        }
+        wanted
+    }
+
+    /// Whether rules can be asked at a discipline; reported if they cannot and nothing else can do it.
+    fn holds_filters(&mut self, arena: &Arena, discipline: usize, rule: &Rule) -> bool {
+        let Some(node) = arena.disciplines.get(discipline) else { return false };
+        let kind = node.source.kind.value;
+        if HOLDS_FILTERS.contains(&kind.name) {
+            return true;
+        }
+        // on the way to a class below, a discipline with one child has nothing to choose
+        if kind.children == kind::Children::Leaf && rule.class.is_some() {
+            return false;
+        }
+        let d = Diagnostic::new(&codes::NO_FILTERS, format!("`{}` takes no rules", kind.name));
+        self.sink.push(
+            d.at(rule.span, "this rule would have to be asked there")
+                .at(node.source.kind.span, "it holds no filters")
+                .help("put a discipline with classes or bands in its place, `htb` or `prio`"),
+        );
+        false
+    }
+
+    /// The hook for what arrives.
+    fn ingress(&mut self, ingress: &Ingress, ifb: Option<&CompactString>, old: &Table) -> (Branch, Filters) {
+        let (kind, parent) = match old.hook {
+            Hook::Clsact => (&clsact::KIND, Handle::HOOK_INGRESS),
+            Hook::Ingress => (&kind::qdisc::ingress::KIND, Handle::HOOK),
+        };
+        let mut branch = Branch::default();
+        let id = Id::Qdisc { parent: Handle::INGRESS, handle: Handle::HOOK };
+        let mut hook = Object::new(id, kind, (kind.options)());
+        hook.origin = origin(ingress.span, "ingress".into(), Vec::new());
+        branch.objects.push(hook);
+
+        let mut wanted = Vec::new();
+        for rule in &ingress.rules {
+            let Some(matched) = matching::compile(rule.matches.as_ref(), self.sink) else { continue };
+            let actions = Some(arriving(&rule.actions, None)).filter(|a| !a.0.is_empty());
+            wanted.extend(filters::wanted(rule, &matched, None, actions, "".into(), self.facts, self.sink));
+        }
+        let redirect = ifb.map(|ifb| Act::to_link(mirred::Mode::Redirect, Name(ifb.clone())));
+        let mut last = Actions::default();
+        if let Some(police) = &ingress.police {
+            // what conforms goes on to the ifb if there is one
+            last = arriving(&police.value, redirect.as_ref().map(|_| Control::PIPE));
+        }
+        last.0.extend(redirect);
+        if !last.0.is_empty() {
+            let span = ingress.police.as_ref().map(|p| p.span).or(ingress.shape.as_ref().map(|s| s.span));
+            let mut rest = filters::rest_with(last, span.unwrap_or(ingress.span));
+            rest.origin.remark = ifb.map(|ifb| format!("everything that arrives goes through {ifb}"));
+            wanted.push(rest);
+        }
+        let foreign: HashSet<u16> = old.foreign_prios.iter().map(|p| p / 2).collect();
+        let (mut made, places) =
+            filters::place(parent, wanted, Some(&old.hook_filters), &foreign, self.facts, self.sink);
+        branch.objects.append(&mut made);
+        (branch, places)
+    }
+}
+
+/// Actions for arriving traffic: a policer takes packets as large as GRO makes them, and drops what exceeds.
+fn arriving(actions: &Actions, conform: Option<Control>) -> Actions {
+    let mut actions = actions.clone();
+    for act in &mut actions.0 {
+        if act.options.as_kind::<police::Police>().is_some() {
+            set_if_unset(act.options.as_mut(), "mtu", police::INGRESS_MTU);
+            set_if_unset(act.options.as_mut(), "exceed", Control::DROP);
+            if let Some(conform) = conform {
+                set_if_unset(act.options.as_mut(), "conform", conform);
+            }
+        }
+    }
+    actions
+}
+
+fn origin(span: Span, name: CompactString, remarks: Vec<String>) -> Origin {
+    let remark = (!remarks.is_empty()).then(|| remarks.join("; "));
+    Origin { span: Some(span).filter(|s| !s.is_none()), name, remark }
+}
+
+fn set_if_unset<U: Unit>(options: &mut dyn Options, word: &str, value: U) {
+    if let Some(slot) = options.row(word).and_then(|row| options.slot_mut(row)).filter(|s| !s.is_set()) {
+        slot.copy_from(&Some(value));
+    }
+}
+
+/// Writes the quantum that the kernel would compute, within what it and fairness can bear: at least one packet, at most
+/// 200,000 bytes (`QUANTUM`). The kernel warns about others and computes it at the class's birth only. Says so where it is
+/// not the plain quotient.
+fn quantum(class: &mut htb::Class, r2q: Option<Number>, facts: &Facts) -> Option<String> {
+    if class.quantum.is_some() {
+        return None;
+    }
+    let r2q = r2q.map_or(10, |n| n.0).max(1);
+    let rate = class.rate.unwrap_or(Rate(0));
+    let plain = rate.bytes() / u64::from(r2q);
+    let least = u64::from(facts.frame()).clamp(*htb::QUANTUM.start(), *htb::QUANTUM.end());
+    let fit = plain.clamp(least, *htb::QUANTUM.end());
+    class.quantum = Some(Length(fit as u32));
+    let why = if plain < fit { "which is below one packet" } else { "which is over the largest that is fair" };
+    (fit != plain).then(|| format!("quantum {fit} for {} / r2q {r2q} = {plain}, {why}", rate.show()))
+}
+
+#[cfg(test)]
+mod tests;

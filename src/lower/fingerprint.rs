@@ -1,0 +1,24 @@
+//! A hash that is the same on every machine and in every version: FNV-1a of 64 bits.
+
+/// The hash so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint(pub u64);
+
+impl Fingerprint {
+    /// Of nothing.
+    pub fn new() -> Self {
+        Fingerprint(0xcbf2_9ce4_8422_2325)
+    }
+
+    /// With these bytes after what was there.
+    #[must_use]
+    pub fn bytes(self, bytes: &[u8]) -> Self {
+        Fingerprint(bytes.iter().fold(self.0, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3)))
+    }
+
+    /// With a number after what was there.
+    #[must_use]
+    pub fn word(self, number: u32) -> Self {
+        self.bytes(&number.to_be_bytes())
+    }
+}

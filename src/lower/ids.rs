@@ -1,0 +1,134 @@
+//! Which number each name has. A name keeps its number as long as it is asked for; a new one gets the lowest that is free
+//! and that nothing in the kernel still has.
+
+use super::order::Place;
+use compact_str::CompactString;
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeSet, HashSet};
+use std::ops::RangeInclusive;
+
+/// The numbers of a machine, by interface.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Ids {
+    /// By the interface's name.
+    pub interfaces: IndexMap<CompactString, Table>,
+}
+
+/// The numbers of one interface.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Table {
+    /// What is sent.
+    #[serde(default)]
+    pub egress: Numbers,
+    /// The ifb on which arriving traffic is shaped.
+    #[serde(default)]
+    pub ifb: Numbers,
+    /// That ifb's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ifb_name: Option<CompactString>,
+    /// The filters of the ingress hook.
+    #[serde(default)]
+    pub hook_filters: Filters,
+    /// The hook to use: the one that is there. Not kept.
+    #[serde(skip)]
+    pub hook: Hook,
+    /// Priorities at the ingress hook that others' filters have. Not kept.
+    #[serde(skip)]
+    pub foreign_prios: BTreeSet<u16>,
+}
+
+/// The two disciplines that give filters a place on the way in. They exclude each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hook {
+    /// `clsact`: filters below `ffff:fff2`.
+    #[default]
+    Clsact,
+    /// `ingress`: filters below `ffff:`.
+    Ingress,
+}
+
+/// The filters below one parent, by what they match.
+pub type Filters = IndexMap<CompactString, Place>;
+
+/// The numbers of one direction.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Numbers {
+    /// Minor numbers: by discipline (`htb:line/voice`, `htb:` for the root) and path of the class.
+    #[serde(default)]
+    pub classes: IndexMap<CompactString, IndexMap<CompactString, u16>>,
+    /// Major numbers by discipline.
+    #[serde(default)]
+    pub disciplines: IndexMap<CompactString, u16>,
+    /// Filters by discipline.
+    #[serde(default)]
+    pub filters: IndexMap<CompactString, Filters>,
+    /// Major numbers that others' disciplines on the device have. Not kept.
+    #[serde(skip)]
+    pub foreign: BTreeSet<u16>,
+}
+
+/// Gives each name a number: what a person pinned, else what it has, else the lowest free one. `None` for a name that gets
+/// none because all are used, or whose pin another name pinned before.
+///
+/// A new name does not get the number of a name that is asked no more, as long as there are others: what has it is still
+/// in the kernel while the new one is made.
+pub fn number<'n>(
+    names: impl Iterator<Item = (&'n str, Option<u16>)> + Clone,
+    held: Option<&IndexMap<CompactString, u16>>,
+    foreign: &BTreeSet<u16>,
+    range: RangeInclusive<u16>,
+) -> Vec<Option<u16>> {
+    let mut taken = HashSet::new();
+    let mut numbers: Vec<Option<u16>> = names.clone().map(|(_, pin)| pin.filter(|n| taken.insert(*n))).collect();
+    taken.extend(foreign);
+    let old = |name: &str| held.and_then(|h| h.get(name)).copied().filter(|n| range.contains(n));
+    for (slot, (name, pin)) in numbers.iter_mut().zip(names.clone()) {
+        if slot.is_none() && pin.is_none() {
+            *slot = old(name).filter(|n| taken.insert(*n));
+        }
+    }
+    let was: HashSet<u16> = held.into_iter().flat_map(|h| h.values().copied()).collect();
+    let mut fresh = range.clone().filter(|n| !was.contains(n)).chain(range.clone().filter(|n| was.contains(n)));
+    for (slot, (_, pin)) in numbers.iter_mut().zip(names) {
+        if slot.is_none() && pin.is_none() {
+            *slot = fresh.find(|n| taken.insert(*n));
+        }
+    }
+    numbers
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn numbers(names: &[(&str, Option<u16>)], held: &[(&str, u16)], foreign: &[u16], last: u16) -> Vec<Option<u16>> {
+        let held = held.iter().map(|(n, i)| ((*n).into(), *i)).collect();
+        number(names.iter().copied(), Some(&held), &foreign.iter().copied().collect(), 1..=last)
+    }
+
+    #[test]
+    fn names_keep_their_numbers_and_new_ones_get_the_lowest_free() {
+        let named = [("a", None), ("b", None), ("c", None)];
+        assert_eq!(numbers(&named, &[], &[], 9), [Some(1), Some(2), Some(3)]);
+        assert_eq!(numbers(&named, &[("a", 1), ("c", 2)], &[], 9), [Some(1), Some(3), Some(2)]);
+        assert_eq!(numbers(&named, &[], &[1, 3], 9), [Some(2), Some(4), Some(5)]);
+    }
+
+    #[test]
+    fn a_pin_wins_over_what_is_held() {
+        assert_eq!(numbers(&[("a", None), ("b", Some(1))], &[("a", 1)], &[], 9), [Some(2), Some(1)]);
+        assert_eq!(numbers(&[("a", Some(4)), ("b", Some(4))], &[], &[], 9), [Some(4), None]);
+    }
+
+    #[test]
+    fn what_is_still_in_the_kernel_is_used_last() {
+        assert_eq!(numbers(&[("b/x", None)], &[("a/x", 1)], &[], 2), [Some(2)]);
+        assert_eq!(
+            numbers(&[("b/x", None), ("y", None), ("z", None)], &[("a/x", 1)], &[], 2),
+            [Some(2), Some(1), None]
+        );
+    }
+}

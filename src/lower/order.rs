@@ -1,0 +1,226 @@
+//! Where each filter stands: its priority and its number there, so that filters are asked in the order of the rules, and
+//! so that a rule which comes or goes moves no other.
+//!
+//! Priorities come in pairs, a *group*: `2g` for IPv4 or for any protocol, `2g + 1` for IPv6, because a priority has one
+//! protocol. A packet sees the filters of its own family only, so the order between the two does not matter. A group holds
+//! filters of one [`Sort`]. Groups and the numbers in them have gaps; a filter between two others takes a number between
+//! theirs. Where there is none left, all are numbered anew.
+
+use compact_str::CompactString;
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, HashSet};
+
+/// A filter's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Place {
+    /// Its pair of priorities.
+    pub group: u16,
+    /// Its number within it; u32's node.
+    pub node: u16,
+}
+
+/// What a group may hold: filters of one kind, protocol and, for fw, mask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Sort {
+    /// u32 of IPv4 and IPv6.
+    Ip,
+    /// u32 of any protocol.
+    All,
+    /// fw with this mask. The second number parts equal marks, of which one priority can hold only one.
+    Mark(u32, u32),
+    /// A filter that must have its group for itself; the number tells it from others.
+    Alone(u32),
+}
+
+/// One filter to be placed.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// What it matches, as a key: equal for the same filter in two runs, and no two of one run are the same.
+    pub key: CompactString,
+    /// Where it may stand.
+    pub sort: Sort,
+}
+
+/// The last group: priorities 65534 and 65535.
+const LAST_GROUP: u16 = 0x7fff;
+/// Groups are this far apart, so that their priorities are 10, 20, 30.
+const GROUP_STEP: u16 = 5;
+/// The last node (`u32` has twelve bits for it).
+const LAST_NODE: u16 = 0xfff;
+/// Nodes are this far apart where there is room.
+const NODE_STEP: usize = 16;
+/// So many filters are put into a group at first, which leaves gaps of 4.
+const FULL: usize = 1023;
+
+/// The places of all filters, and whether all had to be numbered anew. `None` if there are more than priorities can hold.
+pub fn places(
+    entries: &[Entry],
+    held: Option<&IndexMap<CompactString, Place>>,
+    foreign: &HashSet<u16>,
+) -> Option<(Vec<Place>, bool)> {
+    let was: HashSet<Place> = held.into_iter().flat_map(|h| h.values().copied()).collect();
+    let used: HashSet<u16> = was.iter().map(|p| p.group).chain(foreign.iter().copied()).collect();
+    let kept = keep(entries, held, foreign);
+    let some_kept = kept.iter().any(Option::is_some);
+    if let Some(places) = fill(entries, &kept, &was, &used) {
+        return Some((places, false));
+    }
+    let none = vec![None; entries.len()];
+    // avoid what the kernel still has, if that is possible
+    let anew = fill(entries, &none, &was, &used).or_else(|| fill(entries, &none, &HashSet::new(), foreign));
+    anew.map(|places| (places, some_kept))
+}
+
+/// The filters that may stay where they are: the longest run of them that is in order.
+fn keep(
+    entries: &[Entry],
+    held: Option<&IndexMap<CompactString, Place>>,
+    foreign: &HashSet<u16>,
+) -> Vec<Option<Place>> {
+    let sound = |p: &Place| (1..=LAST_GROUP).contains(&p.group) && (1..=LAST_NODE).contains(&p.node);
+    let old = |e: &Entry| held.and_then(|h| h.get(&e.key)).copied().filter(|p| sound(p) && !foreign.contains(&p.group));
+    let places: Vec<Option<Place>> = entries.iter().map(old).collect();
+    let mut kept = increasing(&places);
+    // a group holds one sort, and nothing of another sort stands between two of its filters
+    let mut run: u32 = 0;
+    let mut last: Option<Sort> = None;
+    let mut group_run: HashMap<u16, u32> = HashMap::new();
+    for (entry, place) in entries.iter().zip(&mut kept) {
+        if last != Some(entry.sort) {
+            run += 1;
+            last = Some(entry.sort);
+        }
+        if place.is_some_and(|p| *group_run.entry(p.group).or_insert(run) != run) {
+            *place = None;
+        }
+    }
+    kept
+}
+
+/// The longest strictly increasing subsequence; what is not in it becomes `None`.
+fn increasing(places: &[Option<Place>]) -> Vec<Option<Place>> {
+    // ends[n]: the least place that a run of n + 1 ends with, and where it stands
+    let mut ends: Vec<(Place, usize)> = Vec::new();
+    let mut before: Vec<Option<usize>> = vec![None; places.len()];
+    for (i, place) in places.iter().enumerate() {
+        let Some(place) = place else { continue };
+        let n = ends.partition_point(|(end, _)| end < place);
+        if let (Some(slot), Some(previous)) = (before.get_mut(i), n.checked_sub(1).and_then(|n| ends.get(n))) {
+            *slot = Some(previous.1);
+        }
+        match ends.get_mut(n) {
+            Some(end) => *end = (*place, i),
+            None => ends.push((*place, i)),
+        }
+    }
+    let mut kept = vec![None; places.len()];
+    let mut at = ends.last().map(|(_, i)| *i);
+    while let Some(i) = at {
+        if let (Some(slot), Some(place)) = (kept.get_mut(i), places.get(i)) {
+            *slot = *place;
+        }
+        at = before.get(i).copied().flatten();
+    }
+    kept
+}
+
+/// Gives the filters between those that are kept their places; `None` if there is no room.
+fn fill(entries: &[Entry], kept: &[Option<Place>], was: &HashSet<Place>, used: &HashSet<u16>) -> Option<Vec<Place>> {
+    let mut out: Vec<Place> = Vec::with_capacity(entries.len());
+    let mut left: Option<(Place, Sort)> = None;
+    let mut i = 0;
+    while i < entries.len() {
+        let end = (i..entries.len()).find(|j| kept.get(*j).copied().flatten().is_some()).unwrap_or(entries.len());
+        let right = entries.get(end).zip(kept.get(end).copied().flatten()).map(|(e, p)| (p, e.sort));
+        if end > i {
+            between(entries.get(i..end)?, left, right, was, used, &mut out)?;
+        }
+        if let Some((place, sort)) = right {
+            out.push(place);
+            left = Some((place, sort));
+        }
+        i = end + 1;
+    }
+    Some(out)
+}
+
+/// Places a stretch of new filters between two that stay.
+fn between(
+    new: &[Entry],
+    left: Option<(Place, Sort)>,
+    right: Option<(Place, Sort)>,
+    was: &HashSet<Place>,
+    used: &HashSet<u16>,
+    out: &mut Vec<Place>,
+) -> Option<()> {
+    let mut rest = new;
+    // behind the left one, in its group
+    if let Some((place, sort)) = left {
+        let last = right.filter(|(p, _)| p.group == place.group).map_or(LAST_NODE + 1, |(p, _)| p.node);
+        let run = rest.iter().take_while(|e| e.sort == sort).count();
+        if let Some(nodes) = spread(place.node, last, run, |n| was.contains(&Place { group: place.group, node: n })) {
+            out.extend(nodes.into_iter().map(|node| Place { group: place.group, node }));
+            rest = rest.get(run..)?;
+        } else if last <= LAST_NODE {
+            return None;
+        }
+    }
+    if rest.is_empty() {
+        return Some(());
+    }
+    // before the right one, in its group
+    let mut tail = Vec::new();
+    if let Some((place, sort)) = right {
+        let run = rest.iter().rev().take_while(|e| e.sort == sort).count();
+        if let Some(nodes) = spread(0, place.node, run, |n| was.contains(&Place { group: place.group, node: n })) {
+            tail = nodes.into_iter().map(|node| Place { group: place.group, node }).collect();
+            rest = rest.get(..rest.len() - run)?;
+        }
+    }
+    // in groups of their own
+    let mut runs: Vec<usize> = Vec::new();
+    for part in rest.chunk_by(|a, b| a.sort == b.sort) {
+        let most = if matches!(part.first(), Some(Entry { sort: Sort::Alone(_), .. })) { 1 } else { FULL };
+        runs.extend(part.chunks(most).map(<[Entry]>::len));
+    }
+    let (low, high) = (left.map_or(0, |(p, _)| p.group), right.map_or(LAST_GROUP + 1, |(p, _)| p.group));
+    let groups = match right {
+        None => append(low, runs.len(), used),
+        Some(_) => spread(low, high, runs.len(), |g| used.contains(&g)),
+    }?;
+    for (group, n) in groups.into_iter().zip(runs) {
+        let step = (usize::from(LAST_NODE) / (n + 1)).clamp(1, NODE_STEP);
+        out.extend((1..=n).map(|k| Place { group, node: (k * step) as u16 }));
+    }
+    out.extend(tail);
+    Some(())
+}
+
+/// Groups after the last one, in steps; closer where the steps do not fit.
+fn append(low: u16, n: usize, used: &HashSet<u16>) -> Option<Vec<u16>> {
+    let mut at = low;
+    let step = |_| {
+        at = (at.saturating_add(GROUP_STEP)..=LAST_GROUP).find(|g| !used.contains(g))?;
+        Some(at)
+    };
+    let groups: Option<Vec<u16>> = (0..n).map(step).collect();
+    groups.or_else(|| spread(low, LAST_GROUP + 1, n, |g| used.contains(&g)))
+}
+
+/// `n` numbers between two, evenly, none of them one to avoid as long as there are others.
+fn spread(low: u16, high: u16, n: usize, avoid: impl Fn(u16) -> bool) -> Option<Vec<u16>> {
+    let free: Vec<u16> = (low.saturating_add(1)..high).filter(|v| !avoid(*v)).collect();
+    let free = if free.len() >= n { free } else { (low.saturating_add(1)..high).collect() };
+    if free.len() < n {
+        return None;
+    }
+    let at = |k: usize| {
+        if high > LAST_NODE && free.len() > n * NODE_STEP {
+            k * NODE_STEP - 1
+        } else {
+            (k * (free.len() + 1)) / (n + 1) - 1
+        }
+    };
+    (1..=n).map(|k| free.get(at(k).min(free.len() - 1)).copied()).collect()
+}
