@@ -5,11 +5,12 @@
 use super::wire::{Attributes, Payload};
 use super::{Options, Role, all, read_tc};
 use crate::diagnostic::Severity;
-use crate::facts::Facts;
+use crate::facts::{Facts, Links};
 use crate::unit::{Info, Rate, Reader, Schema, Words};
 use proptest::prelude::*;
 use proptest::string::string_regex;
 use proptest::test_runner::{Config, TestRunner};
+use std::sync::Arc;
 
 /// Options of a kind or of its classes.
 struct Subject {
@@ -189,6 +190,12 @@ fn what_is_shown_is_read_as_the_same() {
     });
 }
 
+/// Facts of a machine that has the links these options name.
+fn facts_for(options: &dyn Options) -> Facts {
+    let named = ["ifb0".to_owned(), "eth1".to_owned()].into_iter().chain(options.show("dev"));
+    Facts { links: Arc::new(Links::new((7..).zip(named.map(Into::into)))), ..Facts::default() }
+}
+
 /// As held beside as asked: every row that is known of both.
 fn assert_held(subject: &Subject, asked: &dyn Options, held: &dyn Options, what: &dyn std::fmt::Debug) {
     let facts = Facts::default();
@@ -226,7 +233,7 @@ fn tcs_words_are_read_as_the_same() {
 #[test]
 fn the_wire_holds_what_the_check_lets_through() {
     for_all(|subject, options| {
-        let facts = Facts::default();
+        let facts = facts_for(options);
         let mut out = Attributes::new();
         options.encode(&mut out, &facts);
         let mut held = (subject.fresh)();
@@ -239,7 +246,7 @@ fn the_wire_holds_what_the_check_lets_through() {
 #[test]
 fn what_is_held_can_be_written_for_tc() {
     for_all(|subject, options| {
-        let facts = Facts::default();
+        let facts = facts_for(options);
         let mut out = Attributes::new();
         options.encode(&mut out, &facts);
         let mut held = (subject.fresh)();

@@ -17,7 +17,6 @@ const NAMES: &[(&str, Control)] = &[
     ("reclassify", Control::RECLASSIFY),
     ("continue", Control::CONTINUE),
     ("trap", Control::TRAP),
-    ("stolen", Control::STOLEN),
 ];
 const JUMP: i32 = 1 << 28;
 const GOTO_CHAIN: i32 = 2 << 28;
@@ -64,10 +63,11 @@ impl Control {
             }
             "jump" => JUMP,
             _ => {
-                let wrong =
-                    || Refusal::new(format!("`{word}` is no verdict")).help(format!("write {}", Self::INFO.spellings));
-                let Number(n) = Number::read(word, reader).map_err(|_| wrong())?;
-                return Ok(Control::from_bits(n));
+                // tc reads a number in a policer's `conform-exceed`
+                let number = reader.tc.then(|| Number::read(word, reader).ok()).flatten();
+                return number.map(|n| Control::from_bits(n.0)).ok_or_else(|| {
+                    Refusal::new(format!("`{word}` is no verdict")).help(format!("write {}", Self::INFO.spellings))
+                });
             }
         };
         let number = Number::read_words(words, reader)?.0;
@@ -92,9 +92,7 @@ impl Unit for Control {
     const INFO: Info = Info {
         name: "a verdict",
         spellings: "`drop`, `pass`, `pipe`, `continue`, `reclassify`, `trap` or `goto chain 5`",
-        schema: Schema::Pattern(
-            "^(pass|ok|drop|shot|pipe|reclassify|continue|trap|stolen|goto chain [0-9]+|jump [0-9]+|[0-9]+)$",
-        ),
+        schema: Schema::Pattern("^(pass|ok|drop|shot|pipe|reclassify|continue|trap|goto chain [0-9]+|jump [0-9]+)$"),
     };
 
     fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
@@ -116,6 +114,9 @@ impl Unit for Control {
         if let Some((name, _)) = NAMES.iter().find(|(_, control)| control == self) {
             return (*name).to_owned();
         }
+        if *self == Control::STOLEN {
+            return "stolen".to_owned();
+        }
         match self.0 & !VALUE {
             GOTO_CHAIN => format!("goto chain {}", self.0 & VALUE),
             JUMP => format!("jump {}", self.0 & VALUE),
@@ -123,7 +124,8 @@ impl Unit for Control {
         }
     }
 
-    /// tc shows `stolen` and does not read it; where it takes numbers it takes this one's.
+    /// tc shows `stolen` and does not read it, and neither is it a policy's to say; where tc takes numbers it takes
+    /// this one's.
     fn tc(&self) -> String {
         if *self == Control::STOLEN { self.bits().to_string() } else { self.show() }
     }
@@ -135,6 +137,11 @@ impl Unit for Control {
     fn from_number(number: u64) -> Option<Self> {
         u32::try_from(number).ok().map(Control::from_bits)
     }
+}
+
+/// Whether the kernel is left to number an action; it does so for 0 too.
+pub(crate) fn unnumbered(index: Option<Number>) -> bool {
+    index.unwrap_or_default().0 == 0
 }
 
 /// The row that every action has for the number under which several filters share it.
@@ -158,7 +165,7 @@ mod tests {
         assert!(read("drop pass").is_err());
         assert!(read("discard").unwrap_err().help.is_some());
         assert_eq!(read("goto chain 268435456").unwrap_err().code.name, "out-of-range");
-        for n in [-1, 0, 1, 2, 3, 4, 5, 8, 0x2000_0007, 0x1000_0001] {
+        for n in [-1, 0, 1, 2, 3, 8, 0x2000_0007, 0x1000_0001] {
             assert_eq!(read(&Control(n).show()).unwrap(), Control(n));
         }
     }

@@ -1,6 +1,6 @@
 //! `gact`: net/sched/act_gact.c, tc-gact(8). A verdict, by chance if one likes.
 
-use super::control::{Control, INDEX};
+use super::control::{Control, INDEX, unnumbered};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
@@ -116,7 +116,7 @@ impl Options for Gact {
 
     fn same(&self, other: &dyn Options, row: usize, _facts: &Facts) -> bool {
         match Gact::ROWS.get(row).map(|r| r.word) {
-            Some("index") if self.index.is_none() => true,
+            Some("index") if unnumbered(self.index) => true,
             _ => matches!((self.slot(row), other.slot(row)), (Some(a), Some(b)) if a.same(b)),
         }
     }

@@ -1,6 +1,6 @@
 //! `mirred`: net/sched/act_mirred.c, tc-mirred(8). A packet goes, or a copy of it goes, to another link.
 
-use super::control::{Control, INDEX};
+use super::control::{Control, INDEX, unnumbered};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
@@ -149,7 +149,7 @@ impl Options for Mirred {
 
     fn same(&self, other: &dyn Options, row: usize, _facts: &Facts) -> bool {
         match Mirred::ROWS.get(row).map(|r| r.word) {
-            Some("index") if self.index.is_none() => true,
+            Some("index") if unnumbered(self.index) => true,
             _ => matches!((self.slot(row), other.slot(row)), (Some(a), Some(b)) if a.same(b)),
         }
     }
@@ -195,6 +195,14 @@ impl Options for Mirred {
     }
 
     fn check(&self, _facts: &Facts, out: &mut Vec<Finding>) {
+        if self.dev.is_some() && self.blockid.is_some() {
+            let f = Finding::new(&codes::BAD_VALUE, "blockid", "a packet goes to a link or to a block, not to both");
+            out.push(f.and("dev", "the link").help("leave one of them out"));
+        }
+        if let Some(control) = self.control.filter(|c| *c != self.verdict() && self.verdict() == Control::STOLEN) {
+            let message = format!("a packet that is redirected is gone: `{}` has no effect on it", control.show());
+            out.push(Finding::new(&codes::BAD_VALUE, "control", message).help("write `mode: mirror` to send a copy"));
+        }
         if self.dev.is_none() && self.blockid.is_none() && self.index.is_none() {
             out.push(
                 Finding::new(&codes::MISSING_OPTION, "dev", "`mirred` wants the link to send to")

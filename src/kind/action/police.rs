@@ -1,9 +1,9 @@
 //! `police`: net/sched/act_police.c, tc-police(8). A rate that is enforced without a queue.
 
-use super::control::{Control, INDEX};
+use super::control::{Control, INDEX, unnumbered};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
-use crate::kind::qdisc::htb::{check_bucket, check_rate, read_ratespec};
+use crate::kind::qdisc::htb::{check_bucket, check_rate, check_ticks, read_ratespec};
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
 use crate::kind::{Children, Finding, Kind, Options, Role, Row, Rows, fits, no_xstats, read_row, row_words};
 use crate::rows;
@@ -218,7 +218,7 @@ impl Options for Police {
             Some(_) => 255_u64.checked_shl(cell_log(0, self.cell)).unwrap_or(u64::MAX),
             None => u64::from(u32::MAX),
         };
-        self.mtu.get_or_insert(Bytes(reach));
+        self.mtu = Some(self.mtu.filter(|m| m.0 != 0).unwrap_or(Bytes(reach)));
     }
 
     fn complete(&mut self, _facts: &Facts) {
@@ -238,7 +238,7 @@ impl Options for Police {
                 _ => self.pkts_burst == held.pkts_burst,
             },
             Some("mpu" | "overhead" | "linklayer") if held.rate.is_none() => true,
-            Some("index") if self.index.is_none() => true,
+            Some("index") if unnumbered(self.index) => true,
             Some("cell" | "peak_cell") => true,
             _ => matches!((self.slot(row), other.slot(row)), (Some(a), Some(b)) if a.same(b)),
         }
@@ -345,6 +345,13 @@ impl Options for Police {
                 }
                 Some(burst) => {
                     check_bucket("burst", *burst, *rate, facts, out);
+                    // what offload has put together is one packet to a policer
+                    let frame = facts.frame();
+                    if let Some(gso) = facts.gso.filter(|gso| (u64::from(frame)..u64::from(*gso)).contains(&burst.0)) {
+                        let message = format!("burst {} holds no packet of {gso} bytes from offload", burst.show());
+                        let f = Finding::new(&codes::BURST_BELOW_PACKET, "burst", message);
+                        out.push(f.help(format!("write `burst: {gso}b` or more")));
+                    }
                 }
             },
             (None, Some(_)) if pkts_burst.is_none() => {
@@ -356,6 +363,25 @@ impl Options for Police {
                 );
             }
             _ => {}
+        }
+        for (burst, rate, set) in [
+            ("burst", "rate", burst.is_some() && rate.is_none()),
+            ("pkts_burst", "pkts_rate", pkts_burst.is_some() && pkts_rate.is_none()),
+        ] {
+            if set {
+                let message = format!("a `{burst}` without a `{rate}` has no effect");
+                out.push(Finding::new(&codes::MISSING_OPTION, burst, message).help(format!("write a `{rate}` too")));
+            }
+        }
+        if let (Some(_), Some(_)) = (rate, avrate) {
+            let f = Finding::new(&codes::POLICE_RATES, "avrate", "a policer has a `rate` or an `avrate`, not both");
+            out.push(f.and("rate", "by a bucket").help("leave `avrate` out"));
+        }
+        if let (Some(Decimal(rate)), Some(Decimal(burst))) = (pkts_rate, pkts_burst) {
+            check_ticks("pkts_burst", Bytes(*burst), Rate::from_bytes(*rate), facts, out);
+            if *rate == 0 {
+                out.push(Finding::new(&codes::OUT_OF_RANGE, "pkts_rate", "a rate of no packets"));
+            }
         }
         if let Some(peak) = peakrate {
             match rate {
@@ -375,7 +401,7 @@ impl Options for Police {
             }
         }
         let packet = u64::from(facts.frame().max(facts.gso.unwrap_or(0)));
-        if let Some(mtu) = mtu.filter(|m| m.0 < packet) {
+        if let Some(mtu) = mtu.filter(|m| m.0 != 0 && m.0 < packet && peakrate.is_none()) {
             let message = format!("every packet above mtu {} exceeds, and here they have up to {packet}", mtu.show());
             out.push(
                 Finding::new(&codes::POLICE_MTU, "mtu", message).help(format!("write `mtu: {}`", INGRESS_MTU.show())),

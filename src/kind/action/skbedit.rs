@@ -1,6 +1,6 @@
 //! `skbedit`: net/sched/act_skbedit.c, tc-skbedit(8). Writes what the kernel remembers of a packet.
 
-use super::control::{Control, INDEX};
+use super::control::{Control, INDEX, unnumbered};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
@@ -174,7 +174,7 @@ impl Options for Skbedit {
 
     fn same(&self, other: &dyn Options, row: usize, _facts: &Facts) -> bool {
         match Skbedit::ROWS.get(row).map(|r| r.word) {
-            Some("index") if self.index.is_none() => true,
+            Some("index") if unnumbered(self.index) => true,
             _ => matches!((self.slot(row), other.slot(row)), (Some(a), Some(b)) if a.same(b)),
         }
     }

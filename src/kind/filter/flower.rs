@@ -505,7 +505,7 @@ macro_rules! flags {
 
 flags!(
     /// Whether a packet is a fragment (`TCA_FLOWER_KEY_FLAGS_*`).
-    IpFlags "a fragment's flags" "`frag`, `nofrag`, `firstfrag` or `nofirstfrag`, several parted by `/`"
+    IpFlags "a fragment's flags" "`frag`, `nofrag`, `firstfrag`, `nofirstfrag`, `frag/firstfrag`"
     [("firstfrag", 2), ("frag", 1)] "" "no" "/"
 );
 flags!(
@@ -881,13 +881,21 @@ impl Options for Flower {
         for (word, prio) in [("vlan_prio", self.vlan_prio), ("cvlan_prio", self.cvlan_prio)] {
             fits(word, number(prio), 7, out);
         }
-        let ports = self.dst_port.is_some() || self.src_port.is_some();
-        if ports && !SRC_PORT.masked.iter().any(|(p, ..)| Some(*p) == self.ip_proto) {
-            let word = if self.dst_port.is_some() { "dst_port" } else { "src_port" };
-            out.push(
-                Finding::new(&codes::MISSING_OPTION, word, format!("`{word}` wants to know the protocol"))
-                    .help("write `ip_proto: tcp`, `udp` or `sctp`"),
-            );
+        // what is only there in some protocols; tc refuses the rest, and there is no attribute for it
+        let ports: &[IpProto] = &SRC_PORT.masked.map(|(p, ..)| p);
+        let icmp: &[IpProto] = &ICMP.map(|(p, ..)| p);
+        for (word, set, of) in [
+            ("dst_port", self.dst_port.is_some(), ports),
+            ("src_port", self.src_port.is_some(), ports),
+            ("tcp_flags", self.tcp_flags.is_some(), &[IpProto::TCP]),
+            ("type", self.icmp_type.is_some(), icmp),
+            ("code", self.icmp_code.is_some(), icmp),
+        ] {
+            if set && !self.ip_proto.is_some_and(|p| of.contains(&p)) {
+                let names: Vec<_> = of.iter().map(|p| format!("`ip_proto: {}`", p.show())).collect();
+                let f = Finding::new(&codes::MISSING_OPTION, word, format!("`{word}` wants to know the protocol"));
+                out.push(f.and("ip_proto", "this one has none").help(format!("write {}", names.join(" or "))));
+            }
         }
     }
 }

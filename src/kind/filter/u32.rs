@@ -407,7 +407,7 @@ fn prefix<A: std::str::FromStr>(text: &str, most: u8) -> Result<(A, u8), Refusal
 impl Unit for Keys {
     const INFO: Info = Info {
         name: "a match",
-        spellings: "`ip dst 192.0.2.0/24`, `ip dport 22 0xffff`, `u32 0x16 0xffff at 20`, several joined by `and`",
+        spellings: "`ip dst 192.0.2.0/24`, `ip dport 22 0xffff`, `u32 0x16 0xffff at 20`; several joined by the word and",
         schema: Schema::Pattern("^.+$"),
     };
 
@@ -536,6 +536,8 @@ impl Unit for HashKey {
                 let word = words.want("an offset")?;
                 let at = i16::try_from(signed(word)?).ok().filter(|at| at % 4 == 0);
                 key.at = at.ok_or_else(|| Refusal::new(format!("`{word}` is no multiple of four that fits")))?;
+            } else if key.mask == 0 {
+                return Err(Refusal::new("a hash key without a mask").help("write `mask 0x000000ff at 16`"));
             } else {
                 return Ok(key);
             }
@@ -611,6 +613,7 @@ impl Unit for Offset {
         }
         match offset.field {
             Some(field) if field.at % 2 != 0 => Err(Refusal::new("the place of an offset must be even")),
+            _ if offset == Offset::default() => Err(Refusal::new("an offset of nothing").help("write `plus 20`")),
             _ => Ok(offset),
         }
     }
@@ -850,6 +853,19 @@ impl Options for U32 {
 
     fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
         super::check(self.skip_hw, self.skip_sw, self.action.as_ref(), facts, out);
+        for (word, table) in [("ht", self.ht), ("link", self.link)] {
+            if let Some(table) = table.filter(|t| t.node() != 0) {
+                let f = Finding::new(&codes::BAD_VALUE, word, format!("`{}` is no table but a node", table.show()));
+                out.push(f.help(format!("write `{}`", Node::new(table.table(), table.bucket(), 0).show())));
+            }
+        }
+        if self.mark.is_some_and(|m| m.mask == 0 || m.value & !m.mask != 0) {
+            out.push(Finding::new(&codes::MATCH_VALUE, "mark", "no mark has bits outside of its mask"));
+        }
+        if let (Some(_), Some(word)) = (self.divisor, self.beside_divisor()) {
+            let f = Finding::new(&codes::BAD_VALUE, "divisor", format!("a table has a `divisor` and no `{word}`"));
+            out.push(f.and(word, "only a filter has it"));
+        }
         if let Some(Number(n)) = self.divisor.filter(|n| !n.0.is_power_of_two() || n.0 > 256) {
             let message = format!("divisor {n} is no power of two up to 256");
             out.push(Finding::new(&codes::DIVISOR, "divisor", message).help("write `divisor: 256`"));
@@ -858,6 +874,17 @@ impl Options for U32 {
 }
 
 impl U32 {
+    /// What makes no sense on a table.
+    fn beside_divisor(&self) -> Option<&'static str> {
+        let set = [
+            ("match", self.keys.is_some()),
+            ("mark", self.mark.is_some()),
+            ("hashkey", self.hashkey.is_some()),
+            ("offset", self.offset.is_some()),
+        ];
+        set.into_iter().find(|(_, set)| *set).map(|(word, _)| word)
+    }
+
     fn slot_of(&self, row: usize) -> Option<&dyn crate::unit::Slot> {
         crate::kind::Rows::slot(self, row)
     }
