@@ -239,9 +239,7 @@ impl<'p> Arena<'p> {
     pub fn numbers(&self, old: &Numbers) -> Numbers {
         let mut numbers = Numbers { foreign: old.foreign.clone(), ..Numbers::default() };
         for node in &self.disciplines {
-            if node.parent.is_some() {
-                numbers.disciplines.insert(node.key.clone(), node.major);
-            }
+            numbers.disciplines.insert(node.key.clone(), node.major);
             let own = self.classes.get(node.classes.clone()).unwrap_or_default();
             let minors: IndexMap<_, _> =
                 own.iter().filter(|c| c.source.is_some()).map(|c| (c.path.clone(), c.minor)).collect();

@@ -2,10 +2,11 @@
 //! and that nothing in the kernel still has.
 
 use super::order::Place;
+use crate::unit::Handle;
 use compact_str::CompactString;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::RangeInclusive;
 
 /// The numbers of a machine, by interface.
@@ -14,6 +15,32 @@ use std::ops::RangeInclusive;
 pub struct Ids {
     /// By the interface's name.
     pub interfaces: IndexMap<CompactString, Table>,
+}
+
+impl Ids {
+    /// Drops what is known of an interface.
+    pub fn forget(&mut self, interface: &str) {
+        self.interfaces.shift_remove(interface);
+    }
+
+    /// What the handles of classes and disciplines stand for, by device: paths of the policy. The root has no name.
+    pub fn names(&self) -> HashMap<(String, Handle), String> {
+        let mut names = HashMap::new();
+        for (interface, table) in &self.interfaces {
+            let ifb = table.ifb_name.as_ref().map(|name| (name, &table.ifb));
+            for (device, numbers) in [(interface, &table.egress)].into_iter().chain(ifb) {
+                for (key, major) in &numbers.disciplines {
+                    if let Some((_, path)) = key.split_once(':').filter(|(_, path)| !path.is_empty()) {
+                        names.insert((device.to_string(), Handle::new(*major, 0)), path.to_owned());
+                    }
+                    for (path, minor) in numbers.classes.get(key).into_iter().flatten() {
+                        names.insert((device.to_string(), Handle::new(*major, *minor)), path.to_string());
+                    }
+                }
+            }
+        }
+        names
+    }
 }
 
 /// The numbers of one interface.

@@ -152,3 +152,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn numbers_lead_back_to_names() {
+    let (_, ids) = lowered(&policy(vec![egress("eth0", home())]), &Ids::default());
+    let names: BTreeMap<_, _> = ids.names().into_iter().map(|((_, h), name)| (h.to_string(), name)).collect();
+    let shown: Vec<_> = names.iter().map(|(h, name)| format!("{h} {name}")).collect();
+    assert_eq!(shown, ["1:1 line", "1:2 line/ssh", "1:3 line/rest", "2: line/ssh", "3: line/rest"]);
+    let text = serde_json::to_string(&ids).unwrap();
+    assert_eq!(serde_json::from_str::<Ids>(&text).unwrap(), ids);
+    let mut ids = ids;
+    ids.forget("eth0");
+    assert_eq!(ids, Ids::default());
+}
