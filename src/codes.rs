@@ -99,6 +99,7 @@ codes! {
     YAML_DOCUMENTS "yaml-documents" Error "more than one YAML document in a file";
     YAML_KEY "yaml-key" Error "a YAML key that is no word";
     UNQUOTED_SET "unquoted-set" Error "a set in braces without quotes";
+    NO_WORDS "no-words" Error "a document cannot be said in the other notation";
     SPLIT_VALUE "split-value" Error "a comma splits a value";
     UNKNOWN_KEY "unknown-key" Error "a word that means nothing at its place";
     UNKNOWN_KIND "unknown-kind" Error "a discipline that does not exist";

@@ -38,6 +38,7 @@ pub mod expression_parser;
 pub mod lexis;
 pub mod names;
 pub mod shape;
+pub mod write;
 pub mod yaml;
 
 /// How much of what follows an option belongs to it.

@@ -17,7 +17,8 @@ pub struct Trivia {
     pub above: Vec<String>,
     /// The comment at the end of the item's line.
     pub beside: Option<String>,
-    /// Lines below the last item of a block or list and still inside of it: often items that somebody switched off.
+    /// Comment lines at the end of the block or list that is this item's value, after the last one in it: often
+    /// something that somebody switched off.
     pub below: Vec<String>,
 }
 
@@ -44,8 +45,8 @@ pub struct Node {
     pub value: Value,
 }
 
-/// The four shapes of a value.
-#[derive(Clone, Debug, PartialEq)]
+/// The four shapes of a value. A block without entries equals nothing.
+#[derive(Clone, Debug)]
 pub enum Value {
     /// Nothing written: `leaf:` or an empty block value.
     Null,
@@ -67,10 +68,17 @@ pub struct Word {
 }
 
 /// Quotes make a difference for a single token only: YAML must quote `tcp dport {22, 80}` inside `{ }` and need not
-/// elsewhere, and the DSL never does.
+/// elsewhere, and the DSL never does. How many blanks or line ends part the words of a text makes none.
 impl PartialEq for Word {
     fn eq(&self, other: &Self) -> bool {
-        self.text == other.text && (self.quoted == other.quoted || !self.is_token())
+        match self.text == other.text {
+            true => self.quoted == other.quoted || !self.is_token(),
+            false => {
+                self.text.contains(char::is_whitespace)
+                    && self.text.split_whitespace().eq(other.text.split_whitespace())
+                    && other.text.contains(char::is_whitespace)
+            }
+        }
     }
 }
 
@@ -114,6 +122,23 @@ pub struct Document {
     pub tail: Vec<String>,
 }
 
+impl PartialEq for Value {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Value::Word(a), Value::Word(b)) => a == b,
+            (Value::List(a), Value::List(b)) => a == b,
+            (Value::Block(a), Value::Block(b)) => a == b,
+            (Value::Null, Value::Null) => true,
+            (Value::Null, Value::Block(e)) | (Value::Block(e), Value::Null) => e.is_empty(),
+            _ => false,
+        }
+    }
+}
+impl PartialEq for Document {
+    fn eq(&self, other: &Self) -> bool {
+        self.root == other.root
+    }
+}
 impl PartialEq for Node {
     fn eq(&self, other: &Self) -> bool {
         self.value == other.value

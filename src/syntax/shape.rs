@@ -165,6 +165,23 @@ fn block(entries: Vec<Entry>) -> Node {
     Node::block(entries, span)
 }
 
+/// Gives what stands apart above the first statement of a sort to the entry that collects them: a blank line between it and
+/// the statement says that it speaks of more than that.
+fn lift(collector: &mut Entry) {
+    let first = match &mut collector.node.value {
+        Value::Block(entries) => entries.first_mut().map(|e| &mut e.trivia),
+        Value::List(items) => items.first_mut().map(|i| &mut i.trivia),
+        _ => None,
+    };
+    let (Some(slot), None) = (first, &collector.trivia) else { return };
+    let Some(trivia) = slot else { return };
+    if let Some(last) = trivia.above.iter().rposition(String::is_empty) {
+        let above = trivia.above.drain(..=last).collect();
+        *slot = slot.take().filter(|t| !t.is_empty());
+        collector.trivia = boxed(Trivia { above, ..Trivia::default() });
+    }
+}
+
 fn boxed(trivia: Trivia) -> Option<Box<Trivia>> {
     if trivia.is_empty() { None } else { Some(Box::new(trivia)) }
 }
@@ -556,6 +573,7 @@ impl<'s> Reader<'s, '_> {
                         let d = Diagnostic::new(&INPUT, "the file holds no policy").at(self.span(0, 0), "empty");
                         self.error(d.help("start with an interface: `interface eth0 { egress fq_codel }`"));
                     }
+                    root.entries.iter_mut().for_each(lift);
                     let root = root.node(self.span(0, self.text.len()));
                     return Document { root, tail };
                 }
@@ -1903,7 +1921,7 @@ mod tests {
         let document = document.unwrap();
         assert_eq!(
             show(&document.root),
-            "{let: {<first//second|one|>a: 1, <||end>b: [<list|i|>1, <above two||>2]}, \
+            "{<first/||>let: {<second|one|>a: 1, <||end>b: [<list|i|>1, <above two||>2]}, \
              interfaces: {<|head|switched off>e: {<an option|both|>link: {rate: 1, mtu: 2}}}}"
         );
         assert_eq!(document.tail, ["tail of e", "last"]);

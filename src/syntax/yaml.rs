@@ -297,16 +297,21 @@ impl<'a> Pass<'a> {
         let mut tail = Vec::new();
         let mut blanks = 0;
         for line in lines {
-            match line.text.as_str() {
-                "" => blanks += 1,
-                _ if line.column > 0 && tail.is_empty() && below(&mut root, &line, blanks > 0, self.text) => blanks = 0,
-                _ => {
-                    if blanks > 0 {
-                        tail.push(String::new());
-                    }
-                    blanks = 0;
-                    tail.push(line.text);
+            let last = match &mut root.value {
+                Value::Block(entries) => entries.last_mut().filter(|_| line.column > 0 && tail.is_empty()),
+                _ => None,
+            };
+            let blank = blanks > 0;
+            if line.text.is_empty() {
+                blanks += 1;
+                continue;
+            }
+            blanks = 0;
+            if last.is_none_or(|e| !below(&mut e.node, &mut e.trivia, &line, blank, self.text)) {
+                if blank {
+                    tail.push(String::new());
                 }
+                tail.push(line.text);
             }
         }
         match &root.value {
@@ -361,14 +366,16 @@ impl<'a> Pass<'a> {
     fn gap(&mut self, start: usize) {
         let gap = self.slice(self.seen..start);
         self.broke = false;
-        let (mut lines, mut comments) = (0, false);
+        let (mut lines, mut comments, mut before) = (0, false, b' ');
         for (at, b) in gap.bytes().enumerate() {
             match b {
                 b'\n' => lines += 1,
                 b'#' => comments = true,
-                b'-' => self.dash = Some(self.seen + at),
+                // Not the one in the header of a block text.
+                b'-' if before.is_ascii_whitespace() => self.dash = Some(self.seen + at),
                 _ => {}
             }
+            before = b;
         }
         self.broke = lines > 0;
         if comments || lines > 1 {
@@ -387,7 +394,9 @@ impl<'a> Pass<'a> {
             let own = number > 0 || at_line_start;
             let found = comment_start(line, own);
             let before = line.get(..found.unwrap_or(line.len())).unwrap_or("");
-            self.dash = before.rfind('-').map(|at| start + at).or(self.dash);
+            let starts = |at: &usize| at.checked_sub(1).is_none_or(|b| before.as_bytes().get(b) == Some(&b' '));
+            let dash = before.rmatch_indices('-').map(|(at, _)| at).find(starts);
+            self.dash = dash.map(|at| start + at).or(self.dash);
             start += line.len() + 1;
             match found {
                 Some(at) => {
@@ -420,6 +429,8 @@ impl<'a> Pass<'a> {
             self.frames.last().is_some_and(|f| f.base == if f.list { self.items.len() } else { self.entries.len() });
         let slot = if own {
             self.frames.last_mut().map(|f| &mut f.trivia)
+        } else if empty && self.frames.last().is_some_and(|f| !f.flow) {
+            None
         } else if empty {
             // Right after `{` or `[`: it belongs to the key before that.
             depth.checked_sub(2).and_then(|above| self.frames.get_mut(above)).map(|f| &mut f.trivia)
@@ -459,13 +470,13 @@ impl<'a> Pass<'a> {
                 true => self.items.get_mut(f.base..).and_then(<[_]>::last_mut).map(|i| (&mut i.node, &mut i.trivia)),
                 false => self.entries.get_mut(f.base..).and_then(<[_]>::last_mut).map(|e| (&mut e.node, &mut e.trivia)),
             };
-            if let Some((node, _)) = last {
+            if let Some((node, trivia)) = last {
                 let mut taken = 0;
                 let mut blank = false;
                 for (at, line) in lines.iter().enumerate() {
                     if line.text.is_empty() {
                         blank = true;
-                    } else if line.column > column && below(node, line, blank, self.text) {
+                    } else if line.column > column && below(node, trivia, line, blank, self.text) {
                         (taken, blank) = (at + 1, false);
                     } else {
                         break;
@@ -559,7 +570,7 @@ impl<'a> Pass<'a> {
             Value::Word(Word { text, quoted: !plain || masked })
         };
         let mut span = self.span(place);
-        if value == Value::Null {
+        if matches!(value, Value::Null) {
             // A place to point at: the key.
             span = self.frames.last().and_then(|f| f.key.as_ref()).map_or(span, |key| key.span);
         }
@@ -663,7 +674,7 @@ impl<'a> Pass<'a> {
         self.gap(range.start);
         let Some(frame) = self.frames.pop() else { return Ok(()) };
         if frame.flow {
-            self.close_lines(&frame);
+            self.close_lines();
             self.seen = self.seen.max(range.end);
         }
         let (value, last) = if frame.list {
@@ -700,21 +711,13 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// Comments before a closing bracket stay with the last one inside, or with the key if there is none.
-    fn close_lines(&mut self, frame: &Frame) {
-        if self.pending.is_empty() {
-            return;
-        }
-        let lines = std::mem::take(&mut self.pending).into_iter().map(|l| l.text);
-        let last = if frame.list {
-            self.items.get_mut(frame.base..).and_then(<[_]>::last_mut).map(|i| &mut i.trivia)
-        } else {
-            self.entries.get_mut(frame.base..).and_then(<[_]>::last_mut).map(|e| &mut e.trivia)
-        };
-        if let Some(trivia) = last {
-            trivia.get_or_insert_default().below.extend(lines);
-        } else if let Some(f) = self.frames.last_mut() {
-            f.trivia.get_or_insert_default().above.extend(lines);
+    /// Comments before a closing bracket belong to what holds the brackets.
+    fn close_lines(&mut self) {
+        if let Some(f) = self.frames.last_mut()
+            && !self.pending.is_empty()
+        {
+            let lines = std::mem::take(&mut self.pending).into_iter().map(|l| l.text);
+            f.trivia.get_or_insert_default().below.extend(lines);
         }
     }
 
@@ -886,29 +889,41 @@ fn last_on_line<'n>(
     }
 }
 
-/// Hangs a comment below the last item inside a value that stands no further in than the comment does. Says whether
-/// there is one.
-fn below(node: &mut Node, line: &Line, blank: bool, text: &str) -> bool {
+/// Where a token starts, its quote included.
+fn token_start(span: Span, text: &str) -> usize {
+    let start = span.start as usize;
+    let quoted =
+        start.checked_sub(1).and_then(|before| text.as_bytes().get(before)).is_some_and(|b| b"\"'".contains(b));
+    start - usize::from(quoted)
+}
+
+/// Where the dash of an item stands whose value starts at a place; the header of a block text may stand between them.
+fn dash_before(start: usize, text: &str) -> Option<usize> {
+    let from = start.saturating_sub(4096);
+    let mut head = text.get(from..start)?.trim_end();
+    if let Some((before, header)) = head.rsplit_once(['|', '>'])
+        && header.bytes().all(|b| b.is_ascii_digit() || b == b'+' || b == b'-')
+    {
+        head = before.trim_end();
+    }
+    head.ends_with('-').then(|| from + head.len() - 1)
+}
+
+/// Gives a comment to the innermost block or list at the end of `node` whose items stand no further in than the comment
+/// does. `trivia` is what `node` is the value of. Says whether there is one.
+fn below(node: &mut Node, trivia: &mut Option<Box<Trivia>>, line: &Line, blank: bool, text: &str) -> bool {
     if !is_block_style(node, text) {
         return false;
     }
-    let (inner, trivia, at) = match &mut node.value {
+    let (inner, innermost, at) = match &mut node.value {
         Value::Block(entries) => match entries.last_mut() {
-            Some(e) => {
-                let at = e.key.span.start as usize;
-                let quoted = matches!(text.as_bytes().get(at.wrapping_sub(1)), Some(b'"' | b'\''));
-                (&mut e.node, &mut e.trivia, Some(at - usize::from(quoted)))
-            }
+            Some(e) => (&mut e.node, &mut e.trivia, Some(token_start(e.key.span, text))),
             None => return false,
         },
         Value::List(items) => match items.last_mut() {
             Some(i) => {
-                let head = text.get((i.node.span.start as usize).saturating_sub(4096)..i.node.span.start as usize);
-                let at = head
-                    .map(|h| h.trim_end())
-                    .filter(|h| h.ends_with('-'))
-                    .map(|h| i.node.span.start as usize - (head.map_or(0, str::len) - h.len()) - 1);
-                (&mut i.node, &mut i.trivia, at)
+                let dash = dash_before(token_start(i.node.span, text), text);
+                (&mut i.node, &mut i.trivia, dash)
             }
             None => return false,
         },
@@ -917,7 +932,7 @@ fn below(node: &mut Node, line: &Line, blank: bool, text: &str) -> bool {
     if at.and_then(|at| column(text, at)).is_none_or(|column| column > line.column) {
         return false;
     }
-    if !below(inner, line, blank, text) {
+    if !below(inner, innermost, line, blank, text) {
         let trivia = trivia.get_or_insert_default();
         if blank {
             trivia.below.push(String::new());
@@ -1042,19 +1057,21 @@ mod tests {
         let trivia = |e: &Entry| e.trivia.as_deref().cloned().unwrap_or_default();
         let entries = d.root.entries().unwrap();
         let a = trivia(&entries[0]);
+        assert_eq!(a.below, ["", "below b"]);
         assert_eq!(
             (a.above, a.beside.as_deref()),
-            (vec!["top".into(), String::new(), "about a".into()], Some("beside a"))
+            (vec!["top".to_owned(), String::new(), "about a".into()], Some("beside a"))
         );
         let b = trivia(&entries[0].node.entries().unwrap()[0]);
-        assert_eq!((b.beside.as_deref(), b.below), (Some("beside b"), vec![String::new(), "below b".into()]));
+        assert_eq!(b.beside.as_deref(), Some("beside b"));
         assert_eq!(trivia(&entries[1]).beside.as_deref(), Some("on d"));
         let Value::List(items) = &entries[1].node.value else { panic!() };
         assert_eq!(items[0].trivia.as_ref().unwrap().beside.as_deref(), Some("beside item"));
         assert_eq!(items[1].trivia.as_ref().unwrap().above, ["off"]);
         assert_eq!(trivia(&entries[2]).beside.as_deref(), Some("at h"));
+        assert_eq!(trivia(&entries[2]).below, ["last"]);
         let i = trivia(&entries[2].node.entries().unwrap()[0]);
-        assert_eq!((i.beside.as_deref(), i.below), (Some("beside i"), vec!["last".to_owned()]));
+        assert_eq!(i.beside.as_deref(), Some("beside i"));
         assert_eq!(d.tail, [" ", "end"]);
     }
 
@@ -1069,8 +1086,7 @@ mod tests {
     fn comments_below_a_list_stay_in_the_list() {
         let d = good("a:\n  rules:\n    - x\n    # - y\n  b: c\n");
         let a = d.root.get("a").unwrap();
-        let Value::List(items) = &a.node.get("rules").unwrap().node.value else { panic!() };
-        assert_eq!(items[0].trivia.as_ref().unwrap().below, ["- y"]);
+        assert_eq!(a.node.get("rules").unwrap().trivia.as_ref().unwrap().below, ["- y"]);
         assert!(a.node.get("b").unwrap().trivia.is_none());
     }
 
@@ -1217,6 +1233,7 @@ mod tests {
             ("a: x # y\n z\n", "syntax", "# y", "cuts a value"),
             ("a: !x!y z\n", "yaml-tag", "!x!y", "tag"),
             ("a: | x\n", "syntax", "|", "did not find"),
+            ("a: { b:{ c: d } }\n", "syntax", ":", "a blank is missing"),
         ];
         for (text, code, underlined, words) in table {
             let (document, found, sources) = findings(text);

@@ -197,6 +197,13 @@ impl<'p, 'a> Site<'p, 'a> {
                 },
                 remedy: Remedy::Stop,
             },
+            K::FlowMappingValueAdjacentCollection | K::InvalidMappingValueWhitespace => {
+                let finding = self
+                    .finding("a blank is missing after the colon")
+                    .at(self.span(self.at..self.at + 1), "here")
+                    .help("write `key: { … }`");
+                self.fault(finding, self.outer.map_or(self.at, |f| f.start))
+            }
             K::UndeclaredTagHandle
             | K::ExpectedTagBang
             | K::InvalidGlobalTagCharacter
@@ -608,7 +615,7 @@ fn looks_like_address(word: &str) -> bool {
 
 /// Whether there is no colon after a key.
 fn is_bare(entry: &Entry, text: &str) -> bool {
-    entry.node.value == Value::Null
+    matches!(entry.node.value, Value::Null)
         && entry.node.span == entry.key.span
         && text.get(entry.key.span.end as usize..).is_some_and(|rest| rest.trim_start().starts_with([',', '}']))
 }
