@@ -1,10 +1,112 @@
-//! What is wrong or foolish about a policy as a whole: checks that look further than one value.
+//! What is wrong or foolish about a policy as a whole: checks that look further than one value. Names are settled when a
+//! policy is read ([`super::read`]); what concerns one object alone is said by its kind.
 
-use super::model::Policy;
-use crate::diagnostic::Sink;
+mod budget;
+mod classes;
+mod kinds;
+mod link;
+mod quantum;
+mod rules;
+
+use super::model::{Children, Class, Direction, Discipline, Interface, Policy};
+use crate::codes::UNKNOWN_LINK;
+use crate::diagnostic::{Diagnostic, Sink};
 use crate::facts::Facts;
 
-/// Checks a policy. `facts` gives what is known of a link.
+/// Checks a policy. `facts` gives what is known of a link from elsewhere; what the policy says of it in `link:` goes before.
 pub fn check(policy: &Policy, facts: &dyn Fn(&str) -> Facts, sink: &mut Sink) {
-    let _ = (policy, facts, sink);
+    for interface in &policy.interfaces {
+        let machine = facts(&interface.name.value);
+        let known = known(interface, &machine);
+        if let Some(egress) = &interface.egress {
+            let place = Place { interface, facts: &known, machine: &machine, arriving: false };
+            direction(&place, egress, sink);
+        }
+        if let Some(ingress) = &interface.ingress {
+            let place = Place { interface, facts: &known, machine: &machine, arriving: true };
+            if let Some(police) = &ingress.police {
+                kinds::actions(&police.value, police.span, &known, sink);
+            }
+            rules::check(&place, &ingress.rules, sink);
+            if let Some(shape) = &ingress.shape {
+                direction(&place, &shape.value, sink);
+                link::priorities(&shape.value, sink);
+            }
+        }
+    }
 }
+
+/// Warns of interfaces that are not among those of the machine; says nothing where those are not known.
+pub fn check_links(policy: &Policy, links: Option<&[&str]>, sink: &mut Sink) {
+    let Some(links) = links else { return };
+    for interface in policy.interfaces.iter().filter(|i| !links.contains(&i.name.value.as_str())) {
+        let name = &interface.name.value;
+        let d =
+            Diagnostic::new(&UNKNOWN_LINK, format!("there is no interface `{name}` here")).at(interface.name.span, "");
+        let near = crate::syntax::names::nearest(name, links.iter().copied());
+        sink.push(d.help(match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => {
+                format!("there are {}", links.iter().take(12).map(|l| format!("`{l}`")).collect::<Vec<_>>().join(", "))
+            }
+        }));
+    }
+}
+
+/// Where a direction stands.
+struct Place<'a> {
+    interface: &'a Interface,
+    /// What is known of the link, the policy's word first.
+    facts: &'a Facts,
+    /// What is known of the device from the machine alone.
+    machine: &'a Facts,
+    /// Whether it shapes what arrives, on an ifb.
+    arriving: bool,
+}
+
+fn known(interface: &Interface, machine: &Facts) -> Facts {
+    let link = &interface.link;
+    let mut facts = machine.clone();
+    facts.speed = link.rate.as_ref().map(|r| r.value).or(facts.speed);
+    facts.txqueuelen = link.txqueuelen.as_ref().map_or(facts.txqueuelen, |n| n.value);
+    facts
+}
+
+fn direction(place: &Place, direction: &Direction, sink: &mut Sink) {
+    kinds::discipline(&direction.discipline, place.facts, sink);
+    classes::check(place, direction, sink);
+    quantum::check(&direction.discipline, sink);
+    link::check(place, &direction.discipline, sink);
+    budget::check(&direction.discipline, sink);
+    rules::check(place, &direction.rules, sink);
+}
+
+/// A discipline or a class.
+enum Visit<'a> {
+    Discipline(&'a Discipline),
+    Class(&'a Class),
+}
+
+/// Calls `visit` for a discipline and all that hangs below it, from the top.
+fn walk<'a>(discipline: &'a Discipline, visit: &mut dyn FnMut(Visit<'a>)) {
+    visit(Visit::Discipline(discipline));
+    match &discipline.children {
+        Children::None => {}
+        Children::Classes(classes) => walk_classes(classes, visit),
+        Children::Bands(bands) => bands.iter().filter_map(|b| b.leaf.as_ref()).for_each(|d| walk(d, visit)),
+        Children::Leaf(leaf) => walk(leaf, visit),
+    }
+}
+
+fn walk_classes<'a>(classes: &'a [Class], visit: &mut dyn FnMut(Visit<'a>)) {
+    for class in classes {
+        visit(Visit::Class(class));
+        walk_classes(&class.classes, visit);
+        if let Some(leaf) = &class.leaf {
+            walk(leaf, visit);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,69 @@
+//! What the link makes of a policy: overhead said twice, queues that never form, priorities that are not there yet.
+
+use super::{Place, Visit, walk};
+use crate::codes::{SFQ_AT_ROOT, STAB_AND_OVERHEAD, TOS_ON_IFB};
+use crate::diagnostic::{Diagnostic, Sink};
+use crate::policy::model::{Direction, Discipline};
+use crate::unit::Unit;
+
+/// How much faster than its bottleneck a device may be before queues no longer form in it.
+const MUCH_FASTER: u64 = 2;
+
+pub(super) fn check(place: &Place, discipline: &Discipline, sink: &mut Sink) {
+    overheads(place, discipline, sink);
+    fair_alone(place, discipline, sink);
+}
+
+fn overheads(place: &Place, discipline: &Discipline, sink: &mut Sink) {
+    let Some(stab) = &place.interface.link.stab else { return };
+    walk(discipline, &mut |visit| {
+        let (options, places) = match visit {
+            Visit::Discipline(d) => (&d.options, &d.places),
+            Visit::Class(c) => (&c.options, &c.places),
+        };
+        let written = ["overhead", "mpu", "linklayer"].into_iter().find_map(|word| {
+            let row = options.row(word)?;
+            Some((word, places.get(row)?))
+        });
+        if let Some((word, at)) = written {
+            let message = format!("`{word}` is said here and of the link: packets would be charged twice");
+            let d = Diagnostic::new(&STAB_AND_OVERHEAD, message).at(at, "here").at(stab.span, "and for the whole link");
+            sink.push(d.help(format!("leave `{word}` out here: `link:` counts for everything below")));
+        }
+    });
+}
+
+/// A fair queue without a shaper does something only where packets wait.
+fn fair_alone(place: &Place, discipline: &Discipline, sink: &mut Sink) {
+    if discipline.kind.value.name != "sfq" || place.arriving {
+        return;
+    }
+    let link = place.interface.link.rate.as_ref();
+    let message = match (link, place.machine.speed) {
+        (None, _) => "`sfq` alone shares nothing if the bottleneck is behind this link, in a modem for one".to_owned(),
+        (Some(link), Some(device)) if device.0 > link.value.0.saturating_mul(MUCH_FASTER) => format!(
+            "the device sends at {} and the link at {}: the queue forms behind `sfq`, not in it",
+            device.show(),
+            link.value.show()
+        ),
+        _ => return,
+    };
+    let rate = link.map_or_else(|| "RATE".to_owned(), |l| l.value.percent(95.0).show());
+    let d = Diagnostic::new(&SFQ_AT_ROOT, message).at(discipline.kind.span, "");
+    let d = d.at(link.map_or(crate::source::Span::NONE, |l| l.span), "the link's rate");
+    let shaper = format!("`tbf: {{ rate: {rate}, burst: 5kb, latency: 50ms, leaf: sfq }}`");
+    sink.push(d.help(match link {
+        None => format!("slow down to just under the bottleneck with {shaper}; if this link is the bottleneck, say its rate: `link: {{ rate: … }}`"),
+        Some(_) => format!("slow down to just under the bottleneck with {shaper}"),
+    }));
+}
+
+/// On an ifb packets have not been given a priority from their TOS yet, so a priomap sees 0 for all of them.
+pub(super) fn priorities(direction: &Direction, sink: &mut Sink) {
+    let discipline = &direction.discipline;
+    let map = discipline.options.row("priomap").and_then(|row| discipline.places.get(row));
+    let (Some(at), true) = (map, direction.rules.is_empty()) else { return };
+    let message = "what arrives has no priority yet, so one band takes all of it";
+    let d = Diagnostic::new(&TOS_ON_IFB, message).at(at, "the bands by priority").at(discipline.kind.span, "");
+    sink.push(d.help("choose bands by rules: `rules: [ { class: high, match: tos minimize-delay } ]`"));
+}

@@ -1,0 +1,225 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used, reason = "tests")]
+
+use super::*;
+use crate::diagnostic::render;
+use crate::policy::load::parse;
+use crate::policy::read::read;
+use crate::source::{Notation, Source, Sources};
+use crate::syntax::Limits;
+use crate::unit::Rate;
+
+fn with(text: &str, machine: Facts) -> (Vec<Diagnostic>, Sources) {
+    let (mut sources, mut sink) = (Sources::new(), Sink::new());
+    let source = Source::with_notation("test", text, Notation::Yaml);
+    let facts = |_: &str| machine.clone();
+    let documents = parse(source, &Limits::default(), &mut sources, &mut sink).unwrap();
+    let policy = read(&documents, &facts, &mut sink);
+    check(&policy, &facts, &mut sink);
+    (sink.sorted(), sources)
+}
+
+/// Codes of what is found, each with the text at its places.
+fn found(text: &str) -> Vec<(&'static str, Vec<String>)> {
+    let (found, sources) = with(text, Facts::default());
+    let places = |d: &Diagnostic| d.labels.iter().map(|l| sources.slice(l.span).to_owned()).collect();
+    found.iter().map(|d| (d.code.name, places(d))).collect()
+}
+
+/// An interface with these lines.
+fn on(lines: &str) -> Vec<(&'static str, Vec<String>)> {
+    found(&format!("interfaces: {{ eth0: {{ {lines} }} }}"))
+}
+
+fn is(found: &[(&'static str, Vec<String>)], code: &str, places: &[&str]) {
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].0, found[0].1.iter().map(String::as_str).collect::<Vec<_>>()), (code, places.to_vec()));
+}
+
+fn htb(options: &str, classes: &str) -> String {
+    format!("egress: {{ htb: {{ default: x, {options} classes: {{ x: {{ rate: 100kbit }}, {classes} }} }} }}")
+}
+
+#[test]
+fn what_is_promised_is_held_against_what_there_is() {
+    let text = htb("", "a: { rate: 1mbit, classes: { b: { rate: 700kbit }, c: { rate: 400kbit } } }");
+    is(&on(&text), "rates-over-parent", &["1mbit", "700kbit"]);
+    assert!(on(&text.replace("400", "300")).is_empty());
+    let top = |rate: &str| on(&format!("link: {{ rate: {rate} }}, {}", htb("", "a: { rate: 500kbit, ceil: 900kbit }")));
+    is(&top("800kbit"), "rate-over-link", &["900kbit", "800kbit"]);
+    is(&top("450kbit"), "rate-over-link", &["500kbit", "450kbit"]);
+    assert!(top("1mbit").is_empty());
+    is(
+        &on(&format!("link: {{ rate: 1mbit }}, {}", htb("", "a: { rate: 500kbit }, b: { rate: 500kbit }"))),
+        "rate-over-link",
+        &["100kbit", "1mbit"],
+    );
+    is(
+        &on("link: { rate: 1mbit }, egress: { tbf: { rate: 2mbit, burst: 5kb, latency: 50ms } }"),
+        "rate-over-link",
+        &["2mbit", "1mbit"],
+    );
+}
+
+#[test]
+fn levels_leaves_and_ids() {
+    let nest = |n: usize| {
+        (1..=n).rev().fold(String::new(), |inner, i| format!("c{i}: {{ rate: 1mbit, classes: {{ {inner} }} }},"))
+    };
+    assert!(on(&htb("", &nest(8))).is_empty());
+    is(&on(&htb("", &nest(9))), "class-depth", &["c9"]);
+    let leaf = "a: { rate: 1mbit, leaf: fq_codel, classes: { b: { rate: 1mbit } } }";
+    is(&on(&htb("", leaf)), "leaf-on-inner", &["fq_codel", "b"]);
+    is(&on(&htb("", "a: { id: 0x5, rate: 1mbit }, b: { id: 5, rate: 1mbit }")), "duplicate-id", &["5", "0x5"]);
+    is(
+        &on(&htb("id: 0x5,", "a: { rate: 1mbit, leaf: { sfq: { id: 5, perturb: 10s } } }")),
+        "duplicate-id",
+        &["5", "0x5"],
+    );
+}
+
+#[test]
+fn what_no_rule_takes() {
+    let bare = "egress: { htb: { classes: { a: { rate: 1mbit } } }";
+    is(&on(&format!("{bare} }}")), "no-default", &["htb"]);
+    assert!(on(&format!("{bare}, rules: [ {{ class: a }} ] }}")).is_empty());
+    assert!(on(&format!("{bare}, rules: [ {{ class: a, match: any }} ] }}")).is_empty());
+    is(&on(&format!("{bare}, rules: [ {{ class: a, match: tcp }} ] }}")), "no-default", &["htb"]);
+}
+
+#[test]
+fn an_r2q_that_suits_nobody_and_one_that_does() {
+    let cure = |text: &str| {
+        let (found, _) = with(&format!("interfaces: {{ eth0: {{ {text} }} }}"), Facts::default());
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].code.name, "quantum-range");
+        found[0].help.clone().unwrap()
+    };
+    assert!(cure(&htb("r2q: 10000,", "a: { rate: 1mbit }")).starts_with("write `r2q: 8`"));
+    assert!(on(&htb("r2q: 8,", "a: { rate: 1mbit }")).is_empty());
+    assert!(cure(&htb("r2q: 8,", "a: { rate: 1gbit }")).starts_with("no r2q"));
+    assert!(on(&htb("r2q: 8,", "a: { rate: 1gbit, quantum: 20000b }")).is_empty());
+    assert!(on(&htb("", "a: { rate: 1gbit }")).is_empty());
+}
+
+#[test]
+fn overhead_twice() {
+    let link = "link: { overhead: 18, mpu: 64 }, ";
+    is(
+        &on(&format!("{link}{}", htb("", "a: { rate: 1mbit, overhead: 18 }"))),
+        "stab-and-overhead",
+        &["18", "18, mpu: 64"],
+    );
+    assert!(on(&format!("{link}{}", htb("", "a: { rate: 1mbit }"))).is_empty());
+}
+
+#[test]
+fn a_fair_queue_where_no_queue_forms() {
+    let sfq = "egress: { sfq: { perturb: 10s } }";
+    is(&on(sfq), "sfq-at-root", &["sfq"]);
+    assert!(on(&format!("link: {{ rate: 2mbit }}, {sfq}")).is_empty());
+    let text = format!("interfaces: {{ eth0: {{ link: {{ rate: 2mbit }}, {sfq} }} }}");
+    let (found, _) = with(&text, Facts { speed: Some(Rate(100_000_000)), ..Facts::default() });
+    assert_eq!(found[0].code.name, "sfq-at-root");
+    let text = text.replace("2mbit", "95mbit");
+    assert!(with(&text, Facts { speed: Some(Rate(100_000_000)), ..Facts::default() }).0.is_empty());
+}
+
+#[test]
+fn private_addresses_behind_nat() {
+    let rule = |matches: &str| {
+        format!(
+            "link: {{ nat: yes }}, egress: {{ htb: {{ default: a, classes: {{ a: {{ rate: 1mbit }} }} }}, rules: [ {{ class: a, match: {matches} }} ] }}"
+        )
+    };
+    is(&on(&rule("not src 192.168.1.9")), "nat-source", &["src 192.168.1.9", "yes"]);
+    is(&on(&rule("tcp host 10.0.0.0/8")), "nat-source", &["host 10.0.0.0/8", "yes"]);
+    assert!(on(&rule("dst 192.168.1.9")).is_empty());
+    assert!(on(&rule("src 198.51.100.7")).is_empty());
+    assert!(on(&rule("src 192.168.1.9").replace("yes", "no")).is_empty());
+    let arriving = "link: { nat: yes }, ingress: { rules: [ { do: drop, match: dst 192.168.1.9 } ] }";
+    is(&on(arriving), "nat-source", &["dst 192.168.1.9", "yes"]);
+}
+
+#[test]
+fn rules_behind_wider_ones() {
+    let rules = |list: &[&str]| {
+        let rules: Vec<_> = list.iter().map(|m| format!("{{ class: x, match: \"{m}\" }}")).collect();
+        let text = format!("{}, rules: [ {} ] }}", htb("", "").strip_suffix(" }").unwrap(), rules.join(", "));
+        on(&text)
+    };
+    for (wide, narrow) in [
+        ("any", "tcp"),
+        ("tcp dport 22", "tcp dport 22"),
+        ("dport 22", "tcp dport 22"),
+        ("tcp", "tcp dport 22"),
+        ("port 53", "udp dport 53"),
+        ("src 10.0.0.0/8", "src 10.1.2.3 tcp"),
+        ("dport 1-100", "tcp dport {22, 80}"),
+        ("host 192.0.2.1", "dst 192.0.2.1"),
+        ("tcp or udp", "udp"),
+        ("dport {22, 80}", "dport 80 or dport 22"),
+        ("ip", "src 192.0.2.0/24"),
+        ("not tcp dport {22, 80}", "not tcp dport {22, 80, 443}"),
+    ] {
+        let found = rules(&[wide, narrow]);
+        is(&found, "unreachable-rule", &[narrow, wide]);
+        if wide != narrow {
+            assert!(rules(&[narrow, wide]).is_empty(), "{narrow} before {wide}");
+        }
+    }
+    for (first, second) in [
+        ("tcp dport 22", "udp dport 22"),
+        ("src 10.0.0.1", "dst 10.0.0.1"),
+        ("dport 22", "sport 22"),
+        ("ip6", "src 10.0.0.1"),
+    ] {
+        assert!(rules(&[first, second]).is_empty(), "{first}, {second}");
+    }
+    // a rule that lets the packet go on hides nothing
+    let text = "ingress: { rules: [ { do: [ { mark: 5 }, continue ] }, { do: drop, match: tcp } ] }";
+    assert!(on(text).is_empty(), "{:?}", on(text));
+    is(&on(&text.replace("continue", "pass")), "unreachable-rule", &["tcp", "{ do: [ { mark: 5 }, pass ] }"]);
+}
+
+#[test]
+fn priorities_on_an_ifb() {
+    let shape = |rules: &str| {
+        on(&format!(
+            "ingress: {{ shape: {{ prio: {{ bands: [high, medium, low], tos: {{ minimize-delay: high }} }}{rules} }} }}"
+        ))
+    };
+    is(&shape(""), "tos-on-ifb", &["{ minimize-delay: high }", "prio"]);
+    assert!(shape(", rules: [ { class: high, match: tcp } ]").is_empty());
+}
+
+#[test]
+fn kinds_speak_at_the_policys_places() {
+    is(
+        &on("egress: { tbf: { rate: 1mbit, buffer: 10kb, limit: 10kb, latency: 50ms } }"),
+        "limit-or-latency",
+        &["10kb", "50ms"],
+    );
+    is(&on("egress: { tbf: { rate: 1mbit, limit: 10kb } }"), "missing-option", &["tbf"]);
+    is(&on(&htb("", "a: { rate: 1mbit, ceil: 500kbit }")), "ceil-below-rate", &["500kbit", "1mbit"]);
+    is(&on(&htb("", "a: {}")), "missing-option", &["a"]);
+}
+
+#[test]
+fn numbers_run_out() {
+    let many: String = (0..65535).map(|i| format!("c{i}: {{ rate: 1kbit }}, ")).collect();
+    let (found, sources) = with(&format!("interfaces: {{ eth0: {{ {} }} }}", htb("", &many)), Facts::default());
+    let codes: Vec<_> = found.iter().map(|d| d.code.name).collect();
+    assert_eq!(codes, ["handle-budget"], "{}", render(&found, &sources, false, 100));
+}
+
+#[test]
+fn links_that_are_not_there() {
+    let (mut sources, mut sink) = (Sources::new(), Sink::new());
+    let source = Source::with_notation("test", "interfaces: { eht0: {}, lo: {} }", Notation::Yaml);
+    let documents = parse(source, &Limits::default(), &mut sources, &mut sink).unwrap();
+    let policy = read(&documents, &|_| Facts::default(), &mut sink);
+    check_links(&policy, None, &mut sink);
+    assert!(sink.found.is_empty());
+    check_links(&policy, Some(&["lo", "eth0"]), &mut sink);
+    assert_eq!((sink.found.len(), sink.found[0].help.as_deref()), (1, Some("did you mean `eth0`?")));
+}
