@@ -1,0 +1,173 @@
+//! What is remembered of a network namespace: which name has which number, which policy was applied last, and what is
+//! ours. One small file, written whole or not at all. The kernel's tree is the truth; a lost file costs names.
+
+use crate::diagnostic::{Diagnostic, codes};
+use crate::lower::Ids;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// The form of the file; another one is not read.
+const VERSION: u32 = 1;
+/// A file beyond this is not ours: 100,000 classes take some 5 MB.
+const LARGEST: u64 = 64 << 20;
+
+/// The memory of one network namespace.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// The form of the file.
+    version: u32,
+    /// The policy last applied, absolute; `None` if it came from standard input, or nothing was applied yet.
+    pub policy: Option<String>,
+    /// What belongs to shapectl, by interface.
+    #[serde(default)]
+    pub owned: BTreeMap<String, Owned>,
+    /// Which name has which number.
+    #[serde(default)]
+    pub ids: Ids,
+}
+
+/// What of an interface belongs to shapectl.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owned {
+    /// The root.
+    pub egress: bool,
+    /// The hook for what arrives.
+    pub ingress: bool,
+    /// The length of the default fifo from before shapectl set one, in packets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub txqueuelen: Option<u32>,
+}
+
+/// The file of a namespace: the initial one, or a named one. Characters that a file name cannot hold are written as `%2f`.
+fn file(dir: &Path, netns: Option<&str>) -> PathBuf {
+    let Some(netns) = netns else { return dir.join("state.json") };
+    let safe = |b: u8| match b {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' => char::from(b).to_string(),
+        b => format!("%{b:02x}"),
+    };
+    dir.join(format!("netns-{}.json", netns.bytes().map(safe).collect::<String>()))
+}
+
+/// Opened without following a link at the end of the path: the directory is root's, and nobody may point it elsewhere.
+fn open(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK).open(path)
+}
+
+fn read(path: &Path) -> std::io::Result<Option<String>> {
+    let file = match open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == ErrorKind::NotFound || e.kind() == ErrorKind::NotADirectory => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let meta = file.metadata()?;
+    if !meta.is_file() || meta.len() > LARGEST {
+        return Err(std::io::Error::new(ErrorKind::InvalidData, "it is no file of shapectl's"));
+    }
+    let mut text = String::new();
+    file.take(LARGEST).read_to_string(&mut text)?;
+    Ok(Some(text))
+}
+
+impl State {
+    /// Reads what is remembered; nothing, if nothing is. A file that cannot be trusted is put aside, and named.
+    pub fn load(dir: &Path, netns: Option<&str>) -> (State, Vec<Diagnostic>) {
+        let path = file(dir, netns);
+        let spoilt = |why: String| {
+            let aside = path.with_extension("json.bad");
+            let moved = fs::rename(&path, &aside).is_ok();
+            let message = format!("what was remembered in `{}` cannot be trusted: {why}", path.display());
+            let help = if moved {
+                format!("it was put aside as `{}`; names of classes are lost until the next apply", aside.display())
+            } else {
+                "names of classes are lost until the next apply".to_owned()
+            };
+            (State::default(), vec![Diagnostic::new(&codes::STATE_SPOILT, message).help(help)])
+        };
+        match read(&path) {
+            Ok(None) => (State::default(), Vec::new()),
+            Ok(Some(text)) => match serde_json::from_str::<State>(&text) {
+                Ok(state) if state.version == VERSION => (state, Vec::new()),
+                Ok(state) => spoilt(format!("it is of form {}, and {VERSION} is known here", state.version)),
+                Err(e) => spoilt(e.to_string()),
+            },
+            // whoever may not read it works without names
+            Err(e) if e.kind() == ErrorKind::PermissionDenied => (State::default(), Vec::new()),
+            Err(e) => spoilt(e.to_string()),
+        }
+    }
+
+    /// Writes it: beside the old file, flushed, then in its place.
+    ///
+    /// # Errors
+    /// The directory cannot be made, or the file not be written.
+    pub fn save(&self, dir: &Path, netns: Option<&str>) -> std::io::Result<()> {
+        let path = file(dir, netns);
+        fs::DirBuilder::new().recursive(true).mode(0o755).create(dir)?;
+        let beside = path.with_extension("json.new");
+        let _ = fs::remove_file(&beside);
+        let mut out = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .custom_flags(nix::libc::O_NOFOLLOW)
+            .open(&beside)?;
+        let whole = State { version: VERSION, ..self.clone() };
+        let text = serde_json::to_string(&whole).map_err(std::io::Error::other)?;
+        out.write_all(text.as_bytes())?;
+        out.sync_all()?;
+        fs::rename(&beside, &path)?;
+        File::open(dir)?.sync_all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn some() -> State {
+        let owned = Owned { egress: true, ingress: false, txqueuelen: Some(1000) };
+        State { policy: Some("/etc/p.yaml".into()), owned: [("eth0".to_owned(), owned)].into(), ..State::default() }
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded_and_namespaces_are_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        some().save(dir.path(), None).unwrap();
+        State::default().save(dir.path(), Some("../x")).unwrap();
+        let (state, found) = State::load(dir.path(), None);
+        assert!(found.is_empty());
+        assert_eq!(state.policy.as_deref(), Some("/etc/p.yaml"));
+        assert_eq!(state.owned, some().owned);
+        assert_eq!(State::load(dir.path(), Some("../x")).0.policy, None);
+        assert!(dir.path().join("netns-%2e%2e%2fx.json").exists());
+    }
+
+    #[test]
+    fn garbage_is_named_put_aside_and_not_trusted() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.json");
+        for text in ["", "{", "{\"version\":1", "[]", "{\"version\":99,\"policy\":null}", "\u{0}\u{1}"] {
+            fs::write(&path, text).unwrap();
+            let (state, found) = State::load(dir.path(), None);
+            assert_eq!(state, State::default(), "{text:?}");
+            assert_eq!(found.len(), 1, "{text:?}");
+            assert!(!path.exists() && dir.path().join("state.json.bad").exists());
+        }
+    }
+
+    #[test]
+    fn a_link_in_its_place_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("elsewhere");
+        fs::write(&target, serde_json::to_string(&State { version: VERSION, ..some() }).unwrap()).unwrap();
+        std::os::unix::fs::symlink(&target, dir.path().join("state.json")).unwrap();
+        let (state, found) = State::load(dir.path(), None);
+        assert_eq!(state, State::default());
+        assert_eq!(found.len(), 1);
+    }
+}
