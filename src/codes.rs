@@ -142,6 +142,13 @@ codes! {
     MATCHES_NOTHING "matches-nothing" Warning "a match that no packet can have";
     MARK_UNSUPPORTED "mark-unsupported" Error "a match of the mark that this kernel cannot make";
     NO_FILTERS "no-filters" Error "a rule where no rule can be asked";
+    NO_INTERFACE "no-interface" Error "the interface does not exist here";
+    INTERFACE_ELSEWHERE "interface-elsewhere" Warning "the interface does not exist on this machine";
+    KERNEL_REFUSED "kernel-refused" Error "the kernel refused a step";
+    KERNEL_LACKS "kernel-lacks" Error "this kernel has no such kind";
+    NOT_HELD "not-held" Error "the kernel holds something else than what was asked";
+    STATE_SPOILT "state-spoilt" Warning "what was remembered cannot be trusted";
+    STATE_LOST "state-lost" Warning "what was applied cannot be remembered";
 }
 
 /// The code of that name.

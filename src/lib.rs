@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod codes;
+pub mod command;
 pub mod diagnostic;
 pub mod explain;
 pub mod facts;
@@ -16,6 +17,7 @@ pub mod policy;
 pub mod schema;
 pub mod script;
 pub mod source;
+pub mod state;
 pub mod syntax;
 pub mod tree;
 pub mod unit;
