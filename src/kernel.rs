@@ -10,7 +10,7 @@ pub use error::{Error, Lack};
 pub use scratch::{scratch, u32_mark};
 pub use socket::Sent;
 
-use crate::facts::Facts;
+use crate::facts::{Facts, Links};
 use crate::kind::wire::Attributes;
 use crate::netlink::{self, Machine, Message, Record};
 use crate::tree::Tree;
@@ -18,6 +18,7 @@ use nix::sched::{CloneFlags, setns};
 use socket::Netlink;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The kernel, as seen from one network namespace.
 pub struct Kernel {
@@ -112,7 +113,9 @@ impl Kernel {
     /// # Errors
     /// The kernel's refusal, or an answer that cannot be read.
     pub fn read(&mut self, interfaces: Option<&[&str]>) -> Result<Tree, Error> {
-        let mut machine = Machine { links: self.links()?, clock: self.clock.clone() };
+        let links = self.links()?;
+        let table = Links::new(links.iter().map(|l| (l.index, l.name.clone())));
+        let mut machine = Machine { links, clock: Facts { links: Arc::new(table), ..self.clock.clone() } };
         if let Some(names) = interfaces {
             machine.keep(names);
         }

@@ -7,7 +7,7 @@ use crate::cli::PolicyArgs;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::facts::Facts;
 use crate::state::Owned;
-use crate::{plan, script, view};
+use crate::{script, view};
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 
@@ -64,9 +64,8 @@ pub(super) fn carry(frame: &mut Frame, mut aim: Aim) -> Exit {
     }
     // a plan of nothing has been verified by the reading it came from
     if steps > 0 {
-        match bring::read(&mut aim.kernel, aim.asked.interfaces.keys().map(|n| n.as_str())) {
-            Ok(held) => {
-                let left = plan::plan(&aim.asked, &held, &facts);
+        match bring::what_is_left(&mut aim) {
+            Ok(left) => {
                 if !left.is_empty() {
                     let message = "the kernel holds something else than what was asked";
                     let text = view::plan_text(&left, &names(&aim.ids, &aim.asked), view::Paint { on: false });

@@ -109,13 +109,24 @@ fn beside(ids: &Ids, held: &Tree) -> Ids {
 }
 
 /// What the kernel holds on some interfaces and on the devices that shapectl made.
-pub(super) fn read<'n>(kernel: &mut Kernel, names: impl Iterator<Item = &'n str>) -> Result<Tree, Error> {
+pub(super) fn read<'n>(kernel: &mut Kernel, wanted: impl Iterator<Item = &'n str>) -> Result<Tree, Error> {
     let links = kernel.links()?;
     let ours = links.iter().filter(|l| l.alias.as_ref().is_some_and(|a| a.starts_with(OWN_ALIAS)));
-    let mut names: Vec<&str> = ours.map(|l| l.name.as_str()).chain(names).collect();
+    let mut names: Vec<&str> = wanted.collect();
+    names.extend(ours.map(|l| l.name.as_str()));
     names.sort_unstable();
     names.dedup();
     kernel.read(Some(&names))
+}
+
+/// Reads the kernel again after a plan was carried out: what is held is renewed, and what is left to do comes back. The
+/// facts are read again too: devices that were made have their own.
+pub(super) fn what_is_left(aim: &mut Aim) -> Result<Plan, Error> {
+    aim.machine = Machine::read(Some(&mut aim.kernel))?;
+    let held = read(&mut aim.kernel, aim.asked.interfaces.keys().map(|n| n.as_str()))?;
+    let left = plan::plan(&aim.asked, &held, &|name: &str| aim.machine.facts(name));
+    aim.held = held;
+    Ok(left)
 }
 
 /// A step that the kernel refused.

@@ -16,7 +16,7 @@ pub(super) fn run(frame: &mut Frame, files: &[String], to: Option<To>, write: bo
     for file in &files {
         let limits = frame.limits();
         // one file as it is written: what it includes stays where it is
-        let Some((id, document)) = policy::load::document(file, &limits, &mut frame.sources, &mut frame.found) else {
+        let Some((id, document)) = policy::load::one(file, &limits, &mut frame.sources, &mut frame.found) else {
             continue;
         };
         let Some(source) = frame.sources.get(id) else { continue };
@@ -25,7 +25,7 @@ pub(super) fn run(frame: &mut Frame, files: &[String], to: Option<To>, write: bo
             Some(To::Shape) => Notation::Shape,
             None => source.notation,
         };
-        let text = syntax::write::write(&document, notation);
+        let text = syntax::write::write(&document, notation, &crate::kind::Vocabulary);
         if check {
             different |= *text != *source.text;
             if *text != *source.text {

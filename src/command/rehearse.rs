@@ -7,7 +7,7 @@ use crate::cli::PolicyArgs;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::kernel::{self, Kernel};
 use crate::state::State;
-use crate::{plan, view};
+use crate::view;
 use serde_json::json;
 
 pub(super) fn run(frame: &mut Frame, args: &PolicyArgs) -> Exit {
@@ -55,15 +55,14 @@ pub(super) fn run(frame: &mut Frame, args: &PolicyArgs) -> Exit {
         frame.found.push(bring::finding(&refused));
         return frame.refuse(Exit::Kernel);
     }
-    let held = match bring::read(&mut aim.kernel, aim.asked.interfaces.keys().map(|n| n.as_str())) {
-        Ok(held) => held,
+    let names = names(&aim.ids, &aim.asked);
+    let left = match bring::what_is_left(&mut aim) {
+        Ok(left) => left,
         Err(e) => {
             frame.found.push(refusal(&e));
             return frame.refuse(Exit::Kernel);
         }
     };
-    let names = names(&aim.ids, &aim.asked);
-    let left = plan::plan(&aim.asked, &held, &facts);
     if !left.is_empty() {
         let text = view::plan_text(&left, &names, view::Paint { on: false });
         let message = "the kernel took every step and holds something else than what was asked";
@@ -72,7 +71,7 @@ pub(super) fn run(frame: &mut Frame, args: &PolicyArgs) -> Exit {
     }
     let diagnostics = frame.report();
     if frame.is_json() {
-        let mut json = view::tree_json(&held, &names);
+        let mut json = view::tree_json(&aim.held, &names);
         if let Some(map) = json.as_object_mut() {
             map.insert("ok".into(), json!(true));
             map.insert("steps".into(), json!(aim.plan.steps.len()));
@@ -80,7 +79,7 @@ pub(super) fn run(frame: &mut Frame, args: &PolicyArgs) -> Exit {
         }
         frame.json(&json);
     } else {
-        let mut shown = held;
+        let mut shown = aim.held;
         shown.interfaces.retain(|name, _| aim.asked.interfaces.contains_key(name));
         frame.print(&view::tree_text(&shown, &names, frame.paint()));
         frame.say(&format!(

@@ -59,6 +59,28 @@ pub fn parse(source: Source, limits: &Limits, sources: &mut Sources, sink: &mut 
     Some(Documents { list: vec![(file, document)] })
 }
 
+/// Reads one file as it is written: what it includes stays where it is.
+pub fn one(name: &str, limits: &Limits, sources: &mut Sources, sink: &mut Sink) -> Option<(FileId, Document)> {
+    let bytes = match read(name, limits) {
+        Ok(bytes) => bytes,
+        Err(fault) => {
+            sink.push(fault.diagnostic(name, limits));
+            return None;
+        }
+    };
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(e) => {
+            let at = e.utf8_error().valid_up_to();
+            sink.push(Diagnostic::new(&NOT_TEXT, format!("`{name}` is no UTF-8 text: byte {at} is none of it")));
+            return None;
+        }
+    };
+    let file = sources.add(Source::new(name, text));
+    let document = document(sources.get(file)?, file, limits, sink)?;
+    Some((file, document))
+}
+
 fn document(source: &Source, file: FileId, limits: &Limits, sink: &mut Sink) -> Option<Document> {
     match source.notation {
         Notation::Yaml => yaml::read(source, file, limits, sink),
