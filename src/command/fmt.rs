@@ -25,7 +25,13 @@ pub(super) fn run(frame: &mut Frame, files: &[String], to: Option<To>, write: bo
             Some(To::Shape) => Notation::Shape,
             None => source.notation,
         };
-        let text = syntax::write::write(&document, notation, &crate::kind::Vocabulary);
+        let text = match syntax::write::convert(&document, notation, &crate::kind::Vocabulary) {
+            Ok(text) => text,
+            Err(finding) => {
+                frame.found.push(*finding);
+                continue;
+            }
+        };
         if check {
             different |= *text != *source.text;
             if *text != *source.text {

@@ -44,6 +44,28 @@ fn human_rate(rate: Rate) -> String {
     format!("{value:.3} Tbit/s")
 }
 
+/// The options in tc's words, without those that have the kernel's constant default.
+fn options(object: &Object) -> String {
+    let fresh = match (object.id, object.kind) {
+        (Id::Class { .. }, Some(kind)) => kind.class.map(|fresh| fresh()),
+        (_, Some(kind)) => Some((kind.options)()),
+        (_, None) => None,
+    };
+    let mut shown = object.options.clone();
+    if let Some(mut plain) = fresh {
+        plain.assume_constants();
+        for (i, row) in plain.rows().iter().enumerate() {
+            let (Some(default), Some(slot)) = (plain.slot(i), shown.slot_mut(i)) else { continue };
+            if row.default.is_some() && slot.same(default) {
+                slot.clear();
+            }
+        }
+    }
+    let mut words = Vec::new();
+    shown.tc(&mut words);
+    visible(&words.join(" "))
+}
+
 struct Drawer<'a> {
     interface: &'a str,
     names: &'a Names,
@@ -55,9 +77,7 @@ struct Drawer<'a> {
 impl Drawer<'_> {
     fn label(&self, object: &Object) -> String {
         let name = object.handle().and_then(|h| self.names.get(&(self.interface.to_owned(), h)));
-        let mut words = Vec::new();
-        object.options.tc(&mut words);
-        let options = visible(&words.join(" "));
+        let options = options(object);
         let named = name.map(|n| format!("{} ", self.colors.name(&visible(n)))).unwrap_or_default();
         match object.id {
             Id::Qdisc { handle, .. } if handle.0 == 0 => {
