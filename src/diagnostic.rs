@@ -266,7 +266,7 @@ impl SourceCode for Indexed<'_> {
             (from, to - from).into(),
             from_line - 1,
             column,
-            source.line_count(),
+            bytes.iter().filter(|b| **b == b'\n').count(),
         )))
     }
 }
