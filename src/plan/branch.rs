@@ -313,7 +313,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
     use super::*;
     use crate::kind::qdisc::{fq_codel, htb};
-    use crate::unit::{Bytes, Number, Packets, Rate};
+    use crate::unit::{Length, Number, Packets, Rate};
 
     fn htb_root() -> Object {
         let id = Id::Qdisc { parent: Handle::ROOT, handle: Handle::new(1, 0) };
@@ -371,7 +371,7 @@ mod tests {
     #[test]
     fn an_unset_option_is_compared_with_the_kernels_default() {
         let mut changed = leaf(16, 2, 100);
-        changed.options.as_kind_mut::<fq_codel::FqCodel>().unwrap().quantum = Some(Bytes(300));
+        changed.options.as_kind_mut::<fq_codel::FqCodel>().unwrap().quantum = Some(Length(300));
         let asked = vec![htb_root(), class(0, 16, 500_000), leaf(16, 2, 100)];
         let held = vec![htb_root(), class(0, 16, 500_000), changed];
         assert_eq!(steps(asked, held), ["Change fq_codel 2: quantum"]);

@@ -4,5 +4,6 @@
 
 #[path = "../bed/mod.rs"]
 mod bed;
+mod kinds;
 mod netlink;
 mod testbed;

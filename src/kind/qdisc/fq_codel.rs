@@ -4,7 +4,7 @@ use crate::facts::Facts;
 use crate::kind::wire::{Malformed, Payload};
 use crate::kind::{Children, Kind, Options, Role, Row, Wire};
 use crate::rows;
-use crate::unit::{Bytes, Flag, MaskedOctet, Number, Packets, Time};
+use crate::unit::{Bytes, Flag, Length, MaskedOctet, Number, Packets, Time};
 
 rows! {
     /// Fair queueing with controlled delay.
@@ -14,7 +14,7 @@ rows! {
         /// the number of queues that flows are hashed into
         flows: Number = Row::new("flows").wire(Wire::U32(5)).default("1024").fixed();
         /// bytes that a queue may send a turn; below 300 small packets go first
-        quantum: Bytes = Row::new("quantum").wire(Wire::U32(6)).computed("the MTU with its link header");
+        quantum: Length = Row::new("quantum").wire(Wire::U32(6)).computed("the MTU with its link header");
         /// how long the delay may stay above the target before packets are dropped; about the longest round trip
         interval: Time = Row::new("interval").wire(Wire::Micros(3)).default("100ms");
         /// the delay that is put up with
@@ -50,7 +50,7 @@ pub static KIND: Kind = Kind {
 impl Options for FqCodel {
     fn assume(&mut self, facts: &Facts) {
         self.assume_constants();
-        self.quantum.get_or_insert(Bytes(u64::from(facts.frame())));
+        self.quantum.get_or_insert(Length(facts.frame()));
     }
 }
 

@@ -101,7 +101,7 @@ impl Options for Htb {
             self.default = Some(Hex(default));
         }
         self.direct_qlen = attributes.u32(DIRECT_QLEN)?.map(Packets);
-        self.offload = attributes.get(OFFLOAD).map(|_| Flag(true));
+        self.offload = Some(Flag(attributes.get(OFFLOAD).is_some()));
         Ok(())
     }
 

@@ -226,8 +226,8 @@ impl Options for Red {
             ecn: flag(ECN),
             harddrop: flag(HARDDROP),
             nodrop: flag(NODROP),
-            early_drop: attributes.u32(EARLY_DROP_BLOCK)?.map(Number),
-            mark: attributes.u32(MARK_BLOCK)?.map(Number),
+            early_drop: Some(Number(attributes.u32(EARLY_DROP_BLOCK)?.unwrap_or(0))),
+            mark: Some(Number(attributes.u32(MARK_BLOCK)?.unwrap_or(0))),
             ewma: Some(Number(u32::from(weight))),
             cell: Some(Number(u32::from(cell))),
             ..Red::default()
