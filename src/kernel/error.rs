@@ -79,9 +79,10 @@ impl Error {
 
     /// The capability that is wanted, if that is what is missing.
     pub fn capability(&self) -> Option<&'static str> {
+        let namespace = ["enter namespace", "make a scratch namespace"].iter().any(|what| self.doing.starts_with(what));
         match Errno::from_raw(self.errno) {
-            // only entering a namespace wants more than the network
-            Errno::EPERM if self.doing.contains("namespace") => Some("CAP_SYS_ADMIN"),
+            // only namespaces want more than the network
+            Errno::EPERM | Errno::EACCES if namespace => Some("CAP_SYS_ADMIN"),
             Errno::EPERM | Errno::EACCES => Some("CAP_NET_ADMIN"),
             _ => None,
         }

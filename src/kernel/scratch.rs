@@ -52,7 +52,6 @@ fn explained(errno: Errno, limit: &str) -> Error {
     let is = |path: &str, value: &str| setting(path).as_deref() == Some(value);
     let text = match errno {
         Errno::EINVAL => Some("the process has several threads already".to_owned()),
-        Errno::ENOSPC | Errno::EUSERS => Some(format!("there may be no more of them: /proc/sys/user/{limit}")),
         _ if is("/proc/sys/kernel/unprivileged_userns_clone", "0") => Some(
             "unprivileged user namespaces are off (sysctl kernel.unprivileged_userns_clone is 0): run it as root"
                 .to_owned(),
@@ -65,6 +64,7 @@ fn explained(errno: Errno, limit: &str) -> Error {
              1): run it as root"
                 .to_owned(),
         ),
+        Errno::ENOSPC | Errno::EUSERS => Some(format!("there may be no more of them: /proc/sys/user/{limit}")),
         Errno::EPERM => Some(
             "user namespaces are forbidden here, perhaps by a container's seccomp filter: run it as root, or allow \
              unshare"

@@ -325,7 +325,7 @@ fn large_trees_are_read_fast() {
     netns.stand_in("eth0");
     let mut kernel = netns.enter(|| Kernel::open(None).unwrap());
     let (facts, index) = (Facts::default(), kernel.link("eth0").unwrap().index);
-    let count = 2000;
+    let count: u16 = std::env::var("N").map_or(2000, |n| n.parse().unwrap());
     let mut objects = vec![htb(0)];
     objects.extend((1..=count).map(|i| class(ROOT, i, 1000)));
     assert_eq!(kernel.send(&all(&objects, Verb::Add, index, &facts)).unwrap(), Sent::default());
