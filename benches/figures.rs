@@ -43,7 +43,10 @@ fn policy(classes: usize, rate: &str, shape: bool) -> String {
         if shape {
             let _ = writeln!(out, "      class site{site} rate 5gbit ceil 10gbit {{");
         } else {
-            let _ = writeln!(out, "          site{site}:\n            rate: 5gbit\n            ceil: 10gbit\n            classes:");
+            let _ = writeln!(
+                out,
+                "          site{site}:\n            rate: 5gbit\n            ceil: 10gbit\n            classes:"
+            );
         }
         for i in site * per_site..((site + 1) * per_site).min(classes) {
             if shape {

@@ -8,10 +8,10 @@ mod diff;
 mod explain;
 mod fmt;
 mod frame;
+mod rehearse;
 mod script;
 mod show;
 mod text;
-mod rehearse;
 
 use crate::cli::{Cli, Command};
 use frame::Frame;
@@ -43,7 +43,9 @@ pub fn run(cli: Cli) -> Exit {
         Command::Clear { interface, dry_run } => clear::run(&mut frame, &interface, dry_run),
         Command::Try { policy } => rehearse::run(&mut frame, &policy),
         Command::Fmt { files, to, write, check } => fmt::run(&mut frame, &files, to, write, check),
-        Command::Explain { what, octet, policy } => explain::run(&mut frame, what.as_deref(), octet.as_deref(), policy.as_deref()),
+        Command::Explain { what, octet, policy } => {
+            explain::run(&mut frame, what.as_deref(), octet.as_deref(), policy.as_deref())
+        }
         Command::Schema => text::schema(&mut frame),
         Command::Completions { shell } => text::completions(&mut frame, shell),
         Command::Man { page } => text::man(&mut frame, page),

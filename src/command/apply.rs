@@ -57,8 +57,11 @@ pub(super) fn carry(frame: &mut Frame, mut aim: Aim) -> Exit {
         frame.found.push(bring::finding(&refused));
         match bring::put_back(&mut aim.kernel, &aim.held, &aim.asked, &facts) {
             Ok(true) => frame.say("nothing has changed: the state from before stands again"),
-            Ok(false) => frame.say("the state from before could not be put back whole; `shapectl diff` shows what stands"),
-            Err(e) => frame.say(&format!("the state from before could not be put back: {e}; `shapectl diff` shows what stands")),
+            Ok(false) => {
+                frame.say("the state from before could not be put back whole; `shapectl diff` shows what stands")
+            }
+            Err(e) => frame
+                .say(&format!("the state from before could not be put back: {e}; `shapectl diff` shows what stands")),
         }
         return Exit::Kernel;
     }

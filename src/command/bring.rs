@@ -35,7 +35,13 @@ impl Aim {
     }
 
     /// The same with a kernel and a state that are there already.
-    pub fn with(frame: &mut Frame, deny: bool, file: String, state: State, mut kernel: Kernel) -> Result<Option<Aim>, ()> {
+    pub fn with(
+        frame: &mut Frame,
+        deny: bool,
+        file: String,
+        state: State,
+        mut kernel: Kernel,
+    ) -> Result<Option<Aim>, ()> {
         let machine = match Machine::read(Some(&mut kernel)) {
             Ok(machine) => machine,
             Err(e) => {
@@ -233,11 +239,17 @@ pub(super) fn finding(refused: &Refused) -> Diagnostic {
 
 /// Puts back what was held before, after a refusal. What comes back is what stands now against what stood then; `true` if
 /// they are one again.
-pub(super) fn put_back(kernel: &mut Kernel, before: &Tree, asked: &Tree, facts: &dyn Fn(&str) -> Facts) -> Result<bool, Error> {
+pub(super) fn put_back(
+    kernel: &mut Kernel,
+    before: &Tree,
+    asked: &Tree,
+    facts: &dyn Fn(&str) -> Facts,
+) -> Result<bool, Error> {
     let mut goal = Tree::default();
     for name in asked.interfaces.keys() {
         let Some(held) = before.interfaces.get(name) else { continue };
-        let mut interface = Interface { egress: held.egress.clone(), ingress: held.ingress.clone(), ..Interface::default() };
+        let mut interface =
+            Interface { egress: held.egress.clone(), ingress: held.ingress.clone(), ..Interface::default() };
         interface.link.txqueuelen = held.link.txqueuelen;
         goal.interfaces.insert(name.clone(), interface);
     }

@@ -1,7 +1,7 @@
 //! `check`: every mistake at once.
 
-use super::frame::{Frame, Machine};
 use super::Exit;
+use super::frame::{Frame, Machine};
 use crate::diagnostic::{Diagnostic, codes};
 use serde_json::json;
 
@@ -45,7 +45,12 @@ pub(super) fn run(frame: &mut Frame, files: &[String], deny_warnings: bool, live
     } else {
         let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
         let verdict = if bad { "refused" } else { "clean" };
-        frame.say(&format!("{}: {verdict}, {}, {}", files.join(", "), count(errors, "error"), count(warnings, "warning")));
+        frame.say(&format!(
+            "{}: {verdict}, {}, {}",
+            files.join(", "),
+            count(errors, "error"),
+            count(warnings, "warning")
+        ));
     }
     if bad { Exit::Refused } else { Exit::Done }
 }

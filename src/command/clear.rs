@@ -22,7 +22,8 @@ pub(super) fn run(frame: &mut Frame, name: &str, dry_run: bool) -> Exit {
         return frame.refuse(Exit::Refused);
     }
     let mut asked = Tree::default();
-    let mut bare = Interface { egress: Some(Branch::default()), ingress: Some(Branch::default()), ..Interface::default() };
+    let mut bare =
+        Interface { egress: Some(Branch::default()), ingress: Some(Branch::default()), ..Interface::default() };
     bare.link.txqueuelen = state.owned.get(name).and_then(|o| o.txqueuelen);
     asked.interfaces.insert(name.into(), bare);
     let facts = |name: &str| machine.facts(name);

@@ -22,7 +22,8 @@ pub(super) fn run(frame: &mut Frame, what: Option<&str>, octet: Option<&str>, po
                 Exit::Done
             }
             Err(near) => {
-                let hint = if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(" or ")) };
+                let hint =
+                    if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(" or ")) };
                 frame.complain(&format!("there is no code or kind `{what}`{hint} (all codes: shapectl explain)"));
                 Exit::Usage
             }
@@ -41,7 +42,8 @@ fn of_tos(frame: &mut Frame, octet: Option<&str>, file: Option<&str>) -> Exit {
             return Exit::Usage;
         }
     };
-    let mut maps = vec![Bands { of: "pfifo_fast, and prio by default".into(), map: tos::PRIOMAP.to_vec(), names: Vec::new() }];
+    let mut maps =
+        vec![Bands { of: "pfifo_fast, and prio by default".into(), map: tos::PRIOMAP.to_vec(), names: Vec::new() }];
     if let Some(file) = file {
         let machine = Machine::default();
         let policy = frame.policy(file, &|name: &str| machine.facts(name));
@@ -90,7 +92,9 @@ fn bands_of(policy: &Policy) -> Vec<Bands> {
     for interface in &policy.interfaces {
         let shape = interface.ingress.as_ref().and_then(|i| i.shape.as_ref()).map(|s| &s.value);
         for (word, direction) in [("egress", interface.egress.as_ref()), ("ingress", shape)] {
-            let Some(discipline) = direction.map(|d| &d.discipline).filter(|d| d.kind.value.name == "prio") else { continue };
+            let Some(discipline) = direction.map(|d| &d.discipline).filter(|d| d.kind.value.name == "prio") else {
+                continue;
+            };
             let map = discipline.options.value::<NumberList>("priomap").map_or_else(|| tos::PRIOMAP.to_vec(), |l| l.0);
             let names = match &discipline.children {
                 Children::Bands(bands) => {
@@ -118,13 +122,16 @@ fn table(bands: &Bands, asked: Option<u8>) -> String {
         out.push('\n');
     }
     if let [row] = rows.as_slice() {
-        let _ = writeln!(out, "  bits are precedence, service, and one that must be zero; precedence {}", row.precedence);
+        let _ =
+            writeln!(out, "  bits are precedence, service, and one that must be zero; precedence {}", row.precedence);
         if let Some(dscp) = row.dscp {
             let _ = writeln!(out, "  as a DSCP it is {dscp}");
         }
         let _ = writeln!(out, "  to ECN its lower two bits are {}", row.ecn);
     }
-    out.push_str("  the kernel does this for forwarded IPv4 and for local sockets; not for IPv6, on a bridge or on an ifb\n");
+    out.push_str(
+        "  the kernel does this for forwarded IPv4 and for local sockets; not for IPv6, on a bridge or on an ifb\n",
+    );
     out
 }
 

@@ -97,9 +97,7 @@ impl Frame {
 
     /// Whether what was found stops the command.
     pub fn stops(&self, deny_warnings: bool) -> bool {
-        self.found.found.iter().any(|d| {
-            d.is_error() || (deny_warnings && d.code.severity == codes::Severity::Warning)
-        })
+        self.found.found.iter().any(|d| d.is_error() || (deny_warnings && d.code.severity == codes::Severity::Warning))
     }
 
     /// The bounds on what is read.
@@ -199,7 +197,8 @@ pub(super) fn names(ids: &Ids, asked: &Tree) -> Names {
     let mut names = ids.names();
     for (interface, i) in &asked.interfaces {
         for object in [&i.egress, &i.ingress].into_iter().flatten().flat_map(|b| &b.objects) {
-            if let (Some(handle), false) = (object.handle().filter(|h| *h != Handle(0)), object.origin.name.is_empty()) {
+            if let (Some(handle), false) = (object.handle().filter(|h| *h != Handle(0)), object.origin.name.is_empty())
+            {
                 names.insert((interface.to_string(), handle), object.origin.name.to_string());
             }
         }

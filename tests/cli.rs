@@ -1,0 +1,229 @@
+//! The program as a user meets it: what it prints, where, and how it exits. Needs no kernel and no rights.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+use serde_json::Value;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+struct Run {
+    dir: tempfile::TempDir,
+}
+
+impl Run {
+    fn new() -> Run {
+        Run { dir: tempfile::tempdir().expect("a directory") }
+    }
+
+    fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, bytes).expect("a file");
+        path.to_string_lossy().into_owned()
+    }
+
+    fn go(&self, args: &[&str]) -> Output {
+        self.with_input(args, "")
+    }
+
+    fn with_input(&self, args: &[&str], input: &str) -> Output {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_shapectl"))
+            .args(["--state-dir", &self.dir.path().join("state").to_string_lossy()])
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut stdin = child.stdin.take().expect("its input");
+        let _ = stdin.write_all(input.as_bytes());
+        drop(stdin);
+        child.wait_with_output().expect("the program ends")
+    }
+}
+
+fn out(o: &Output) -> String {
+    String::from_utf8_lossy(&o.stdout).into_owned()
+}
+
+fn err(o: &Output) -> String {
+    String::from_utf8_lossy(&o.stderr).into_owned()
+}
+
+fn code(o: &Output) -> i32 {
+    o.status.code().expect("it was not killed")
+}
+
+const GOOD: &str = "interfaces:\n  none9:\n    egress:\n      htb:\n        default: b\n        classes:\n          a: { rate: 1mbit, ceil: 2mbit, match: tcp dport 22 }\n          b: { rate: 1mbit, ceil: 2mbit }\n";
+const BAD: &str = "interfaces:\n  none9:\n    egress:\n      htb:\n        default: c\n        classes:\n          a: { rate: 3mbit, ceil: 2mbit }\n          b: { rat: 1mbit }\n";
+
+#[test]
+fn all_mistakes_come_in_one_run_each_with_its_place() {
+    let run = Run::new();
+    let file = run.file("bad.yaml", BAD);
+    let o = run.go(&["check", &file]);
+    assert_eq!(code(&o), 1);
+    assert!(out(&o).is_empty(), "findings are no result: {}", out(&o));
+    for found in ["ceil-below-rate", "unknown-key", "unknown-default", "did you mean"] {
+        assert!(err(&o).contains(found), "{found} in {}", err(&o));
+    }
+    let o = run.go(&["check", "--format", "json", &file]);
+    let json: Value = serde_json::from_str(&out(&o)).expect("json");
+    assert_eq!(json["ok"], false);
+    let found = json["diagnostics"].as_array().expect("a list");
+    let ceil = found.iter().find(|d| d["code"] == "ceil-below-rate").expect("ceil");
+    assert_eq!(ceil["labels"][0]["line"], 7);
+    assert_eq!(ceil["severity"], "error");
+}
+
+#[test]
+fn what_is_no_policy_is_said_and_exits_with_1() {
+    let run = Run::new();
+    let dir = run.dir.path().to_string_lossy().into_owned();
+    let cases = [
+        ("missing", format!("{dir}/none.yaml"), "input"),
+        ("directory", dir.clone(), "input"),
+        ("junk", run.file("junk.yaml", [0u8, 159, 146, 150, 1, 2, 255]), "not-text"),
+        ("empty", run.file("empty.yaml", ""), "empty-file"),
+        ("bad utf-8", run.file("latin.shape", b"# caf\xe9\ninterface eth0 { }\n"), "not-text"),
+        ("unclosed", run.file("open.shape", "interface eth0 {\n  egress {\n"), "syntax"),
+    ];
+    for (what, file, code_word) in cases {
+        for command in ["check", "script"] {
+            let o = run.go(&[command, &file]);
+            assert_eq!(code(&o), 1, "{what}: {}", err(&o));
+            assert!(err(&o).contains(code_word), "{what}: {}", err(&o));
+            assert!(out(&o).is_empty(), "{what}");
+        }
+    }
+}
+
+#[test]
+fn warnings_pass_unless_they_are_denied() {
+    let run = Run::new();
+    let file = run.file("p.yaml", GOOD.replace("rate: 1mbit", "rate: 1mbps").replace("2mbit", "9mbps"));
+    assert_eq!(code(&run.go(&["check", &file])), 0);
+    let o = run.go(&["check", "--deny-warnings", &file]);
+    assert_eq!(code(&o), 1);
+    assert!(err(&o).contains("byte-rate"));
+}
+
+#[test]
+fn a_policy_comes_from_standard_input_and_the_script_is_sound_sh() {
+    let run = Run::new();
+    let o = run.with_input(&["script", "-"], GOOD);
+    assert_eq!(code(&o), 0, "{}", err(&o));
+    let script = run.file("s.sh", out(&o));
+    let syntax = Command::new("sh").args(["-n", &script]).output().expect("sh");
+    assert!(syntax.status.success(), "{}", String::from_utf8_lossy(&syntax.stderr));
+    assert!(out(&o).contains("# a\n"), "names stand in comments");
+    let o = run.with_input(&["script", "--batch", "-"], GOOD);
+    assert!(
+        out(&o).lines().all(|l| l.starts_with('#')
+            || l.starts_with("qdisc ")
+            || l.starts_with("class ")
+            || l.starts_with("filter "))
+    );
+}
+
+#[test]
+fn hostile_names_do_not_leave_their_place() {
+    let run = Run::new();
+    let text = "interface none9 {\n egress htb default \"a\\\"'$(touch /tmp/shapectl-owned)\" {\n  class \"a\\\"'$(touch /tmp/shapectl-owned)\" rate 1mbit\n }\n}\n";
+    let file = run.file("p.shape", text);
+    let o = run.go(&["script", &file]);
+    for line in out(&o).lines() {
+        assert!(!line.contains("touch") || line.starts_with('#'), "{line}");
+    }
+    let o = run.with_input(&["check", "-"], "interfaces:\n  \"a\\e[31mb\": {}\n");
+    assert!(!err(&o).contains('\u{1b}'), "no raw escape reaches the terminal");
+}
+
+#[test]
+fn usage_has_its_own_exit_code() {
+    let run = Run::new();
+    assert_eq!(code(&run.go(&["chekc"])), 64);
+    assert_eq!(code(&run.go(&["clear"])), 64);
+    assert_eq!(code(&run.go(&["--help"])), 0);
+    assert_eq!(code(&run.go(&["--version"])), 0);
+}
+
+#[test]
+fn explain_opens_codes_kinds_and_tos() {
+    let run = Run::new();
+    assert!(out(&run.go(&["explain", "ceil-below-rate"])).contains("ceil"));
+    assert!(out(&run.go(&["explain", "htb"])).contains("what the class is guaranteed"));
+    let o = run.go(&["explain", "ciel-below-rate"]);
+    assert_eq!(code(&o), 64);
+    assert!(err(&o).contains("did you mean ceil-below-rate"));
+    let tos = out(&run.go(&["explain", "tos", "0x10"]));
+    assert!(tos.contains("minimize-delay") && tos.contains("6 interactive"), "{tos}");
+    let o = run.go(&["--format", "json", "explain", "tos", "minimize-delay"]);
+    let json: Value = serde_json::from_str(&out(&o)).expect("json");
+    assert_eq!(json["tos"][0]["octets"][0]["priority"], 6);
+    assert_eq!(json["tos"][0]["octets"][0]["band"], 0);
+    assert_eq!(out(&run.go(&["explain", "tos"])).matches("0x").count(), 16);
+}
+
+#[test]
+fn tos_is_explained_in_the_bands_of_a_policy() {
+    let run = Run::new();
+    let file = run.file("p.shape", "interface none9 {\n egress prio {\n  bands [fast, normal, slow]\n  tos { minimize-delay fast; maximize-throughput slow }\n }\n}\n");
+    let o = run.go(&["explain", "tos", "0x10", "--policy", &file]);
+    assert!(out(&o).contains("0 fast"), "{}{}", out(&o), err(&o));
+}
+
+#[test]
+fn fmt_is_idempotent_and_keeps_comments_in_both_notations() {
+    let run = Run::new();
+    let text = "# the uplink\nlet up = 2mbit\ninterface none9 {\n    # all of it\n    egress tbf rate $up latency 50ms burst 10kb   # slow\n}\n";
+    let shape = run.file("p.shape", text);
+    let first = out(&run.go(&["fmt", &shape]));
+    let again = out(&run.with_input(&["fmt", "--to", "shape", "-"], &first));
+    assert_eq!(first, again);
+    let yaml = out(&run.go(&["fmt", "--to", "yaml", &shape]));
+    for comment in ["# the uplink", "# all of it", "# slow"] {
+        assert!(yaml.contains(comment), "{yaml}");
+    }
+    assert!(yaml.contains("$up"), "spelling is kept: {yaml}");
+    let back = out(&run.with_input(&["fmt", "--to", "shape", "-"], &yaml));
+    assert_eq!(first, back);
+    assert_eq!(code(&run.go(&["fmt", "--check", &run.file("q.shape", &first)])), 0);
+    assert_eq!(code(&run.go(&["fmt", "--check", &run.file("r.shape", "interface none9 {   egress   fq_codel }")])), 2);
+}
+
+#[test]
+fn texts_for_editors_and_shells() {
+    let run = Run::new();
+    let schema: Value = serde_json::from_str(&out(&run.go(&["schema"]))).expect("json");
+    assert_eq!(schema["title"], "shapectl policy");
+    assert!(out(&run.go(&["completions", "bash"])).contains("_shapectl"));
+    assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join("man/shapectl.8").exists());
+}
+
+#[test]
+fn a_missing_namespace_is_named() {
+    let run = Run::new();
+    let file = run.file("p.yaml", GOOD);
+    for command in [&["show"][..], &["diff", &file], &["apply", &file], &["check", &file]] {
+        let mut args = vec!["--netns", "no-such-namespace"];
+        args.extend(command);
+        let o = run.go(&args);
+        assert_eq!(code(&o), 3, "{command:?}: {}", err(&o));
+        assert!(err(&o).contains("no-such-namespace"), "{}", err(&o));
+    }
+}
+
+#[test]
+fn an_interface_that_is_not_there_stops_apply_and_diff() {
+    let run = Run::new();
+    let file = run.file("p.yaml", GOOD);
+    for command in ["apply", "diff"] {
+        let o = run.go(&[command, &file]);
+        assert_eq!(code(&o), 1, "{}", err(&o));
+        assert!(err(&o).contains("no-interface"), "{}", err(&o));
+    }
+    let o = run.go(&["check", &file]);
+    assert_eq!(code(&o), 0);
+    assert!(err(&o).contains("interface-elsewhere"), "{}", err(&o));
+    assert_eq!(code(&run.go(&["check", "--live", &file])), 1);
+}
