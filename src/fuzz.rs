@@ -1,9 +1,65 @@
 //! What the fuzz targets and the bounded runs of the tests feed: functions from any bytes, which must neither panic nor
 //! hang, and what must hold whatever the bytes are.
 
+use crate::diagnostic::{Diagnostic, Sink};
 use crate::facts::Facts;
+use crate::kind::Vocabulary;
 use crate::netlink::{self, Machine};
 use crate::plan::Verb;
+use crate::source::{FileId, Notation, Source, Span};
+use crate::syntax::{Limits, expression_parser, shape};
+
+/// A file in the DSL: read or refused with a reason, and every finding points into the text.
+///
+/// # Panics
+/// One of that does not hold.
+#[allow(clippy::panic, reason = "a fuzz target fails by it")]
+pub fn fuzz_shape(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let source = Source::with_notation("a.shape", &*text, Notation::Shape);
+    let mut sink = Sink::new();
+    let document = shape::read(&source, FileId(0), &Vocabulary, &Limits::default(), &mut sink);
+    assert!(document.is_some() || sink.has_errors(), "refused without a reason");
+    assert!(sink.found.len() <= 200, "too many findings");
+    point_into(&sink.found, &text);
+}
+
+/// A match: read or refused with a reason, every finding points into the text, and what was read is shown as a text that
+/// reads back the same.
+///
+/// # Panics
+/// One of that does not hold.
+#[allow(clippy::panic, reason = "a fuzz target fails by it")]
+pub fn fuzz_expression(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let read = |text: &str| {
+        let names = |name: &str| match name {
+            "none" => None,
+            "ports" => Some(vec![("{22, 80}".to_owned(), Span::NONE)]),
+            _ => Some(vec![("192.0.2.0/24".to_owned(), Span::NONE), ("$ports".to_owned(), Span::NONE)]),
+        };
+        let mut sink = Sink::new();
+        let expression = expression_parser::parse(text, Span::new(FileId(0), 0, text.len()), &names, &mut sink);
+        assert_eq!(expression.is_none(), sink.has_errors(), "refused without a reason, or given in spite of one");
+        point_into(&sink.found, text);
+        expression
+    };
+    // Repetitions are dropped among the first few parts only, so the law is one of short texts.
+    if let Some(expression) = read(&text)
+        && text.len() < 200
+    {
+        let shown = expression.to_string();
+        assert_eq!(read(&shown).as_ref(), Some(&expression), "{shown}");
+    }
+}
+
+#[allow(clippy::panic, reason = "a fuzz target fails by it")]
+fn point_into(found: &[Diagnostic], text: &str) {
+    for label in found.iter().flat_map(|d| &d.labels) {
+        let Span { start, end, .. } = label.span;
+        assert!(text.get(start as usize..end as usize).is_some(), "{start}..{end} is no place in the text");
+    }
+}
 
 /// A dump of qdiscs, classes and filters, or of links: no message is lost, and what was understood can be sent.
 ///

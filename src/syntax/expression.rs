@@ -210,6 +210,13 @@ impl fmt::Display for Expression {
                         (_, true) => " ",
                         (_, false) => " and ",
                     })?;
+                    // Each group with ICMP types says which ICMP.
+                    if fits && !in_group && i > 0 && says_icmp_only(parts.get(i..).unwrap_or_default()) {
+                        let is_proto = |p: &&Expression| matches!(p, Expression::Test(t) if t.field == Field::Proto);
+                        if let Some(proto) = parts.iter().find(is_proto) {
+                            write!(f, "{proto} ")?;
+                        }
+                    }
                     in_group = fits;
                     match part {
                         Expression::Or(_) => write!(f, "({part})")?,
@@ -225,6 +232,20 @@ impl fmt::Display for Expression {
             },
             Expression::Test(test) => test.fmt(f),
         }
+    }
+}
+
+/// Whether the group at the start has ICMP types or codes and no protocol.
+fn says_icmp_only(parts: &[Expression]) -> bool {
+    let group: Vec<_> = parts.iter().take_while(|p| p.fits_group()).filter_map(field_of).collect();
+    group.iter().any(|f| matches!(f, Field::IcmpType | Field::IcmpCode)) && !group.contains(&Field::Proto)
+}
+
+fn field_of(e: &Expression) -> Option<Field> {
+    match e {
+        Expression::Test(t) => Some(t.field),
+        Expression::Not(inner) => field_of(inner),
+        _ => None,
     }
 }
 
@@ -343,6 +364,7 @@ impl Item {
             Item::Prefix(a, len) => format!("{a}/{len}"),
             Item::Addresses(from, to) => format!("{from}-{to}"),
             Item::Mac(bytes) => bytes.map(|b| format!("{b:02x}")).join(":"),
+            Item::Name(name) if matches!(name.as_str(), "and" | "or" | "not") => super::lexis::quote(name),
             Item::Name(name) if super::lexis::is_bare(name) && !name.contains(['!', '<', '>', '&', '|', '$', '@']) => {
                 name.to_string()
             }

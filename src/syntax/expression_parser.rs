@@ -707,10 +707,21 @@ struct Parser<'a, 't> {
 }
 
 /// What one group is made of.
+#[derive(Clone)]
 enum Piece {
     Test(Test),
     Not(Test),
     Other(Expression),
+}
+
+impl From<Piece> for Expression {
+    fn from(piece: Piece) -> Expression {
+        match piece {
+            Piece::Test(t) => Expression::Test(t),
+            Piece::Not(t) => Expression::Test(t).negated(),
+            Piece::Other(e) => e,
+        }
+    }
 }
 
 impl<'t> Parser<'_, 't> {
@@ -730,6 +741,9 @@ impl<'t> Parser<'_, 't> {
                 let span = place.span(start, text.len() - after.len());
                 if !quoted.closed {
                     self.report(Diagnostic::new(&SYNTAX, "a quote is not closed").at(span, "opened here"));
+                } else if let Some((at, length)) = quoted.bad_escape {
+                    let at = place.span(start + at, start + at + length);
+                    self.report(Diagnostic::new(&SYNTAX, "this is no escape").at(at, "").help(lexis::ESCAPES));
                 }
                 tokens.push(Token { kind: Kind::Quoted, text: quoted.text, span });
                 rest = after;
@@ -1387,112 +1401,116 @@ impl<'t> Parser<'_, 't> {
             let span = pieces.get(at).and_then(test).map_or(Span::NONE, |t| t.span);
             pieces.insert(at, Piece::Test(Test { field: Field::Proto, items: vec![Item::Number(6)], span }));
         }
-        let icmp = |p: &Piece| test(p).is_some_and(|t| matches!(t.field, Field::IcmpType | Field::IcmpCode));
-        if let Some(first) = pieces.iter().position(icmp) {
-            let (mut kept, mut details) = (Vec::new(), Vec::new());
-            let mut proto = None;
-            let mut at = 0;
-            for (i, piece) in pieces.into_iter().enumerate() {
-                match piece {
-                    p if icmp(&p) => details.push(p),
-                    Piece::Test(t) if t.field == Field::Proto && proto.is_none() => {
-                        at = kept.len();
-                        proto = Some(t);
-                    }
-                    p => {
-                        if i < first && proto.is_none() {
-                            at = kept.len() + 1;
-                        }
-                        kept.push(p);
+        let is_icmp = |p: &Piece| test(p).is_some_and(|t| matches!(t.field, Field::IcmpType | Field::IcmpCode));
+        if let Some(first) = pieces.iter().position(is_icmp) {
+            let stated = pieces.iter().position(|p| matches!(p, Piece::Test(t) if t.field == Field::Proto));
+            let at = stated.unwrap_or(first);
+            if stated.is_none() {
+                let span = pieces.iter().filter(|p| is_icmp(p)).filter_map(test).fold(Span::NONE, |s, t| s.to(t.span));
+                let items = names::ICMP.map(Item::Number).to_vec();
+                pieces.insert(first, Piece::Test(Test { field: Field::Proto, items, span }));
+            }
+            let mut arms = self.icmp(&pieces, at);
+            if arms.len() == 1 {
+                pieces = arms.pop().unwrap_or_default();
+            } else {
+                // One alternative a family stands in the place of the protocol and of what is said of it.
+                let alternatives = arms.into_iter().filter_map(|arm| {
+                    let mut protocol = true;
+                    let said = arm.into_iter().filter(|p| match p {
+                        Piece::Test(t) if t.field == Field::Proto => std::mem::take(&mut protocol),
+                        other => is_icmp(other),
+                    });
+                    Expression::and(said.map(Expression::from))
+                });
+                let either = Expression::or(alternatives);
+                let mut kept = Vec::new();
+                for (i, piece) in pieces.into_iter().enumerate() {
+                    if i == at {
+                        kept.extend(either.clone().map(Piece::Other));
+                    } else if !is_icmp(&piece) {
+                        kept.push(piece);
                     }
                 }
+                pieces = kept;
             }
-            let place = details.iter().filter_map(test).fold(Span::NONE, |s, t| s.to(t.span));
-            let proto = proto.unwrap_or(Test {
-                field: Field::Proto,
-                items: names::ICMP.map(Item::Number).to_vec(),
-                span: place,
-            });
-            let only =
-                kept.iter().filter_map(test).find(|t| t.field == Field::Family).and_then(|t| t.items.first().cloned());
-            let arms = self.icmp(proto, &details, only);
-            let tail = kept.split_off(at.min(kept.len()));
-            pieces = kept;
-            pieces.extend(arms);
-            pieces.extend(tail);
         }
-        Expression::and(pieces.into_iter().map(|p| match p {
-            Piece::Test(t) => Expression::Test(t),
-            Piece::Not(t) => Expression::Test(t).negated(),
-            Piece::Other(e) => e,
-        }))
+        Expression::and(pieces.into_iter().map(Expression::from))
     }
 
-    /// The pieces for a protocol with its ICMP types and codes. A type by number is IPv4's, unless IPv6 is said.
-    fn icmp(&mut self, proto: Test, details: &[Piece], only: Option<Item>) -> Vec<Piece> {
-        let [v4, v6] = names::ICMP.map(Item::Number);
-        let by_number = details.iter().any(|p| {
+    /// A group with ICMP types or codes, once for each family that it can hold in, with the family's numbers for the types.
+    /// A type by number is IPv4's, unless IPv6 is said. The protocol is at `at`.
+    fn icmp(&mut self, group: &[Piece], at: usize) -> Vec<Vec<Piece>> {
+        let proto = match group.get(at) {
+            Some(Piece::Test(t)) => t,
+            _ => return Vec::new(),
+        };
+        let said = group.iter().find_map(|p| match p {
+            Piece::Test(t) if t.field == Field::Family => t.items.first(),
+            _ => None,
+        });
+        let by_number = group.iter().any(|p| {
             matches!(p, Piece::Test(t) | Piece::Not(t)
                 if t.field == Field::IcmpType && t.items.iter().any(|i| !matches!(i, Item::Name(_))))
         });
-        let may6 = proto.items.contains(&v6) && only != Some(Item::Number(4));
-        let may4 = proto.items.contains(&v4) && only != Some(Item::Number(6)) || !may6;
+        let [v4, v6] = names::ICMP.map(Item::Number);
+        let may6 = proto.items.contains(&v6) && said != Some(&Item::Number(4));
+        let may4 = proto.items.contains(&v4) && said != Some(&Item::Number(6)) || !may6;
         let may6 = may6 && !(by_number && may4);
         let mut arms = Vec::new();
-        let mut fits = false;
-        for (wanted, number, table) in [(may4, v4, names::ICMP4_TYPES), (may6, v6, names::ICMP6_TYPES)] {
+        let mut strangers = Vec::new();
+        for (wanted, number, table) in [(may4, &v4, names::ICMP4_TYPES), (may6, &v6, names::ICMP6_TYPES)] {
             if !wanted {
                 continue;
             }
-            let known = proto.items.contains(&number);
-            let items = if known { vec![number] } else { proto.items.clone() };
-            let mut arm = vec![Piece::Test(Test { field: Field::Proto, items, span: proto.span })];
+            let mut arm = Vec::new();
             let mut possible = true;
-            for detail in details {
-                let (negated, t) = match detail {
-                    Piece::Test(t) => (false, t),
-                    Piece::Not(t) => (true, t),
-                    Piece::Other(_) => continue,
+            for (i, piece) in group.iter().enumerate() {
+                let (negated, t) = match piece {
+                    Piece::Test(t) if i == at => {
+                        let items = if t.items.contains(number) { vec![number.clone()] } else { t.items.clone() };
+                        arm.push(Piece::Test(Test { items, ..t.clone() }));
+                        continue;
+                    }
+                    Piece::Test(t) if t.field == Field::IcmpType => (false, t),
+                    Piece::Not(t) if t.field == Field::IcmpType => (true, t),
+                    other => {
+                        arm.push(other.clone());
+                        continue;
+                    }
                 };
-                let settle = |i: &Item| match i {
-                    Item::Name(name) => names::number(table, name).map(Item::Number),
-                    other => Some(other.clone()),
-                };
-                let items: Vec<Item> = t.items.iter().filter_map(settle).collect();
+                let mut items = Vec::new();
+                for item in &t.items {
+                    match item {
+                        Item::Name(name) => match names::number(table, name) {
+                            Some(n) => items.push(Item::Number(n)),
+                            None => strangers.push((name.clone(), t.span)),
+                        },
+                        other => items.push(other.clone()),
+                    }
+                }
                 if items.is_empty() {
                     possible &= negated;
                     continue;
                 }
-                let test = Test { field: t.field, items, span: t.span };
+                let test = Test { items, ..t.clone() };
                 arm.push(if negated { Piece::Not(test) } else { Piece::Test(test) });
             }
             if possible {
-                fits = true;
                 arms.push(arm);
             }
         }
-        if !fits {
-            let span = details.iter().fold(Span::NONE, |s, p| match p {
-                Piece::Test(t) | Piece::Not(t) => s.to(t.span),
-                Piece::Other(_) => s,
-            });
-            let message = format!("this ICMP type does not exist in {}", if may4 { "IPv4" } else { "IPv6" });
-            let other = if may4 { "icmp6" } else { "icmp4" };
+        // Where both families are meant, a name that only one of them has is that one's.
+        let both = may4 && may6;
+        if (!both || arms.is_empty())
+            && let Some((name, span)) = strangers.into_iter().next()
+        {
+            let (family, other) = if may4 { ("IPv4", "icmp6") } else { ("IPv6", "icmp4") };
+            let message = format!("`{name}` is no ICMP type of {family}");
             let d = Diagnostic::new(&MATCH_VALUE, message).at(span, "").at(proto.span, "");
             self.report(d.help(format!("it belongs to `{other}`")));
-            return Vec::new();
         }
-        if arms.len() == 1 {
-            return arms.pop().unwrap_or_default();
-        }
-        let arms = arms.into_iter().filter_map(|arm| {
-            Expression::and(arm.into_iter().map(|p| match p {
-                Piece::Test(t) => Expression::Test(t),
-                Piece::Not(t) => Expression::Test(t).negated(),
-                Piece::Other(e) => e,
-            }))
-        });
-        Expression::or(arms).map(Piece::Other).into_iter().collect()
+        arms
     }
 
     /// Reports tests that can never hold together. `above` are those that hold wherever `e` is looked at.

@@ -8,6 +8,9 @@ use nom::sequence::preceded;
 use nom::{IResult, Parser};
 use std::borrow::Cow;
 
+/// What to say of an unknown escape.
+pub(crate) const ESCAPES: &str = "the escapes are `\\\"`, `\\\\`, `\\n`, `\\t`, `\\r` and `\\u{…}`; `'…'` knows none";
+
 /// Whether a character may stand in an unquoted word.
 pub fn is_word(c: char) -> bool {
     if c.is_ascii() { c.is_ascii_graphic() && !is_mark(c) } else { !c.is_whitespace() && !c.is_control() }

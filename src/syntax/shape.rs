@@ -10,7 +10,9 @@ use super::{Arity, Limits, Vocabulary, expression_parser, lexis, names};
 use crate::codes::{FILE_TOO_LARGE, INPUT, SYNTAX, TOO_DEEP};
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::source::{FileId, Source, Span, Spanned};
+use compact_str::CompactString;
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 /// After so many errors in one file the rest of it is not read.
 const ERRORS: usize = 200;
@@ -36,6 +38,8 @@ pub fn read(
         text: &source.text,
         file,
         vocabulary,
+        kinds: HashMap::new(),
+        flags: HashMap::new(),
         limits,
         sink,
         token: Token::End,
@@ -209,6 +213,9 @@ struct Reader<'s, 'a> {
     text: &'s str,
     file: FileId,
     vocabulary: &'a dyn Vocabulary,
+    /// Answers of the vocabulary: large policies ask the same few questions very often.
+    kinds: HashMap<&'s str, bool>,
+    flags: HashMap<CompactString, HashMap<&'s str, bool>>,
     limits: &'a Limits,
     sink: &'a mut Sink,
     /// The next token and its bounds.
@@ -319,15 +326,26 @@ impl<'s> Reader<'s, '_> {
                             self.text.get(self.start + at..self.start + at + length).unwrap_or("")
                         );
                         let d = Diagnostic::new(&SYNTAX, message).at(span, "");
-                        self.slip(d.help(
-                            "the escapes are `\\\"`, `\\\\`, `\\n`, `\\t`, `\\r` and `\\u{…}`; `'…'` knows none",
-                        ));
+                        self.slip(d.help(lexis::ESCAPES));
                     }
                     return;
                 }
                 _ => return,
             }
         }
+    }
+
+    fn is_discipline(&mut self, word: &'s str) -> bool {
+        *self.kinds.entry(word).or_insert_with(|| self.vocabulary.is_discipline(word))
+    }
+
+    fn is_flag(&mut self, owner: &str, word: &'s str) -> bool {
+        if !self.flags.contains_key(owner) {
+            self.flags.insert(owner.into(), HashMap::new());
+        }
+        let vocabulary = self.vocabulary;
+        let known = self.flags.get_mut(owner);
+        known.is_some_and(|k| *k.entry(word).or_insert_with(|| vocabulary.is_flag(owner, word)))
     }
 
     fn is_mark(&self, c: char) -> bool {
@@ -1180,8 +1198,8 @@ impl<'s> Reader<'s, '_> {
     }
 
     /// Whether a discipline's name starts a leaf here: `prio` is also an option of classes, and then a number follows.
-    fn starts_leaf(&self, word: &str) -> bool {
-        self.vocabulary.is_discipline(word)
+    fn starts_leaf(&mut self, word: &'s str) -> bool {
+        self.is_discipline(word)
             && match self.beyond() {
                 Token::Word(next) => !next.starts_with(|c: char| c.is_ascii_digit() || c == '$'),
                 Token::Mark('=') => false,
@@ -1289,7 +1307,7 @@ impl<'s> Reader<'s, '_> {
     /// One option: its word and its value, or a flag.
     fn option(&mut self, owner: Owner) -> Option<Entry> {
         let at = self.here();
-        let (key, quoted): (Name, bool) = match &self.token {
+        let (key, plain): (Name, Option<&'s str>) = match &self.token {
             Token::Word(w) => {
                 let plain = w.trim_end_matches(':');
                 if plain.is_empty() {
@@ -1309,9 +1327,9 @@ impl<'s> Reader<'s, '_> {
                     let help = format!("write `{plain} {value}`");
                     self.slip(d.help(help));
                 }
-                (Spanned::new(plain.into(), span), false)
+                (Spanned::new(plain.into(), span), Some(plain))
             }
-            Token::Quoted { text, .. } => (Spanned::new(text.as_ref().into(), at), true),
+            Token::Quoted { text, .. } => (Spanned::new(text.as_ref().into(), at), None),
             Token::Mark(',') => {
                 let d = Diagnostic::new(&SYNTAX, "no `,` between options").at(at, "");
                 self.slip(d.help("options are parted by blanks: `rate 1mbit ceil 2mbit`; a list is `[A, B]`"));
@@ -1343,7 +1361,7 @@ impl<'s> Reader<'s, '_> {
             self.slip(d.help(help));
             self.advance();
         }
-        if !quoted && self.vocabulary.is_flag(owner.name, &key.value) {
+        if plain.is_some_and(|word| self.is_flag(owner.name, word)) {
             let node = match self.word() {
                 Some(w @ ("yes" | "no" | "on" | "off" | "true" | "false")) => {
                     let node = Node::word(w, self.here());
