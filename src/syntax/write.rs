@@ -467,4 +467,241 @@ interface eth3 {
         assert_eq!(convert(&back, Notation::Yaml, &Few).unwrap(), yaml);
         assert_eq!(write(&read(&yaml, Notation::Yaml), Notation::Yaml, &Few), yaml);
     }
+
+    // Documents of the shape that policies have.
+
+    type Part = BoxedStrategy<Node>;
+
+    fn node_of(value: Value) -> Node {
+        Node { span: Span::NONE, value }
+    }
+
+    fn some_name() -> BoxedStrategy<String> {
+        prop_oneof![
+            6 => "[a-z][a-z0-9_.-]{0,6}",
+            1 => "[0-9]{1,3}",
+            1 => "[a-zé ]{1,6}",
+            1 => prop::sample::select(vec!["match", "leaf", "class", "if", "do", "sfq", "prio", "no", "and", "a:b", "$x"])
+                .prop_map(str::to_owned),
+        ]
+        .boxed()
+    }
+
+    fn some_word() -> Part {
+        let quoted = prop_oneof![8 => Just(false), 1 => Just(true)];
+        ("[a-z0-9$][a-z0-9.%/:+-]{0,8}[a-z0-9%]", quoted)
+            .prop_map(|(text, quoted)| node_of(Value::Word(Word { text: text.into(), quoted })))
+            .boxed()
+    }
+
+    fn some_list() -> Part {
+        prop::collection::vec((some_word(), trivia()), 1..5)
+            .prop_map(|items| {
+                let items = items.into_iter().map(|(node, trivia)| entry("", node, trivia));
+                node_of(Value::List(items.map(|e| Item { node: e.node, trivia: e.trivia }).collect()))
+            })
+            .boxed()
+    }
+
+    /// No reader puts comments below what holds nothing.
+    fn entry(key: &str, node: Node, mut trivia: Option<Box<Trivia>>) -> Entry {
+        if let (Some(trivia), Value::Word(_) | Value::Null) = (&mut trivia, &node.value) {
+            trivia.below.clear();
+        }
+        Entry { key: Spanned::new(key.into(), Span::NONE), node, trivia }
+    }
+
+    /// A block of the entries that are there; nothing if there are none.
+    fn block_of(entries: Vec<Entry>) -> Node {
+        node_of(if entries.is_empty() { Value::Null } else { Value::Block(entries) })
+    }
+
+    fn options(words: &'static [&'static str]) -> BoxedStrategy<Vec<Entry>> {
+        let value = prop_oneof![8 => some_word(), 1 => some_list(), 1 => small_block()];
+        prop::collection::vec((prop::sample::select(words), value, trivia()), 0..5)
+            .prop_map(|options| {
+                let mut out: Vec<Entry> = Vec::new();
+                for (key, node, trivia) in options {
+                    if !out.iter().any(|e| e.key.value == key) {
+                        let flag = matches!(key, "ecn" | "nat" | "strange");
+                        let node = if flag { Node::word("yes", Span::NONE) } else { node };
+                        out.push(entry(key, node, trivia));
+                    }
+                }
+                out
+            })
+            .boxed()
+    }
+
+    fn small_block() -> Part {
+        prop::collection::vec(("[a-z]{1,6}-x", some_word(), trivia()), 1..4)
+            .prop_map(|entries| block_of(entries.iter().map(|(k, n, t)| entry(k, n.clone(), t.clone())).collect()))
+            .boxed()
+    }
+
+    fn some_expression() -> Part {
+        prop_oneof![
+            "(tcp|udp) dport [0-9]{1,4}( and src 10\\.0\\.0\\.[0-9])?",
+            "tcp dport \\{[0-9]{2}, [0-9]{2}\\}",
+            "not \\(udp or\n   tcp\\) and\n [sd]port 5",
+        ]
+        .prop_map(|text| Node::word(text, Span::NONE))
+        .boxed()
+    }
+
+    /// A kind with options, as a word if it is bare.
+    fn leaf() -> Part {
+        let options = options(&["limit", "perturb", "ecn", "prio"]);
+        (prop::sample::select(vec!["sfq", "red", "fq_codel", "prio"]), options, trivia(), any::<bool>())
+            .prop_map(|(kind, options, trivia, bare)| {
+                if bare || options.is_empty() {
+                    return Node::word(kind, Span::NONE);
+                }
+                block_of(vec![entry(kind, block_of(options), trivia)])
+            })
+            .boxed()
+    }
+
+    fn class(depth: usize) -> Part {
+        let inside = if depth == 0 {
+            leaf().prop_map(|leaf| vec![("leaf", leaf)]).boxed()
+        } else {
+            prop_oneof![
+                leaf().prop_map(|leaf| vec![("leaf", leaf)]),
+                named(class(depth - 1)).prop_map(|classes| vec![("classes", classes)]),
+                some_expression().prop_map(|e| vec![("match", e)]),
+                Just(Vec::new()),
+            ]
+            .boxed()
+        };
+        (options(&["rate", "ceil", "prio", "strange", "burst", "and"]), inside, trivia(), any::<bool>())
+            .prop_map(|(mut entries, inside, trivia, first)| {
+                let inside = inside.into_iter().map(|(key, node)| entry(key, node, trivia.clone()));
+                let at = if first { 0 } else { entries.len() };
+                entries.splice(at..at, inside);
+                block_of(entries)
+            })
+            .boxed()
+    }
+
+    fn named(node: Part) -> Part {
+        prop::collection::vec((some_name(), node, trivia()), 1..4)
+            .prop_map(|entries| block_of(entries.into_iter().map(|(k, n, t)| entry(&k, n, t)).collect()))
+            .boxed()
+    }
+
+    fn rule() -> Part {
+        let action = prop_oneof![
+            Just(Node::word("drop", Span::NONE)),
+            Just(block_of(vec![entry("mark", Node::word("5", Span::NONE), None)])),
+            Just(block_of(vec![entry("redirect", Node::word("ifb0", Span::NONE), None)])),
+            Just(block_of(vec![entry(
+                "police",
+                block_of(vec![entry("rate", Node::word("1mbit", Span::NONE), None)]),
+                None
+            )])),
+        ];
+        let actions = prop_oneof![
+            action.clone(),
+            prop::collection::vec(action, 2..4).prop_map(|actions| Node::list(actions, Span::NONE)),
+        ];
+        let class = some_name().prop_map(|n| {
+            let bare = crate::syntax::lexis::is_bare(&n) && !matches!(n.as_str(), "if" | "do");
+            node_of(Value::Word(Word { quoted: !bare, text: n.into() }))
+        });
+        (prop::option::of(class), prop::option::of(actions), prop::option::of(some_expression()), trivia())
+            .prop_map(|(class, actions, test, trivia)| {
+                let actions =
+                    if class.is_none() { Some(actions.unwrap_or(Node::word("pass", Span::NONE))) } else { actions };
+                let parts = [("class", class), ("do", actions), ("match", test)];
+                block_of(parts.into_iter().filter_map(|(k, n)| Some(entry(k, n?, trivia.clone()))).collect())
+            })
+            .boxed()
+    }
+
+    fn direction() -> Part {
+        let htb =
+            (options(&["r2q", "default"]), named(class(2)), trivia()).prop_map(|(mut options, classes, trivia)| {
+                options.push(entry("classes", classes, trivia));
+                block_of(options)
+            });
+        let prio =
+            (options(&["bands", "priomap"]), named(leaf()), trivia()).prop_map(|(mut options, leaves, trivia)| {
+                options.push(entry("leaves", leaves, trivia));
+                block_of(options)
+            });
+        let kind = prop_oneof![
+            htb.prop_map(|n| ("htb", n)),
+            prio.prop_map(|n| ("prio", n)),
+            options(&["rate", "limit"]).prop_map(|o| ("tbf", block_of(o))),
+        ];
+        let rules = prop::option::of((prop::collection::vec((rule(), trivia()), 1..4), trivia()));
+        let whole = (kind, trivia(), rules).prop_map(|((kind, node), own, rules)| {
+            let mut entries = vec![entry(kind, node, own)];
+            if let Some((rules, trivia)) = rules {
+                let items = rules.into_iter().map(|(node, trivia)| Item { node, trivia }).collect();
+                entries.push(entry("rules", node_of(Value::List(items)), trivia));
+            }
+            block_of(entries)
+        });
+        prop_oneof![3 => whole, 1 => leaf()].boxed()
+    }
+
+    fn policy() -> impl Strategy<Value = Shown> {
+        let interface = (prop::option::of(options(&["rate", "nat", "mtu"])), direction(), direction(), trivia())
+            .prop_map(|(link, egress, ingress, trivia)| {
+                let link = link.map(|o| entry("link", block_of(o), trivia.clone()));
+                let shape = block_of(vec![entry("shape", ingress, None)]);
+                let directions = [entry("egress", egress, trivia.clone()), entry("ingress", shape, trivia)];
+                block_of(link.into_iter().chain(directions).collect())
+            });
+        let value = prop_oneof![some_word(), some_list(), small_block()];
+        let definition = prop_oneof![some_word(), some_list()];
+        let parts = (
+            prop::option::of((named_plainly(value.boxed()), trivia())),
+            prop::option::of((named_plainly(definition.boxed()), trivia())),
+            prop::option::of((some_list(), trivia())),
+            prop::option::of((named(class(1)), trivia())),
+            (named(interface.boxed()), trivia()),
+        );
+        parts.prop_map(|(lets, sets, include, profiles, interfaces)| {
+            let parts = [
+                ("let", lets),
+                ("sets", sets),
+                ("include", include),
+                ("profiles", profiles),
+                ("interfaces", Some(interfaces)),
+            ];
+            let entries =
+                parts.into_iter().filter_map(|(key, part)| part.map(|(node, trivia)| entry(key, node, trivia)));
+            Shown(Document { root: block_of(entries.collect()), tail: vec!["end".to_owned()] })
+        })
+    }
+
+    /// Names without a `$`, which the DSL's `let` would refuse.
+    fn named_plainly(node: Part) -> Part {
+        prop::collection::vec(("[a-z]{1,6}", node, trivia()), 1..4)
+            .prop_map(|entries| block_of(entries.into_iter().map(|(k, n, t)| entry(&k, n, t)).collect()))
+            .boxed()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_policy_goes_through_both_notations(shown in policy()) {
+            let document = &shown.0;
+            let dsl = write(document, Notation::Shape, &Few);
+            let back = read(&dsl, Notation::Shape);
+            prop_assert!(back == *document, "{}\n{}", dsl, write(&back, Notation::Yaml, &Few));
+            prop_assert_eq!(comments(&back), comments(document), "{}", dsl);
+            prop_assert_eq!(write(&back, Notation::Shape, &Few), &*dsl);
+            prop_assert!(convert(document, Notation::Shape, &Few).is_ok());
+            // And home again, with all comments.
+            let yaml = write(&back, Notation::Yaml, &Few);
+            let home = read(&yaml, Notation::Yaml);
+            prop_assert!(home == *document, "{}", yaml);
+            prop_assert_eq!(comments(&home), comments(document));
+        }
+    }
 }

@@ -161,12 +161,12 @@ impl Writer<'_> {
                 _ => self.body(&entry.node, STEP, Owner { name: key, kind: "", holds: false }, trivia),
             }
         }
-        self.close(0, trivia);
+        self.close(0, trivia, entries.is_empty());
     }
 
     /// The comments at a block's end, and its brace.
-    fn close(&mut self, indent: usize, trivia: Option<&Trivia>) {
-        self.lines.comments(below(trivia), indent + STEP, false);
+    fn close(&mut self, indent: usize, trivia: Option<&Trivia>, empty: bool) {
+        self.lines.comments(below(trivia), indent + STEP, empty);
         self.lines.pad(indent);
         self.push("}\n");
     }
@@ -188,7 +188,6 @@ impl Writer<'_> {
                     && entry.key.value != "rules"
                     && !entry.node.entries().is_some_and(<[_]>::is_empty)
                     && !has_comment(entry.trivia.as_deref(), false)
-                    && (below(trivia).is_empty() || keyword == "leaf")
                 {
                     self.push(" ");
                     return self.thing(keyword, entry, indent, trivia);
@@ -196,12 +195,12 @@ impl Writer<'_> {
                 self.push(" {");
                 self.lines.end(beside);
                 self.in_direction(keyword, entries, indent + STEP);
-                self.close(indent, trivia);
+                self.close(indent, trivia, entries.is_empty());
             }
             Value::Null | Value::List(_) => {
                 self.push(" {");
                 self.lines.end(beside);
-                self.close(indent, trivia);
+                self.close(indent, trivia, true);
             }
         }
     }
@@ -292,7 +291,7 @@ impl Writer<'_> {
         for (number, entry) in rest.iter().enumerate() {
             self.holder_statement(owner, entry, number == 0, indent + STEP);
         }
-        self.close(indent, trivia);
+        self.close(indent, trivia, rest.is_empty());
     }
 
     /// Whether an entry is a statement of its own in a class or discipline, and no option.
@@ -476,7 +475,7 @@ impl Writer<'_> {
                 for (number, entry) in entries.iter().enumerate() {
                     self.holder_statement(Owner::PLAIN, entry, number == 0, indent + STEP);
                 }
-                self.close(indent, trivia);
+                self.close(indent, trivia, false);
             }
             _ => {
                 self.push(" ");
@@ -509,6 +508,8 @@ impl Writer<'_> {
             }
             gathered(&item.node, &mut above);
             above.extend(below(own).iter().cloned());
+            // Blank lines mean nothing before a list's items.
+            above.retain(|line| !line.is_empty());
             self.start(&above, indent + STEP, number == 0, &text);
             self.push(if number + 1 < items.len() { "," } else { "" });
             self.lines.end(own.and_then(|t| t.beside.as_deref()));
