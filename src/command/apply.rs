@@ -2,7 +2,7 @@
 
 use super::Exit;
 use super::bring::{self, Aim};
-use super::frame::{Frame, names, refusal};
+use super::frame::{Frame, refusal};
 use crate::cli::PolicyArgs;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::facts::Facts;
@@ -24,7 +24,7 @@ pub(super) fn run(frame: &mut Frame, args: &PolicyArgs, dry_run: bool) -> Exit {
 fn rehearsed(frame: &mut Frame, aim: &Aim) -> Exit {
     let diagnostics = frame.report();
     if frame.is_json() {
-        let mut json = view::plan_json(&aim.plan, &names(&aim.ids, &aim.asked), &frame.sources);
+        let mut json = view::plan_json(&aim.plan, &aim.names(), &frame.sources);
         if let Some(map) = json.as_object_mut() {
             map.insert("ok".into(), Value::Bool(true));
             map.insert("diagnostics".into(), Value::Array(diagnostics));
@@ -71,7 +71,7 @@ pub(super) fn carry(frame: &mut Frame, mut aim: Aim) -> Exit {
             Ok(left) => {
                 if !left.is_empty() {
                     let message = "the kernel holds something else than what was asked";
-                    let text = view::plan_text(&left, &names(&aim.ids, &aim.asked), view::Paint { on: false });
+                    let text = view::plan_text(&left, &aim.names(), view::Paint { on: false });
                     frame.found.push(Diagnostic::new(&codes::NOT_HELD, message).help(format!("what is left:\n{text}")));
                     return Exit::Kernel;
                 }
@@ -82,17 +82,18 @@ pub(super) fn carry(frame: &mut Frame, mut aim: Aim) -> Exit {
             }
         }
     }
+    let names = aim.names();
     remember(frame, &mut aim);
     let diagnostics = frame.report();
     if frame.is_json() {
-        let mut json = view::plan_json(&aim.plan, &names(&aim.ids, &aim.asked), &frame.sources);
+        let mut json = view::plan_json(&aim.plan, &names, &frame.sources);
         if let Some(map) = json.as_object_mut() {
             map.insert("ok".into(), json!(true));
             map.insert("diagnostics".into(), Value::Array(diagnostics));
         }
         frame.json(&json);
     } else {
-        frame.print(&view::plan_text(&aim.plan, &names(&aim.ids, &aim.asked), frame.paint()));
+        frame.print(&view::plan_text(&aim.plan, &names, frame.paint()));
         let said = match steps {
             0 => "nothing to do: the kernel holds what is asked".to_owned(),
             1 => "1 step done, read back and verified".to_owned(),
@@ -111,7 +112,8 @@ fn remember(frame: &mut Frame, aim: &mut Aim) {
         file => std::path::absolute(file).ok().map(|p| p.to_string_lossy().into_owned()),
     };
     let mut owned = std::collections::BTreeMap::new();
-    for (name, interface) in &aim.asked.interfaces {
+    // devices that shapectl makes are known by their alias
+    for (name, interface) in aim.asked.interfaces.iter().filter(|(_, i)| i.link.kind.is_none()) {
         let has = |b: &Option<crate::tree::Branch>| b.as_ref().is_some_and(|b| !b.objects.is_empty());
         let (egress, ingress) = (has(&interface.egress), has(&interface.ingress));
         // the length from before shapectl set one

@@ -1,6 +1,6 @@
 //! From a policy and a kernel to a plan, and from a plan to a kernel that holds it.
 
-use super::frame::{Frame, Machine, refusal};
+use super::frame::{self, Frame, Machine, refusal};
 use crate::cli::PolicyArgs;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::facts::{Facts, Links};
@@ -10,6 +10,7 @@ use crate::netlink::{self, Message};
 use crate::plan::{self, LinkChange, Plan, Step, Subject, Verb};
 use crate::state::State;
 use crate::tree::{Branch, Interface, OWN_ALIAS, Object, Tree};
+use crate::view::Names;
 use std::sync::Arc;
 
 /// A policy held against the kernel.
@@ -75,6 +76,15 @@ impl Aim {
         leave_what_was_left(&mut asked, &state, &machine);
         let plan = plan::plan(&asked, &held, &facts);
         Ok(Some(Aim { file, kernel, machine, state, ids, asked, held, plan }))
+    }
+}
+
+impl Aim {
+    /// Names of handles: those of the policy, and what went before it for what is taken away.
+    pub fn names(&self) -> Names {
+        let mut names = self.state.ids.names();
+        names.extend(frame::names(&self.ids, &self.asked));
+        names
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Exit;
 use super::bring::Aim;
-use super::frame::{Frame, names};
+use super::frame::Frame;
 use crate::cli::PolicyArgs;
 use crate::view;
 use serde_json::Value;
@@ -11,7 +11,7 @@ pub(super) fn run(frame: &mut Frame, args: &PolicyArgs, quiet: bool) -> Exit {
     let Ok(aim) = Aim::take(frame, args) else { return frame.refuse(Exit::Refused) };
     let Some(aim) = aim else { return frame.refuse(Exit::Kernel) };
     let diagnostics = frame.report();
-    let names = names(&aim.ids, &aim.asked);
+    let names = aim.names();
     if frame.is_json() {
         let mut json = view::plan_json(&aim.plan, &names, &frame.sources);
         if let Some(map) = json.as_object_mut() {

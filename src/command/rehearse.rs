@@ -2,7 +2,7 @@
 
 use super::Exit;
 use super::bring::{self, Aim};
-use super::frame::{Frame, Machine, names, refusal};
+use super::frame::{Frame, Machine, refusal};
 use crate::cli::PolicyArgs;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::kernel::{self, Kernel};
@@ -55,7 +55,7 @@ pub(super) fn run(frame: &mut Frame, args: &PolicyArgs) -> Exit {
         frame.found.push(bring::finding(&refused));
         return frame.refuse(Exit::Kernel);
     }
-    let names = names(&aim.ids, &aim.asked);
+    let names = aim.names();
     let left = match bring::what_is_left(&mut aim) {
         Ok(left) => left,
         Err(e) => {
