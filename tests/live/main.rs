@@ -5,5 +5,6 @@
 #[path = "../bed/mod.rs"]
 mod bed;
 mod kinds;
+mod filters;
 mod netlink;
 mod testbed;

@@ -1,0 +1,242 @@
+//! Each classifier and each action on a real kernel: what our bytes set is what tc's bytes set, and what the kernel tells
+//! of it is what was asked, with unset options at the kernel's defaults.
+
+use crate::bed::dump::differences;
+use crate::bed::kernel::lacks;
+use crate::bed::netns::Netns;
+use crate::bed::tc_line::Line;
+use crate::bed::wire;
+use crate::needs;
+use shapectl::facts::Facts;
+use shapectl::kernel::Kernel;
+use shapectl::kind::filter::flower::{EtherType, Flower};
+use shapectl::kind::filter::fw::Fw;
+use shapectl::kind::filter::u32::{Node, U32};
+use shapectl::kind::{self, Kind, Options, Role};
+use shapectl::netlink::encode;
+use shapectl::plan::Verb;
+use shapectl::tree::{Id, Object};
+use shapectl::unit::{Handle, Hex, Reader, Unit, Words};
+
+/// A namespace whose loopback has what filters hang on, and a way to its kernel.
+struct Place {
+    netns: Netns,
+    kernel: Kernel,
+}
+
+impl Place {
+    fn new() -> Place {
+        let netns = Netns::new();
+        let kernel = netns.enter(|| Kernel::open(None).unwrap());
+        let place = Place { netns, kernel };
+        place.netns.tc("qdisc add dev lo root handle 1: htb");
+        place.netns.tc("class add dev lo parent 1: classid 1:10 htb rate 1mbit");
+        place.netns.tc("qdisc add dev lo clsact");
+        place
+    }
+
+    /// Away with all filters, with what u32 lines want made anew.
+    fn clear(&self, line: &Line) {
+        for place in ["parent 1:", "ingress", "egress"] {
+            let _ = self.netns.run("tc", format!("filter del dev lo {place}").split_whitespace());
+        }
+        if line.kind == "u32" {
+            // tables cannot be taken away while filters refer to them, and go with their qdisc
+            let _ = self.netns.run("tc", "qdisc del dev lo root".split(' '));
+            self.netns.tc("qdisc add dev lo root handle 1: htb");
+            self.netns.tc("class add dev lo parent 1: classid 1:10 htb rate 1mbit");
+            for table in ["1: u32 divisor 256", "2: u32 divisor 1"] {
+                if !line.options.contains(&"divisor".to_owned()) || line.options.contains(&"sample".to_owned()) {
+                    self.netns.tc(&format!("filter add dev lo parent 1: prio 5 handle {table}"));
+                }
+            }
+        }
+    }
+
+    /// The one filter that a line made.
+    fn held(&mut self, made: &Line) -> Object {
+        let tree = self.kernel.read(Some(&["lo"])).unwrap();
+        let branches = [&tree.interfaces["lo"].egress, &tree.interfaces["lo"].ingress];
+        let objects = branches.into_iter().flatten().flat_map(|b| b.objects.clone());
+        let wants_table = made.options.first().is_some_and(|word| word == "divisor");
+        let mut filters: Vec<Object> = objects
+            .filter(|o| matches!(o.id, Id::Filter { .. }))
+            .filter(|o| o.options.as_kind::<U32>().is_none_or(|u| u.is_table() == wants_table))
+            .collect();
+        assert_eq!(filters.len(), 1, "{made:?}");
+        filters.remove(0)
+    }
+}
+
+fn facts(place: &mut Place) -> Facts {
+    place.kernel.facts("lo").unwrap()
+}
+
+/// Where a line puts its filter.
+fn id(line: &Line) -> Id {
+    let number = |word: &str| line.get(word).map_or(0, |text| text.parse().unwrap());
+    let parent = match line.get("parent") {
+        Some(text) => Handle::read(text, &mut Reader::tc()).unwrap(),
+        None if line.get("ingress").is_some() => Handle::HOOK_INGRESS,
+        None => Handle::HOOK_EGRESS,
+    };
+    let protocol = line.get("protocol").map(|name| match name {
+        "all" => 3,
+        "802.1Q" => 0x8100,
+        name => EtherType::read(name, &mut Reader::tc()).unwrap().0,
+    });
+    let handle = line.get("handle").map_or(0, |text| match line.kind.as_str() {
+        "u32" => Node::read(text, &mut Reader::tc()).unwrap().0,
+        _ => Hex::read(text.split('/').next().unwrap(), &mut Reader::tc()).unwrap().0,
+    });
+    let prio = number("prio") as u16;
+    // what tc says where no protocol is given: all, but to u32 and fw nothing
+    Id::Filter { parent, chain: number("chain"), prio, protocol: protocol.unwrap_or(3), handle }
+}
+
+fn read(kind: &Kind, line: &Line, words: &[String]) -> Box<dyn Options> {
+    let mut options = (kind.options)();
+    kind::read_tc(options.as_mut(), &mut Words::new(words), &mut Reader::tc()).unwrap();
+    if let (Some(flower), Id::Filter { protocol, .. }) = (options.as_kind_mut::<Flower>(), id(line)) {
+        flower.for_protocol(protocol);
+    }
+    if let (Some(fw), Some((_, mask))) =
+        (options.as_kind_mut::<Fw>(), line.get("handle").and_then(|handle| handle.split_once('/')))
+    {
+        fw.mask = Some(Hex::read(mask, &mut Reader::tc()).unwrap());
+    }
+    options
+}
+
+fn differ(asked: &dyn Options, held: &dyn Options, facts: &Facts) -> String {
+    let mut held = held.boxed();
+    held.assume(facts);
+    let rows = asked.rows().iter().enumerate().filter(|(_, row)| !row.tool);
+    let differ: Vec<String> = rows
+        .filter(|(at, _)| !asked.same(held.as_ref(), *at, facts))
+        .map(|(_, row)| format!("{}: asked {:?}, held {:?}", row.word, asked.show(row.word), held.show(row.word)))
+        .collect();
+    differ.join("; ")
+}
+
+fn dump(place: &Place) -> Vec<String> {
+    crate::bed::dump::dump(&place.netns, "lo")
+}
+
+/// One line of words, set by tc, by our bytes, and by tc from what we read of it. Says what is wrong.
+fn examine(words: &str, places: &mut [Place; 3]) -> Result<(), String> {
+    let line = Line::read(words);
+    let kind = kind::find(Role::Filter, &line.kind).unwrap();
+    places.iter().for_each(|place| place.clear(&line));
+    let [by_tc, by_us, again] = places;
+    let (us, there) = (facts(by_us), facts(by_tc));
+    let mut asked = read(kind, &line, &line.options);
+    let object = Object::new(id(&line), kind, asked.clone());
+    let ran = by_tc.netns.run("tc", words.split_whitespace().skip(1));
+    let ours = by_us.kernel.send(&[encode(&object, Verb::Add, 1, &us)]).unwrap();
+    if ran.status.success() != ours.refused.is_empty() {
+        return Err(format!("tc: {ran}us: {:?}", ours.refused));
+    }
+    if !ran.status.success() {
+        println!("the kernel refuses {words}: {ran}");
+        return Ok(());
+    }
+    if let Some(differences) = differences(&dump(by_tc), &dump(by_us)) {
+        return Err(format!("left by tc, right by us\n{differences}"));
+    }
+    asked.complete(&us);
+    asked.assume(&us);
+    for (place, facts) in [(&mut *by_tc, &there), (by_us, &us)] {
+        let wrong = differ(asked.as_ref(), place.held(&line).options.as_ref(), facts);
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
+    }
+    // and once more, from what is held
+    let held = by_tc.held(&line);
+    if line.kind == "matchall" && line.get("chain").is_some() {
+        return Ok(());
+    }
+    let mut printed = Vec::new();
+    held.options.tc(&mut printed);
+    let header = words.split_whitespace().take_while(|word| *word != line.kind).collect::<Vec<_>>().join(" ");
+    let command = format!("{header} {} {}", line.kind, printed.join(" "));
+    let ran = again.netns.run("tc", command.split_whitespace().skip(1));
+    if !ran.status.success() {
+        return Err(format!("printed as `{command}`: {ran}"));
+    }
+    match differences(&dump(by_tc), &dump(again)) {
+        Some(differences) => Err(format!("printed as `{command}`\n{differences}")),
+        None => Ok(()),
+    }
+}
+
+/// All recorded lines of a file.
+fn examine_all(name: &str, more: &[&str]) {
+    let file = wire::files().into_iter().find(|file| file.name == name).unwrap();
+    let recorded = file.recordings.iter().map(|recording| recording.words.clone());
+    let lines: Vec<String> = recorded.chain(more.iter().map(|line| (*line).to_owned())).collect();
+    let mut places = [Place::new(), Place::new(), Place::new()];
+    let mut wrong = Vec::new();
+    for words in &lines {
+        // a line of one file may want a kind of another
+        let wanted = |kind: &&Kind| words.split(' ').any(|word| word == kind.name);
+        let kinds = [Role::Filter, Role::Action].into_iter().flat_map(kind::all);
+        let mark = words.contains("match mark") && lacks("u32-mark").is_some();
+        if mark || kinds.filter(wanted).any(|kind| lacks(kind.name).is_some()) {
+            continue;
+        }
+        if let Err(error) = examine(words, &mut places) {
+            wrong.push(format!("{words}\n{error}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} are wrong:\n{}", wrong.len(), lines.len(), wrong.join("\n"));
+}
+
+#[test]
+fn kind_u32() {
+    needs!("htb", "clsact", "u32");
+    examine_all("u32", &[]);
+}
+
+#[test]
+fn kind_fw() {
+    needs!("htb", "clsact", "fw");
+    examine_all("fw", &[]);
+}
+
+#[test]
+fn kind_matchall() {
+    needs!("htb", "clsact", "matchall");
+    examine_all("matchall", &[]);
+}
+
+#[test]
+fn kind_flower() {
+    needs!("htb", "clsact", "flower");
+    examine_all("flower", &[]);
+}
+
+#[test]
+fn kind_police() {
+    needs!("htb", "clsact", "matchall", "police");
+    examine_all("police", &[]);
+}
+
+#[test]
+fn kind_mirred() {
+    needs!("htb", "clsact", "matchall", "mirred");
+    examine_all("mirred", &[]);
+}
+
+#[test]
+fn kind_gact() {
+    needs!("htb", "clsact", "matchall", "gact");
+    examine_all("gact", &[]);
+}
+
+#[test]
+fn kind_skbedit() {
+    needs!("htb", "clsact", "matchall", "skbedit");
+    examine_all("skbedit", &[]);
+}
