@@ -59,9 +59,10 @@ impl Kernel {
     /// # Errors
     /// There is no such link.
     pub fn facts(&mut self, name: &str) -> Result<Facts, Error> {
-        let mut link = self.link(name)?;
+        let links = self.links()?;
+        let mut link = find(&links, name)?.clone();
         link.speed = self.speed(&link);
-        Ok(link.facts(&self.clock))
+        Ok(Facts { links: table(&links), ..link.facts(&self.clock) })
     }
 
     /// The facts of all links, by name.
@@ -70,9 +71,12 @@ impl Kernel {
     /// The kernel's refusal.
     pub fn all_facts(&mut self) -> Result<HashMap<String, Facts>, Error> {
         let mut facts = HashMap::new();
-        for mut link in self.links()? {
+        let all = self.links()?;
+        let links = table(&all);
+        for mut link in all {
             link.speed = self.speed(&link);
-            facts.insert(link.name.to_string(), link.facts(&self.clock));
+            let own = Facts { links: Arc::clone(&links), ..link.facts(&self.clock) };
+            facts.insert(link.name.to_string(), own);
         }
         Ok(facts)
     }
@@ -82,11 +86,7 @@ impl Kernel {
     /// # Errors
     /// There is none.
     pub fn link(&mut self, name: &str) -> Result<LinkInfo, Error> {
-        self.links()?.into_iter().find(|link| link.name == name).ok_or_else(|| Error {
-            errno: nix::libc::ENODEV,
-            text: Some(format!("there is no interface `{name}`")),
-            ..Error::default()
-        })
+        find(&self.links()?, name).cloned()
     }
 
     /// What the kernel knows that is the same for all links: the scheduler's clock.
@@ -114,8 +114,8 @@ impl Kernel {
     /// The kernel's refusal, or an answer that cannot be read.
     pub fn read(&mut self, interfaces: Option<&[&str]>) -> Result<Tree, Error> {
         let links = self.links()?;
-        let table = Links::new(links.iter().map(|l| (l.index, l.name.clone())));
-        let mut machine = Machine { links, clock: Facts { links: Arc::new(table), ..self.clock.clone() } };
+        let clock = Facts { links: table(&links), ..self.clock.clone() };
+        let mut machine = Machine { links, clock };
         if let Some(names) = interfaces {
             machine.keep(names);
         }
@@ -162,6 +162,20 @@ impl Kernel {
     pub fn send(&mut self, messages: &[Message]) -> Result<Sent, Error> {
         self.netlink.send(messages)
     }
+}
+
+/// The link of that name.
+fn find<'a>(links: &'a [LinkInfo], name: &str) -> Result<&'a LinkInfo, Error> {
+    links.iter().find(|link| link.name == name).ok_or_else(|| Error {
+        errno: nix::libc::ENODEV,
+        text: Some(format!("there is no interface `{name}`")),
+        ..Error::default()
+    })
+}
+
+/// Names and numbers of links.
+fn table(links: &[LinkInfo]) -> Arc<Links> {
+    Arc::new(Links::new(links.iter().map(|l| (l.index, l.name.clone()))))
 }
 
 /// Puts the calling thread into a namespace.

@@ -4,7 +4,7 @@
 
 #[path = "../bed/mod.rs"]
 mod bed;
-mod kinds;
 mod filters;
+mod kinds;
 mod netlink;
 mod testbed;
