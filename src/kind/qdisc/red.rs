@@ -320,7 +320,7 @@ impl Options for Red {
         }
         let mut full = self.clone();
         full.complete(facts);
-        if full.ewma.is_some() && full.cell.is_none() {
+        if full.ewma.is_some() && full.cell.is_none() && *avpkt != Some(Bytes(0)) {
             let f = Finding::new(&codes::OUT_OF_RANGE, "bandwidth", "no idle table can be made for this `bandwidth`");
             out.push(f.and("avpkt", "").and("burst", "").help("write the speed of the link"));
         }
