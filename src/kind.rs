@@ -269,6 +269,15 @@ impl Finding {
     }
 }
 
+/// What a change of a discipline does to the one below it, so that it has to be set again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reset {
+    /// Another one is there in its place, without a handle.
+    Replaced,
+    /// It is there with another limit.
+    Resized,
+}
+
 /// The options of one object. All defaults work from the rows; a kind overrides what differs.
 pub trait Options: Rows {
     /// Appends the payload of `TCA_OPTIONS`: the attributes of the rows that are set. Nothing appended means that the
@@ -369,10 +378,9 @@ pub trait Options: Rows {
         read_row(self, words, reader)
     }
 
-    /// Whether changing these options in place makes the kernel replace or resize a discipline of kind `leaf` that hangs
-    /// below: it has to be set again after the change.
-    fn change_resets(&self, _leaf: &str) -> bool {
-        false
+    /// What the kernel does to a discipline of kind `leaf` that hangs below when these options are changed in place.
+    fn change_resets(&self, _leaf: &str) -> Option<Reset> {
+        None
     }
 
     /// What is wrong or foolish about these options in themselves; called on what the policy wrote, before

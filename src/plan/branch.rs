@@ -2,8 +2,9 @@
 
 use super::{Difference, Step, Subject, Verb};
 use crate::facts::Facts;
+use crate::kind::Reset;
 use crate::tree::{Branch, Id, Object, Stab};
-use crate::unit::Handle;
+use crate::unit::{Handle, Slot};
 use compact_str::CompactString;
 use std::collections::{HashMap, HashSet};
 
@@ -64,6 +65,12 @@ fn compare(asked: &Object, held: &Object, facts: &Facts) -> Comparison {
         in_place &= want.is_set() && !row.fixed;
         if let Some(slot) = send.options.slot_mut(i) {
             slot.copy_from(want);
+        }
+    }
+    if in_place && asked.is_qdisc() {
+        // the kernel refuses some of these in a change even where they say nothing new (`flows` of fq_codel)
+        for (i, _) in asked.options.rows().iter().enumerate().filter(|(_, row)| row.fixed) {
+            send.options.slot_mut(i).into_iter().for_each(Slot::clear);
         }
     }
     let plain = |s: &Option<Stab>| s.as_ref().map(Stab::complete).filter(|s| *s != Stab::default());
@@ -128,10 +135,11 @@ pub(super) fn settle(
             let comparison = compare(&asked_root, &held_root, facts);
             let same_kind = asked_root.name == held_root.name && asked_root.handle() == held_root.handle();
             if same_kind && (comparison.differences.is_empty() || comparison.in_place) {
-                if !comparison.differences.is_empty() {
+                let changed = (!comparison.differences.is_empty()).then_some(&asked_root);
+                if changed.is_some() {
                     s.push(Verb::Change, comparison.send, comparison.differences, None);
                 }
-                settle_below(asked, held, &mut s);
+                settle_below(asked, held, changed, &mut s);
             } else {
                 let remark = "everything below is made anew: packets that wait are lost";
                 let differences = if same_kind {
@@ -151,8 +159,13 @@ fn is_root(object: &Object) -> bool {
     matches!(object.id, Id::Qdisc { parent: Handle::ROOT | Handle::INGRESS, .. })
 }
 
-/// The tree below a root that stays.
-fn settle_below(asked: &Branch, held: &Branch, s: &mut Settler) {
+/// The discipline that a class or a filter's parent belongs to.
+fn own(handle: Handle) -> Handle {
+    Handle::new(handle.major(), 0)
+}
+
+/// The tree below a root that stays; `changed` is the root if it changes in place.
+fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, s: &mut Settler) {
     let mut classes = HashMap::new();
     let mut qdiscs = HashMap::new();
     let mut filters = HashMap::new();
@@ -167,15 +180,16 @@ fn settle_below(asked: &Branch, held: &Branch, s: &mut Settler) {
     let was_inner: HashSet<Handle> = parents_of_classes(held);
     let mut stays: HashSet<Handle> = HashSet::new();
     let mut late = Vec::new();
+    // disciplines that are made anew: below them nothing stands any more
     let mut anew: HashSet<Handle> = HashSet::new();
+    let mut changed: HashMap<Handle, &Object> = changed.iter().filter_map(|o| Some((o.handle()?, *o))).collect();
 
     for object in asked.objects.iter().filter(|o| filter_key(o).is_none() && !is_root(o)) {
         match object.id {
             Id::Class { handle, parent } => {
                 stays.insert(handle);
                 match classes.get(&handle) {
-                    // below a discipline that is made anew nothing stands any more
-                    Some(held) if !anew.contains(&Handle::new(handle.major(), 0)) => {
+                    Some(held) if !anew.contains(&own(handle)) => {
                         if held.id.parent() == parent && held.name == object.name {
                             change(object, held, s);
                         } else {
@@ -191,12 +205,29 @@ fn settle_below(asked: &Branch, held: &Branch, s: &mut Settler) {
                 let waits = was_inner.contains(&parent) && !inner.contains(&parent);
                 let target = if waits { &mut late } else { &mut *s.steps };
                 let mut s = Settler { interface: s.interface, facts: s.facts, steps: target };
+                let above = changed.get(&own(parent));
+                let reset = qdiscs.get(&parent).and_then(|held| above?.options.change_resets(&held.name));
                 match qdiscs.get(&parent) {
+                    _ if anew.contains(&own(parent)) => {
+                        anew.insert(handle);
+                        s.add(object);
+                    }
+                    Some(_) if reset == Some(Reset::Replaced) => {
+                        anew.insert(handle);
+                        let mut object = object.clone();
+                        object.options.complete(s.facts);
+                        s.push(Verb::Add, object, Vec::new(), Some("the change above it put a fifo in its place"));
+                    }
                     Some(held) if held.name == object.name && held.handle() == object.handle() => {
-                        let c = compare(object, held, s.facts);
-                        if c.differences.is_empty() {
+                        let mut c = compare(object, held, s.facts);
+                        if c.differences.is_empty() && reset.is_none() {
                         } else if c.in_place {
-                            s.push(Verb::Change, c.send, c.differences, None);
+                            changed.insert(handle, object);
+                            let remark = reset.map(|_| "the change above it set its limit");
+                            if reset.is_some() {
+                                c.send.options.assume(s.facts);
+                            }
+                            s.push(Verb::Change, c.send, c.differences, remark);
                         } else {
                             anew.insert(handle);
                             s.delete(held, Some("the kernel cannot change this in place: packets that wait are lost"));
@@ -224,6 +255,7 @@ fn settle_below(asked: &Branch, held: &Branch, s: &mut Settler) {
     for object in &asked.objects {
         let Some(key) = filter_key(object) else { continue };
         match filters.get(&key) {
+            _ if anew.contains(&own(object.id.parent())) => s.add(object),
             Some(held) if held.name == object.name && protocol(held) == protocol(object) => {
                 let c = compare(object, held, s.facts);
                 if c.differences.is_empty() {
@@ -243,7 +275,7 @@ fn settle_below(asked: &Branch, held: &Branch, s: &mut Settler) {
             None => s.add(object),
         }
     }
-    for object in &held.objects {
+    for object in held.objects.iter().filter(|o| !anew.contains(&own(o.id.parent()))) {
         if filter_key(object).is_some_and(|key| !wanted.contains(&key)) && !is_foreign(object) {
             s.delete(object, None);
         }
@@ -255,13 +287,14 @@ fn settle_below(asked: &Branch, held: &Branch, s: &mut Settler) {
         let parent_goes = classes.contains_key(&parent) && !stays.contains(&parent);
         // a class that gets children loses its discipline by itself
         let becomes_inner = inner.contains(&parent);
-        if !asked_qdiscs.contains(&parent) && !parent_goes && !becomes_inner {
+        let gone = anew.contains(&own(parent));
+        if !asked_qdiscs.contains(&parent) && !parent_goes && !becomes_inner && !gone {
             s.delete(object, Some(LOST));
         }
     }
     for object in held.objects.iter().rev() {
         let Id::Class { handle, .. } = object.id else { continue };
-        let below_gone = !anew.is_empty() && anew.contains(&Handle::new(handle.major(), 0));
+        let below_gone = anew.contains(&own(handle));
         if !stays.contains(&handle) && !below_gone && configurable(object) && qdisc_stays(held, asked, handle) {
             s.delete(object, None);
         }
@@ -313,7 +346,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
     use super::*;
     use crate::kind::qdisc::{fq_codel, htb};
-    use crate::unit::{Length, Number, Packets, Rate};
+    use crate::unit::{Bytes, Length, Number, Packets, Rate};
 
     fn htb_root() -> Object {
         let id = Id::Qdisc { parent: Handle::ROOT, handle: Handle::new(1, 0) };
@@ -393,6 +426,47 @@ mod tests {
         assert_eq!(steps(asked, held), ["Delete htb 1:10 ", "Add fq_codel 2: "]);
         let held = vec![htb_root(), class(0, 1, 900_000), class(1, 16, 500_000)];
         assert_eq!(steps(vec![htb_root()], held), ["Delete htb 1:10 ", "Delete htb 1:1 "]);
+    }
+
+    /// As sch_tbf and sch_red do it: the one resizes a fifo below, the other puts a fifo of its own there.
+    #[test]
+    fn a_leaf_that_a_change_disturbs_is_set_again() {
+        use crate::kind::qdisc::{pfifo, red, sfq, tbf};
+        let root = Id::Qdisc { parent: Handle::ROOT, handle: Handle::new(1, 0) };
+        let below = Id::Qdisc { parent: Handle::new(1, 1), handle: Handle::new(2, 0) };
+        let tbf = |rate| {
+            let (limit, burst) = (Some(Bytes(30_000)), Some(Bytes(10_000)));
+            Object::new(
+                root,
+                &tbf::KIND,
+                Box::new(tbf::Tbf { rate: Some(Rate(rate)), limit, burst, ..Default::default() }),
+            )
+        };
+        let red = |limit| {
+            Object::new(root, &red::KIND, Box::new(red::Red { limit: Some(Bytes(limit)), ..Default::default() }))
+        };
+        let fifo = || Object::new(below, &pfifo::KIND, Box::new(pfifo::Pfifo::default()));
+        let fair = || Object::new(below, &sfq::KIND, Box::new(sfq::Sfq::default()));
+        let (slow, fast) = (1_000_000, 2_000_000);
+        assert_eq!(steps(vec![tbf(fast), fifo()], vec![tbf(slow), fifo()]), ["Change tbf 1: rate", "Change pfifo 2: "]);
+        assert_eq!(steps(vec![tbf(fast), fair()], vec![tbf(slow), fair()]), ["Change tbf 1: rate"]);
+        let (small, large) = (red(300_000), red(400_000));
+        let planned = steps(vec![small, fair()], vec![large, fair()]);
+        assert_eq!(planned, ["Change red 1: limit,min,max,ewma,cell", "Add sfq 2: "]);
+    }
+
+    #[test]
+    fn what_cannot_change_is_left_out_of_a_change() {
+        let asked = |limit| {
+            let mut o = leaf(16, 2, limit);
+            o.options.as_kind_mut::<fq_codel::FqCodel>().unwrap().flows = Some(Number(1024));
+            o
+        };
+        let (asked, held) = (asked(100), asked(200));
+        let comparison = compare(&asked, &held, &Facts::default());
+        assert!(comparison.in_place);
+        assert_eq!(comparison.send.options.show("flows"), None);
+        assert_eq!(comparison.send.options.show("limit").unwrap(), "100");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::tbf::check_queue;
 use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
-use crate::kind::{Children, Finding, Kind, Options, Role, Row, Rows, fits, row_words};
+use crate::kind::{Children, Finding, Kind, Options, Reset, Role, Row, Rows, fits, row_words};
 use crate::rows;
 use crate::unit::{Bytes, Flag, Number, Probability, Rate, Reader, Refusal, Unit, Words};
 
@@ -137,6 +137,10 @@ pub(crate) fn check_average(
     avpkt: u64,
     out: &mut Vec<Finding>,
 ) {
+    if avpkt == 0 {
+        out.push(Finding::new(&codes::OUT_OF_RANGE, "avpkt", "avpkt 0b is no size of a packet").help("write `1000b`"));
+        return;
+    }
     if min >= max || max > limit {
         let message = format!("min {min}b, max {max}b and {limit_word} {limit}b are not in rising order");
         let f = Finding::new(&codes::RED_THRESHOLDS, "max", message).and("min", "").and(limit_word, "");
@@ -305,8 +309,8 @@ impl Options for Red {
     }
 
     /// A change puts a new bfifo of the limit below, whatever was there (`red_change`).
-    fn change_resets(&self, _leaf: &str) -> bool {
-        true
+    fn change_resets(&self, _leaf: &str) -> Option<Reset> {
+        Some(Reset::Replaced)
     }
 
     fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
@@ -320,11 +324,10 @@ impl Options for Red {
         }
         let mut full = self.clone();
         full.complete(facts);
-        if full.ewma.is_some() && full.cell.is_none() && *avpkt != Some(Bytes(0)) {
+        if full.ewma.is_some() && full.cell.is_none() && avpkt.is_none_or(|a| a.0 != 0) {
             let f = Finding::new(&codes::OUT_OF_RANGE, "bandwidth", "no idle table can be made for this `bandwidth`");
             out.push(f.and("avpkt", "").and("burst", "").help("write the speed of the link"));
         }
-        check_avpkt(*avpkt, out);
         let on = |flag: &Option<Flag>| *flag == Some(Flag(true));
         if on(nodrop) && !on(ecn) {
             let f =
@@ -348,13 +351,6 @@ impl Options for Red {
 
 /// tc's chance of being dropped or marked.
 pub(crate) const PROBABILITY: f64 = 0.02;
-
-/// The average divides by the packet size.
-pub(crate) fn check_avpkt(avpkt: Option<Bytes>, out: &mut Vec<Finding>) {
-    if avpkt == Some(Bytes(0)) {
-        out.push(Finding::new(&codes::OUT_OF_RANGE, "avpkt", "avpkt 0b is no size of a packet").help("write `1000b`"));
-    }
-}
 
 /// `struct tc_red_xstats`.
 fn xstats(payload: Payload, _: &Facts) -> Vec<(&'static str, u64)> {

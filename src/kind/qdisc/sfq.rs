@@ -1,6 +1,6 @@
 //! `sfq`: net/sched/sch_sfq.c, tc-sfq(8).
 
-use super::red::{self, ECN, HARDDROP, PROBABILITY, average_of, check_average, check_avpkt, ewma};
+use super::red::{self, ECN, HARDDROP, PROBABILITY, average_of, check_average, ewma};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
@@ -267,7 +267,6 @@ impl Options for Sfq {
                 _ => {}
             }
         }
-        check_avpkt(*avpkt, out);
         if *harddrop == Some(Flag(true)) && *ecn != Some(Flag(true)) {
             let f = Finding::new(&codes::NO_EFFECT, "harddrop", "`harddrop` does nothing without `ecn`");
             out.push(f.help("leave it out, or write `ecn: yes`"));

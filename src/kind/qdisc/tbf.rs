@@ -4,7 +4,7 @@ use super::htb::{check_bucket, check_rate, check_ticks, ratespec, read_ratespec}
 use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::wire::{Attributes, Malformed, Payload};
-use crate::kind::{Children, Finding, Kind, Options, Role, Row, Rows, fits, no_xstats, row_words};
+use crate::kind::{Children, Finding, Kind, Options, Reset, Role, Row, Rows, fits, no_xstats, row_words};
 use crate::rows;
 use crate::unit::{Bytes, Length, LinkLayer, Rate, Time, Unit};
 
@@ -183,8 +183,8 @@ impl Options for Tbf {
     }
 
     /// A new limit goes to a fifo below as well, whoever made it and whatever it counts (`fifo_set_limit`).
-    fn change_resets(&self, leaf: &str) -> bool {
-        matches!(leaf, "pfifo" | "bfifo" | "pfifo_head_drop")
+    fn change_resets(&self, leaf: &str) -> Option<Reset> {
+        matches!(leaf, "pfifo" | "bfifo" | "pfifo_head_drop").then_some(Reset::Resized)
     }
 
     fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
