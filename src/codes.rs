@@ -136,7 +136,6 @@ codes! {
     SFQ_AT_ROOT "sfq-at-root" Warning "a fair queue where no queue forms";
     UNREACHABLE_RULE "unreachable-rule" Warning "a rule that no packet can reach";
     TOS_ON_IFB "tos-on-ifb" Warning "a priomap where packets have no priority yet";
-    UNKNOWN_LINK "unknown-link" Warning "an interface that is not there";
     NOT_YET "not-yet" Error "a match that cannot be compiled yet";
     TOO_MANY_FILTERS "too-many-filters" Error "a match that comes to too many filters";
     MATCHES_NOTHING "matches-nothing" Warning "a match that no packet can have";

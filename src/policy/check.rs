@@ -9,8 +9,7 @@ mod quantum;
 mod rules;
 
 use super::model::{Children, Class, Direction, Discipline, Interface, Policy};
-use crate::codes::UNKNOWN_LINK;
-use crate::diagnostic::{Diagnostic, Sink};
+use crate::diagnostic::Sink;
 use crate::facts::Facts;
 
 /// Checks a policy. `facts` gives what is known of a link from elsewhere; what the policy says of it in `link:` goes before.
@@ -33,23 +32,6 @@ pub fn check(policy: &Policy, facts: &dyn Fn(&str) -> Facts, sink: &mut Sink) {
                 link::priorities(&shape.value, sink);
             }
         }
-    }
-}
-
-/// Warns of interfaces that are not among those of the machine; says nothing where those are not known.
-pub fn check_links(policy: &Policy, links: Option<&[&str]>, sink: &mut Sink) {
-    let Some(links) = links else { return };
-    for interface in policy.interfaces.iter().filter(|i| !links.contains(&i.name.value.as_str())) {
-        let name = &interface.name.value;
-        let d =
-            Diagnostic::new(&UNKNOWN_LINK, format!("there is no interface `{name}` here")).at(interface.name.span, "");
-        let near = crate::syntax::names::nearest(name, links.iter().copied());
-        sink.push(d.help(match near {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => {
-                format!("there are {}", links.iter().take(12).map(|l| format!("`{l}`")).collect::<Vec<_>>().join(", "))
-            }
-        }));
     }
 }
 

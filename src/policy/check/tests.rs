@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used, reason = "tests")]
 
 use super::*;
-use crate::diagnostic::render;
+use crate::diagnostic::{Diagnostic, render};
 use crate::policy::load::parse;
 use crate::policy::read::read;
 use crate::source::{Notation, Source, Sources};
@@ -210,16 +210,4 @@ fn numbers_run_out() {
     let (found, sources) = with(&format!("interfaces: {{ eth0: {{ {} }} }}", htb("", &many)), Facts::default());
     let codes: Vec<_> = found.iter().map(|d| d.code.name).collect();
     assert_eq!(codes, ["handle-budget"], "{}", render(&found, &sources, false, 100));
-}
-
-#[test]
-fn links_that_are_not_there() {
-    let (mut sources, mut sink) = (Sources::new(), Sink::new());
-    let source = Source::with_notation("test", "interfaces: { eht0: {}, lo: {} }", Notation::Yaml);
-    let documents = parse(source, &Limits::default(), &mut sources, &mut sink).unwrap();
-    let policy = read(&documents, &|_| Facts::default(), &mut sink);
-    check_links(&policy, None, &mut sink);
-    assert!(sink.found.is_empty());
-    check_links(&policy, Some(&["lo", "eth0"]), &mut sink);
-    assert_eq!((sink.found.len(), sink.found[0].help.as_deref()), (1, Some("did you mean `eth0`?")));
 }
