@@ -7,7 +7,7 @@ use crate::kind::Vocabulary;
 use crate::netlink::{self, Machine};
 use crate::plan::Verb;
 use crate::source::{FileId, Notation, Source, Span};
-use crate::syntax::{Limits, expression_parser, shape};
+use crate::syntax::{Limits, expression_parser, shape, write, yaml};
 
 /// A file in the DSL: read or refused with a reason, and every finding points into the text.
 ///
@@ -22,6 +22,32 @@ pub fn fuzz_shape(bytes: &[u8]) {
     assert!(document.is_some() || sink.has_errors(), "refused without a reason");
     assert!(sink.found.len() <= 200, "too many findings");
     point_into(&sink.found, &text);
+}
+
+/// A policy in YAML: read or refused with a reason, every finding points into the text, and what was read without a finding
+/// is the same after it was written, and stays so.
+///
+/// # Panics
+/// One of that does not hold.
+#[allow(clippy::panic, reason = "a fuzz target fails by it")]
+pub fn fuzz_yaml(bytes: &[u8]) {
+    let limits = Limits { nodes: 200_000, ..Limits::default() };
+    let read = |text: &str| {
+        let source = Source::with_notation("a.yaml", text, Notation::Yaml);
+        let mut sink = Sink::new();
+        let document = yaml::read(&source, FileId(0), &limits, &mut sink);
+        assert!(document.is_some() || sink.has_errors(), "refused without a reason");
+        point_into(&sink.found, text);
+        document.filter(|_| !sink.has_errors())
+    };
+    let text = String::from_utf8_lossy(bytes);
+    let Some(document) = read(&text) else { return };
+    let written = write::write(&document, Notation::Yaml, &Vocabulary);
+    let again = read(&written);
+    assert_eq!(again.as_ref(), Some(&document), "{written}");
+    let twice = again.map(|d| write::write(&d, Notation::Yaml, &Vocabulary));
+    assert_eq!(twice.as_ref(), Some(&written));
+    let _dsl = write::convert(&document, Notation::Shape, &Vocabulary);
 }
 
 /// A match: read or refused with a reason, every finding points into the text, and what was read is shown as a text that

@@ -342,8 +342,16 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// A place, within the text and with whole characters.
     fn span(&self, range: Range<usize>) -> Span {
-        Span::new(self.file, range.start.min(self.text.len()), range.end.min(self.text.len()))
+        let (mut start, mut end) = (range.start.min(self.text.len()), range.end.min(self.text.len()));
+        while !self.text.is_char_boundary(start) {
+            start -= 1;
+        }
+        while !self.text.is_char_boundary(end) {
+            end += 1;
+        }
+        Span::new(self.file, start, end)
     }
 
     fn slice(&self, range: Range<usize>) -> &'a str {
