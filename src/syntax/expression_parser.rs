@@ -1395,17 +1395,35 @@ impl<'t> Parser<'_, 't> {
                 Piece::Other(_) => None,
             }
         }
-        let of = |pieces: &[Piece], field: Field| pieces.iter().position(|p| test(p).is_some_and(|t| t.field == field));
-        let has_proto = of(&pieces, Field::Proto);
-        if let (None, Some(at)) = (has_proto, of(&pieces, Field::TcpFlags)) {
+        // What belongs to a protocol cannot stand, not even negated, beside another one.
+        let stated =
+            |pieces: &[Piece]| pieces.iter().position(|p| matches!(p, Piece::Test(t) if t.field == Field::Proto));
+        let bound =
+            |p: &Piece| test(p).is_some_and(|t| matches!(t.field, Field::TcpFlags | Field::IcmpType | Field::IcmpCode));
+        let proto = match stated(&pieces).and_then(|at| pieces.get(at)) {
+            Some(Piece::Test(proto)) => Some(proto.clone()),
+            _ => None,
+        };
+        let first = pieces.iter().find(|p| bound(p)).and_then(test).cloned();
+        if let Some(other) = proto.or(first) {
+            pieces.retain(|p| match test(p).filter(|_| bound(p)).and_then(|t| clash(&other, t).map(|f| (t.span, f))) {
+                Some((span, fault)) if span != other.span => {
+                    let d = Diagnostic::new(&MATCH_CLASH, fault.message).at(span, fault.label).at(other.span, "");
+                    self.report(d);
+                    false
+                }
+                _ => true,
+            });
+        }
+        let flags = pieces.iter().position(|p| test(p).is_some_and(|t| t.field == Field::TcpFlags));
+        if let (None, Some(at)) = (stated(&pieces), flags) {
             let span = pieces.get(at).and_then(test).map_or(Span::NONE, |t| t.span);
             pieces.insert(at, Piece::Test(Test { field: Field::Proto, items: vec![Item::Number(6)], span }));
         }
         let is_icmp = |p: &Piece| test(p).is_some_and(|t| matches!(t.field, Field::IcmpType | Field::IcmpCode));
         if let Some(first) = pieces.iter().position(is_icmp) {
-            let stated = pieces.iter().position(|p| matches!(p, Piece::Test(t) if t.field == Field::Proto));
-            let at = stated.unwrap_or(first);
-            if stated.is_none() {
+            let at = stated(&pieces).unwrap_or(first);
+            if stated(&pieces).is_none() {
                 let span = pieces.iter().filter(|p| is_icmp(p)).filter_map(test).fold(Span::NONE, |s, t| s.to(t.span));
                 let items = names::ICMP.map(Item::Number).to_vec();
                 pieces.insert(first, Piece::Test(Test { field: Field::Proto, items, span }));
@@ -1522,7 +1540,11 @@ impl<'t> Parser<'_, 't> {
                 if let Some((span, fault)) = clash {
                     let mut d = Diagnostic::new(&MATCH_CLASH, fault.message).at(test.span, fault.label).at(span, "");
                     d.help = fault.help;
-                    self.report(d);
+                    // The two families of one ICMP test need saying once.
+                    let said = self.sink.found.last().is_some_and(|l| l.code == d.code && l.span() == d.span());
+                    if !said {
+                        self.report(d);
+                    }
                 } else {
                     above.push(test);
                     return; // Stays in force for its neighbours; the enclosing `and` takes it away again.
@@ -1931,6 +1953,9 @@ mod tests {
             ),
             ("icmp type ping", &[("ping", "match-value", "echo-request")]),
             ("icmp6 type source-quench", &[("type source-quench", "match-value", "icmp4")]),
+            ("udp flags not syn", &[("flags not syn", "match-clash", "")]),
+            ("code not 5 and flags not syn", &[("code not 5", "match-clash", "")]),
+            ("code not 5 flags not syn", &[("flags not syn", "match-clash", "")]),
             ("udp type 8", &[("type 8", "match-clash", "")]),
             ("u32 1 1 at 3", &[("3", "match-value", "")]),
             ("u32 0x1ffffffff 1 at 4", &[("0x1ffffffff", "match-value", "")]),
