@@ -82,8 +82,8 @@ fn prose(text: &str) -> Prose {
             Prose(&["x", " ", "}", "\"", "\\"], Some((1, 1, |c| !"'\n".contains(c))))
         }
         "letter" => Prose(&["x", "z"], Some((1, 1, |c| c.is_ascii_alphabetic()))),
-        "letter, digit, _ or -" => {
-            Prose(&["q", "7", "_", "-"], Some((1, 1, |c| c.is_ascii_alphanumeric() || "_-".contains(c))))
+        "letter, digit, _ - + or ." => {
+            Prose(&["q", "7", "_", "-", "+"], Some((1, 1, |c| c.is_ascii_alphanumeric() || "_-+.".contains(c))))
         }
         "one to four hexadecimal digits" => Prose(&["1", "10", "ffff"], Some((1, 4, hex))),
         "one to six hexadecimal digits" => Prose(&["41", "e9", "1f600"], Some((1, 6, hex))),
@@ -453,6 +453,24 @@ fn texts_made_from_the_grammar_are_read_without_syntax_errors() {
             );
         }
     }
+}
+
+#[test]
+fn the_samples_are_derived_and_read() {
+    let grammar = grammar();
+    let mut count = 0;
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/samples")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|e| e != "shape") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(derives(&grammar, "file", &text), "{} is not derived", path.display());
+        let found = faults("@", &text);
+        assert!(found.is_empty(), "{}: {found:#?}", path.display());
+        count += 1;
+    }
+    assert!(count > 5);
 }
 
 const NOISE: &[u8] = b"{}[](),;:#\"'=\n \x00\xff/-$@!";
