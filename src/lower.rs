@@ -46,10 +46,10 @@ pub fn lower(policy: &Policy, facts: &dyn Fn(&str) -> Facts, ids: &Ids, sink: &m
         policy.interfaces.iter().map(|i| i.name.value.as_str()),
         |name| ids.interfaces.get(name)?.ifb_name.clone(),
     );
-    let (mut tree, mut new_ids) = (Tree::default(), Ids::default());
+    let (mut tree, mut new_ids, nothing) = (Tree::default(), Ids::default(), Table::default());
     for interface in &policy.interfaces {
         let name = &interface.name.value;
-        let old = ids.interfaces.get(name).cloned().unwrap_or_default();
+        let old = ids.interfaces.get(name).unwrap_or(&nothing);
         let facts = facts(name);
         let mut work = Lowering { interface, facts: &facts, sink };
         let mut table = Table { hook: old.hook, ..Table::default() };
@@ -66,7 +66,7 @@ pub fn lower(policy: &Policy, facts: &dyn Fn(&str) -> Facts, ids: &Ids, sink: &m
                 (device.egress, table.ifb) = (Some(branch), numbers);
                 tree.interfaces.insert(ifb_name.clone(), device);
             }
-            let (branch, numbers) = work.ingress(ingress, ifb_name.as_ref(), &old);
+            let (branch, numbers) = work.ingress(ingress, ifb_name.as_ref(), old);
             (asked.ingress, table.hook_filters, table.ifb_name) = (Some(branch), numbers, ifb_name);
         }
         tree.interfaces.insert(name.clone(), asked);
@@ -135,14 +135,11 @@ impl Lowering<'_> {
         let parent = node.parent.map_or(Handle::ROOT, |class| arena.class_handle(class));
         let mut options = source.options.clone();
         let mut remarks = Vec::new();
-        if let Some(class) = arena.default_of(i) {
-            if let Some(row) = options.row("default") {
-                let minor = arena.class_handle(class).minor();
-                if let Some(slot) = options.slot_mut(row) {
-                    slot.set_number(u64::from(minor));
-                }
-                remarks.push(format!("what no rule takes goes to {}", arena.path(class)));
+        if let (Some(class), Some(row)) = (arena.default_of(i), options.row("default")) {
+            if let Some(slot) = options.slot_mut(row) {
+                slot.set_number(u64::from(arena.class_handle(class).minor()));
             }
+            remarks.push(format!("what no rule takes goes to {}", arena.path(class)));
         }
         if let Children::Bands(bands) = &source.children {
             set_if_unset(options.as_mut(), "bands", Number(bands.len() as u32));

@@ -89,12 +89,17 @@ impl<'p> Arena<'p> {
             defaults: Vec::new(),
         };
         arena.grow(root, None);
-        let mut leaves: HashMap<usize, usize> = HashMap::new();
-        leaves.extend(arena.disciplines.iter().enumerate().filter_map(|(i, d)| Some((d.parent?, i))));
+        let mut leaves: Vec<Option<usize>> = vec![None; arena.classes.len()];
+        for (i, node) in arena.disciplines.iter().enumerate() {
+            if let Some(slot) = node.parent.and_then(|p| leaves.get_mut(p)) {
+                *slot = Some(i);
+            }
+        }
         arena.put_in_order(0, &leaves);
         arena.number(old, sink);
         let named = arena.classes.iter().enumerate().filter(|(_, c)| c.named);
-        arena.paths = named.map(|(i, c)| (c.path.clone(), i)).collect();
+        arena.paths.reserve(arena.classes.len());
+        arena.paths.extend(named.map(|(i, c)| (c.path.clone(), i)));
         arena.settle_defaults(sink);
         arena
     }
@@ -132,13 +137,13 @@ impl<'p> Arena<'p> {
         }
     }
 
-    fn put_in_order(&mut self, discipline: usize, leaves: &HashMap<usize, usize>) {
+    fn put_in_order(&mut self, discipline: usize, leaves: &[Option<usize>]) {
         self.order.push(Holder::Discipline(discipline));
         let classes = self.disciplines.get(discipline).map_or(0..0, |d| d.classes.clone());
         for class in classes {
             self.order.push(Holder::Class(class));
-            if let Some(leaf) = leaves.get(&class) {
-                self.put_in_order(*leaf, leaves);
+            if let Some(leaf) = leaves.get(class).copied().flatten() {
+                self.put_in_order(leaf, leaves);
             }
         }
     }
@@ -238,11 +243,12 @@ impl<'p> Arena<'p> {
     /// The table of all numbers here.
     pub fn numbers(&self, old: &Numbers) -> Numbers {
         let mut numbers = Numbers { foreign: old.foreign.clone(), ..Numbers::default() };
+        numbers.disciplines.reserve(self.disciplines.len());
         for node in &self.disciplines {
             numbers.disciplines.insert(node.key.clone(), node.major);
             let own = self.classes.get(node.classes.clone()).unwrap_or_default();
-            let minors: IndexMap<_, _> =
-                own.iter().filter(|c| c.source.is_some()).map(|c| (c.path.clone(), c.minor)).collect();
+            let mut minors = IndexMap::with_capacity(own.len());
+            minors.extend(own.iter().filter(|c| c.source.is_some()).map(|c| (c.path.clone(), c.minor)));
             if !minors.is_empty() {
                 numbers.classes.insert(node.key.clone(), minors);
             }

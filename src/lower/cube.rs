@@ -50,7 +50,8 @@ impl Cube {
                         return None;
                     }
                     out.push(Key { at: x.at, mask: x.mask | y.mask, value: x.value | y.value });
-                    (a.next(), b.next());
+                    a.next();
+                    b.next();
                 }
                 (Some(x), Some(y)) if x.at < y.at => out.extend(a.next().copied()),
                 (_, Some(_)) => out.extend(b.next().copied()),

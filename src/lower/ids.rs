@@ -6,7 +6,7 @@ use crate::unit::Handle;
 use compact_str::CompactString;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::ops::RangeInclusive;
 
 /// The numbers of a machine, by interface.
@@ -107,23 +107,51 @@ pub fn number<'n>(
     foreign: &BTreeSet<u16>,
     range: RangeInclusive<u16>,
 ) -> Vec<Option<u16>> {
-    let mut taken = HashSet::new();
+    let mut taken = Numerals::default();
     let mut numbers: Vec<Option<u16>> = names.clone().map(|(_, pin)| pin.filter(|n| taken.insert(*n))).collect();
-    taken.extend(foreign);
+    foreign.iter().for_each(|n| {
+        taken.insert(*n);
+    });
     let old = |name: &str| held.and_then(|h| h.get(name)).copied().filter(|n| range.contains(n));
     for (slot, (name, pin)) in numbers.iter_mut().zip(names.clone()) {
         if slot.is_none() && pin.is_none() {
             *slot = old(name).filter(|n| taken.insert(*n));
         }
     }
-    let was: HashSet<u16> = held.into_iter().flat_map(|h| h.values().copied()).collect();
-    let mut fresh = range.clone().filter(|n| !was.contains(n)).chain(range.clone().filter(|n| was.contains(n)));
+    let mut was = Numerals::default();
+    held.into_iter().flat_map(|h| h.values()).for_each(|n| {
+        was.insert(*n);
+    });
+    let mut fresh = range.clone().filter(|n| !was.contains(*n)).chain(range.clone().filter(|n| was.contains(*n)));
     for (slot, (_, pin)) in numbers.iter_mut().zip(names) {
         if slot.is_none() && pin.is_none() {
             *slot = fresh.find(|n| taken.insert(*n));
         }
     }
     numbers
+}
+
+/// A set of numbers, a bit each, as long as the largest.
+#[derive(Default)]
+struct Numerals(Vec<u64>);
+
+impl Numerals {
+    fn contains(&self, n: u16) -> bool {
+        self.0.get(usize::from(n / 64)).is_some_and(|w| w >> (n % 64) & 1 == 1)
+    }
+
+    /// Whether it was not there before.
+    fn insert(&mut self, n: u16) -> bool {
+        let (word, bit) = (usize::from(n / 64), 1 << (n % 64));
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        self.0.get_mut(word).is_some_and(|w| {
+            let new = *w & bit == 0;
+            *w |= bit;
+            new
+        })
+    }
 }
 
 #[cfg(test)]

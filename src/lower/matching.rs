@@ -314,7 +314,7 @@ fn addresses(items: &[Item], family: Family) -> Vec<(u128, u128)> {
     let width = if family == Family::V4 { 32 } else { 128 };
     let range = |item: &Item| match item {
         Item::Prefix(a, length) => {
-            let host = (width - u32::from(*length).min(width)) as u32;
+            let host = width - u32::from(*length).min(width);
             let low = if host >= 128 { u128::MAX } else { (1_u128 << host) - 1 };
             let first = number(a)? & !low;
             Some((first, first | low))

@@ -51,7 +51,7 @@ const LAST_NODE: u16 = 0xfff;
 /// Nodes are this far apart where there is room.
 const NODE_STEP: usize = 16;
 /// So many filters are put into a group at first, which leaves gaps of 4.
-const FULL: usize = 1023;
+const FULL: usize = 1022;
 
 /// The places of all filters, and whether all had to be numbered anew. `None` if there are more than priorities can hold.
 pub fn places(
@@ -223,4 +223,96 @@ fn spread(low: u16, high: u16, n: usize, avoid: impl Fn(u16) -> bool) -> Option<
         }
     };
     (1..=n).map(|k| free.get(at(k).min(free.len() - 1)).copied()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+    use compact_str::format_compact;
+
+    fn entries(names: &str) -> Vec<Entry> {
+        let sort = |c: char| match c {
+            'a'..='z' => Sort::Ip,
+            'A'..='M' => Sort::All,
+            'N'..='Z' => Sort::Mark(u32::MAX, 0),
+            _ => Sort::Alone(c as u32),
+        };
+        names.chars().map(|c| Entry { key: format_compact!("{c}"), sort: sort(c) }).collect()
+    }
+
+    fn table(names: &str, held: Option<&IndexMap<CompactString, Place>>) -> (IndexMap<CompactString, Place>, bool) {
+        let entries = entries(names);
+        let (places, anew) = places(&entries, held, &HashSet::new()).unwrap();
+        (entries.into_iter().map(|e| e.key).zip(places).collect(), anew)
+    }
+
+    fn shown(names: &str, held: Option<&str>) -> String {
+        let held = held.map(|h| table(h, None).0);
+        let (table, anew) = table(names, held.as_ref());
+        let show = table.iter().map(|(k, p)| format!("{k}{}.{:x}", p.group * 2, p.node)).collect::<Vec<_>>();
+        format!("{}{}", show.join(" "), if anew { " anew" } else { "" })
+    }
+
+    #[test]
+    fn runs_of_one_sort_share_a_priority() {
+        assert_eq!(shown("abc", None), "a10.10 b10.20 c10.30");
+        assert_eq!(shown("abXYcA", None), "a10.10 b10.20 X20.10 Y20.20 c30.10 A40.10");
+        assert_eq!(shown("12", None), "110.10 220.10");
+    }
+
+    #[test]
+    fn what_comes_or_goes_moves_no_other() {
+        assert_eq!(shown("axb", Some("ab")), "a10.10 x10.18 b10.20");
+        assert_eq!(shown("xab", Some("ab")), "x10.8 a10.10 b10.20");
+        assert_eq!(shown("abx", Some("ab")), "a10.10 b10.20 x10.30");
+        assert_eq!(shown("ac", Some("abc")), "a10.10 c10.30");
+        // the number of one that goes is not given to one that comes
+        assert_eq!(shown("axc", Some("abc")), "a10.10 x10.1f c10.30");
+        // one that moves is numbered anew, the others stay
+        assert_eq!(shown("bcda", Some("abcd")), "b10.20 c10.30 d10.40 a10.50");
+    }
+
+    #[test]
+    fn another_sort_in_the_middle_parts_a_run() {
+        assert_eq!(shown("aXb", Some("ab")), "a10.10 X20.10 b30.10");
+        assert_eq!(shown("aXbA", Some("abA")), "a10.10 X12.10 b16.10 A20.10");
+        assert_eq!(shown("abAXB", Some("abAB")), "a10.10 b10.20 A20.10 X30.10 B40.10");
+    }
+
+    #[test]
+    fn without_room_all_are_numbered_anew_beside_the_old() {
+        let (mut held, _) = table("ab", None);
+        held.insert("a".into(), Place { group: 5, node: 1 });
+        held.insert("b".into(), Place { group: 5, node: 2 });
+        let (new, anew) = table("axb", Some(&held));
+        assert!(anew);
+        assert!(new.values().all(|p| p.group == 6), "{new:?}");
+        assert!(new.values().is_sorted());
+    }
+
+    #[test]
+    fn numbers_that_no_filter_can_have_are_not_taken_over() {
+        let held = [("a", 5, 0), ("b", 0, 16), ("c", 5, 0x1000), ("d", 0x8000, 1)];
+        let held = held.map(|(n, group, node)| (n.into(), Place { group, node })).into_iter().collect();
+        let (table, _) = table("abcd", Some(&held));
+        assert!(table.values().all(|p| (1..=LAST_GROUP).contains(&p.group) && (1..=LAST_NODE).contains(&p.node)));
+        assert!(table.values().is_sorted());
+    }
+
+    #[test]
+    fn thousands_go_on_in_the_next_priority_with_gaps() {
+        let many: Vec<Entry> = (0..70_000).map(|n| Entry { key: format_compact!("{n}"), sort: Sort::Ip }).collect();
+        let (found, _) = places(&many, None, &HashSet::new()).unwrap();
+        assert!(found.is_sorted_by(|a, b| a < b));
+        assert!(found.iter().all(|p| p.node % 4 == 0 || p.group == found[69_999].group));
+        // alternating sorts take a priority each, up to the last
+        let alternating = |n: u32| -> Vec<Entry> {
+            let sort = |i: u32| if i.is_multiple_of(2) { Sort::Ip } else { Sort::All };
+            (0..n).map(|i| Entry { key: format_compact!("{i}"), sort: sort(i) }).collect()
+        };
+        let (found, _) = places(&alternating(32_767), None, &HashSet::new()).unwrap();
+        assert!(found.is_sorted_by(|a, b| a.group < b.group));
+        assert!(places(&alternating(32_768), None, &HashSet::new()).is_none());
+    }
 }

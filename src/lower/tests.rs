@@ -4,11 +4,12 @@ mod build;
 mod packets;
 
 use super::*;
-use crate::kind::filter::{fw, u32 as cls_u32};
+use crate::kind::filter::fw;
+use crate::policy::model::Class;
 use crate::unit::Hex;
 use build::*;
 use proptest::prelude::*;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Every object as tc would be told, shortened: what it is, where, and its words.
 fn show(tree: &Tree) -> Vec<String> {
@@ -60,17 +61,26 @@ fn refused(policy: &Policy, facts: &Facts) -> Vec<&'static str> {
     sink.found.iter().map(|d| d.code.name).collect()
 }
 
-fn home() -> Direction {
-    let line = class("line", "rate 2mbit").with(vec![
-        class("ssh", "rate 128kbit ceil 2mbit prio 1 burst 100kb").leaf(qdisc("sfq", "perturb 10")),
-        class("rest", "rate 64kbit ceil 2mbit prio 7").leaf(qdisc("fq_codel", "")),
-    ]);
-    direction(htb("r2q 1", Some("line/rest"), vec![line.0]), vec![rule("line/ssh", "tcp dport 22")])
-}
+const HOME: &str = "
+interfaces:
+  eth0:
+    egress:
+      htb:
+        r2q: 1
+        default: rest
+        classes:
+          line:
+            rate: 2mbit
+            classes:
+              ssh:  { rate: 128kbit, ceil: 2mbit, prio: 1, burst: 100kb, leaf: { sfq: { perturb: 10s } } }
+              rest: { rate: 64kbit, ceil: 2mbit, prio: 7, leaf: fq_codel }
+      rules:
+        - { class: ssh, match: tcp dport 22 }
+";
 
 #[test]
 fn a_home_line_becomes_htb_leaves_and_filters() {
-    let tree = fresh(&policy(vec![egress("eth0", home())]));
+    let tree = fresh(&text(HOME));
     assert_eq!(
         show(&tree),
         [
@@ -89,7 +99,7 @@ fn a_home_line_becomes_htb_leaves_and_filters() {
 
 #[test]
 fn the_origin_says_what_became_of_sugar() {
-    let tree = fresh(&policy(vec![egress("eth0", home())]));
+    let tree = fresh(&text(HOME));
     let branch = tree.interfaces["eth0"].egress.as_ref().unwrap();
     let said: Vec<_> = branch.objects.iter().map(|o| (o.origin.name.as_str(), o.origin.remark.as_deref())).collect();
     assert_eq!(said[0], ("", Some("what no rule takes goes to line/rest")));
@@ -101,10 +111,19 @@ fn the_origin_says_what_became_of_sugar() {
 
 #[test]
 fn bands_are_targets_and_hold_leaves() {
-    let bands = vec![("high", Some(qdisc("pfifo", "limit 50"))), ("medium", None), ("low", Some(qdisc("sfq", "")))];
-    let d = direction(prio(bands), vec![rule("medium", "udp dport 53"), rule("low", "mark 5/0xff")]);
+    let policy = text(
+        "
+interfaces:
+  eth2:
+    egress:
+      prio: { bands: [high, medium, low], leaves: { high: { pfifo: { limit: 50 } }, low: sfq } }
+      rules:
+        - { class: medium, match: udp dport 53 }
+        - { class: low, match: mark 5/0xff }
+",
+    );
     assert_eq!(
-        show(&fresh(&policy(vec![egress("eth2", d)]))),
+        show(&fresh(&policy)),
         [
             "eth2: 1: below root prio bands 3",
             "eth2: 2: below 1:1 pfifo limit 50",
@@ -115,6 +134,219 @@ fn bands_are_targets_and_hold_leaves() {
             "eth2: filter 1: 20 all 5 fw flowid 1:3",
         ]
     );
+}
+
+#[test]
+fn a_class_below_a_nested_discipline_is_asked_for_on_the_whole_way() {
+    let policy = text(
+        "
+interfaces:
+  eth0:
+    egress:
+      tbf:
+        rate: 5mbit
+        latency: 50ms
+        burst: 10kb
+        leaf:
+          prio:
+            bands: [high, low]
+            priomap: [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
+            leaves:
+              low: { htb: { default: b, classes: { a: { rate: 1mbit }, b: { rate: 2mbit, id: 0x20 } } } }
+      rules:
+        - { class: low/a, do: { mark: 7 }, match: src 192.0.2.0/24 }
+        - { do: drop, match: dst 192.0.2.1 }
+",
+    );
+    let mut sink = Sink::new();
+    let (tree, _) = lower(&policy, &|_| Facts::default(), &Ids::default(), &mut sink);
+    assert_eq!(
+        show(&tree),
+        [
+            "eth0: 1: below root tbf limit 41490b burst 10kb rate 5mbit",
+            "eth0: 2: below 1:1 prio bands 2 priomap 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1",
+            "eth0: 3: below 2:2 htb default 0x20",
+            "eth0: class 3:1 below 3: htb rate 1mbit ceil 1mbit burst 1600b cburst 1600b quantum 12500",
+            "eth0: class 3:20 below 3: htb rate 2mbit ceil 2mbit burst 1600b cburst 1600b quantum 25000",
+            "eth0: filter 2: 10 ip 10 u32 match ip src 192.0.2.0/24 flowid 2:2 action skbedit mark 0x7",
+            "eth0: filter 3: 10 ip 10 u32 match ip src 192.0.2.0/24 flowid 3:1",
+        ]
+    );
+    // a rule without a class is asked at the root, and tbf asks nobody
+    let codes: Vec<_> = sink.found.iter().map(|d| d.code.name).collect();
+    assert_eq!(codes, ["no-filters"]);
+}
+
+#[test]
+fn a_default_below_a_nested_discipline_is_one_at_every_discipline_on_the_way() {
+    let policy = text(
+        "
+interfaces:
+  eth0:
+    egress:
+      htb:
+        default: voice/rest
+        classes:
+          voice:
+            rate: 1mbit
+            leaf: { htb: { classes: { rest: { rate: 1mbit } } } }
+          bulk:
+            rate: 1mbit
+            leaf: { prio: { bands: [high, low] } }
+",
+    );
+    let shown = show(&fresh(&policy));
+    let qdiscs: Vec<_> = shown.iter().filter(|l| !l.contains("class")).map(String::as_str).collect();
+    let wanted = ["1: below root htb default 0x1", "2: below 1:1 htb default 0x1", "3: below 1:2 prio bands 2"];
+    assert_eq!(qdiscs, wanted.map(|w| format!("eth0: {w}")));
+}
+
+#[test]
+fn what_arrives_is_policed_on_clsact() {
+    let policy = text(
+        "
+interfaces:
+  eth0:
+    ingress:
+      police: { rate: 20mbit, burst: 625000b }
+      rules:
+        - { do: pass, match: src 192.0.2.0/24 }
+        - { do: drop, match: udp dport 1900 and ip }
+",
+    );
+    let wanted = [
+        "eth0: ffff: below ffff:fff1 clsact",
+        "eth0: filter ffff:fff2 10 ip 10 u32 match ip src 192.0.2.0/24 action pass",
+        "eth0: filter ffff:fff2 10 ip 20 u32 match ip ihl 5 0xf match u32 0x00000000 0x00001fff at 4 \
+         match ip protocol 17 0xff match ip dport 1900 0xffff action drop",
+        "eth0: filter ffff:fff2 20 all 10 u32 match u32 0x00000000 0x00000000 at 0 \
+         action police rate 20mbit burst 625000b mtu 64kb conform-exceed drop",
+    ];
+    assert_eq!(show(&fresh(&policy)), wanted);
+    // where others have an ingress qdisc already, the filters hang on that, beside theirs
+    let mut ids = Ids::default();
+    let table = Table { hook: Hook::Ingress, foreign_prios: [10, 21].into(), ..Table::default() };
+    ids.interfaces.insert("eth0".into(), table);
+    let shown = show(&lowered(&policy, &ids).0);
+    assert_eq!(shown[0], "eth0: ffff: below ffff:fff1 ingress");
+    assert!(shown[1].starts_with("eth0: filter ffff: 12 ip 10 "), "{shown:?}");
+    assert!(shown[3].starts_with("eth0: filter ffff: 22 all 10 "), "{shown:?}");
+}
+
+#[test]
+fn what_arrives_is_shaped_on_an_ifb_of_our_own() {
+    let policy = text(
+        "
+interfaces:
+  eth1:
+    link: { overhead: 18, mpu: 64, txqueuelen: 100 }
+    ingress:
+      police: { rate: 90mbit, burst: 625000b }
+      shape:
+        htb: { default: all, classes: { all: { rate: 50mbit, leaf: fq_codel } } }
+        rules: [ { class: all, match: tcp } ]
+  wlx00c0caabcdef: { ingress: { shape: fq_codel } }
+",
+    );
+    let (tree, ids) = lowered(&policy, &Ids::default());
+    assert_eq!(
+        show(&tree),
+        [
+            "ifb-eth1: ifb shapectl:eth1",
+            "ifb-eth1: 1: below root htb default 0x1",
+            "ifb-eth1: class 1:1 below 1: htb rate 50mbit ceil 50mbit burst 1600b cburst 1600b quantum 200000",
+            "ifb-eth1: 2: below 1:1 fq_codel",
+            "ifb-eth1: filter 1: 10 ip 10 u32 match ip protocol 6 0xff flowid 1:1",
+            "ifb-eth1: filter 1: 11 ip6 20 u32 match ip6 protocol 6 0xff flowid 1:1",
+            "eth1: ffff: below ffff:fff1 clsact",
+            "eth1: filter ffff:fff2 10 all 10 u32 match u32 0x00000000 0x00000000 at 0 action police rate 90mbit \
+             burst 625000b mtu 64kb conform-exceed drop/pipe action mirred egress redirect dev ifb-eth1",
+            "ifb-wlx00-i82l9: ifb shapectl:wlx00c0caabcdef",
+            "ifb-wlx00-i82l9: 1: below root fq_codel",
+            "wlx00c0caabcdef: ffff: below ffff:fff1 clsact",
+            "wlx00c0caabcdef: filter ffff:fff2 10 all 10 u32 match u32 0x00000000 0x00000000 at 0 \
+             action mirred egress redirect dev ifb-wlx00-i82l9",
+        ]
+    );
+    let ifb = &tree.interfaces["ifb-eth1"];
+    assert_eq!((ifb.link.up, ifb.link.txqueuelen), (Some(true), None));
+    assert_eq!(tree.interfaces["eth1"].link.txqueuelen, Some(100));
+    // 18 bytes over the IP packet are 4 over the frame; nothing but the root has a size table
+    let root = &ifb.egress.as_ref().unwrap().objects[0];
+    assert_eq!(root.stab, Some(Stab { overhead: 4, mpu: 64, ..Stab::default() }));
+    assert!(root.origin.remark.as_deref().unwrap().contains("overhead 18 over the IP packet is 4 over the frame"));
+    assert!(ifb.egress.as_ref().unwrap().objects[1..].iter().all(|o| o.stab.is_none()));
+    assert_eq!(lowered(&policy, &ids).1, ids);
+    assert_eq!(ids.names()[&("ifb-eth1".to_owned(), Handle::new(1, 1))], "all");
+}
+
+/// The filters of an expression, without what stands before and behind its selectors.
+fn selectors(expression: &str) -> Vec<String> {
+    let d = direction(htb("", None, vec![class("c", "rate 1mbit")]), vec![rule("c", expression)]);
+    let (tree, _) = lowered(&policy(vec![egress("eth0", d)]), &Ids::default());
+    let short = |o: &Object| {
+        let text = show_object(o).replace(" flowid 1:1", "");
+        let (_, words) = text.split_once("filter 1: 1").unwrap();
+        words.split_once(' ').map(|(_, w)| w.to_owned()).unwrap()
+    };
+    filters_of(&tree, "eth0").iter().map(short).collect()
+}
+
+#[test]
+fn expressions_become_these_filters() {
+    let port = "match ip ihl 5 0xf match u32 0x00000000 0x00001fff at 4 match ip protocol";
+    for (expression, filters) in [
+        ("any", vec!["all 10 u32 match u32 0x00000000 0x00000000 at 0".to_owned()]),
+        ("ip", vec!["ip 10 u32 match u32 0x00000000 0x00000000 at 0".into()]),
+        ("src 192.0.2.0/24", vec!["ip 10 u32 match ip src 192.0.2.0/24".into()]),
+        ("dst 2001:db8::/33", vec!["ip6 10 u32 match ip6 dst 2001:db8::/33".into()]),
+        (
+            "host 192.0.2.1",
+            vec!["ip 10 u32 match ip src 192.0.2.1/32".into(), "ip 20 u32 match ip dst 192.0.2.1/32".into()],
+        ),
+        (
+            "src 192.0.2.1-192.0.2.6",
+            ["192.0.2.1/32", "192.0.2.2/31", "192.0.2.4/31", "192.0.2.6/32"]
+                .iter()
+                .enumerate()
+                .map(|(i, net)| format!("ip {:x} u32 match ip src {net}", 16 * (i + 1)))
+                .collect(),
+        ),
+        ("udp and ip and sport 1024-2047", vec![format!("ip 10 u32 {port} 17 0xff match ip sport 0x400 0xfc00")]),
+        ("ip icmp", vec!["ip 10 u32 match ip protocol 1 0xff".into()]),
+        ("icmp", vec!["ip 10 u32 match ip protocol 1 0xff".into(), "ip6 20 u32 match ip6 protocol 58 0xff".into()]),
+        ("ip tos 0x10/0xfc", vec!["ip 10 u32 match ip tos 0x10 0xfc".into()]),
+        ("ip6 dscp ef", vec!["ip6 10 u32 match ip6 priority 0xb8 0xfc".into()]),
+        ("mark 5", vec!["all 5 fw".into()]),
+        ("mark {5, 6}", vec!["all 5 fw".into(), "all 6 fw".into()]),
+        ("mark 0", vec!["all 10 u32 match u32 0x00000000 0x00000000 at 0 match mark 0x0 0xffffffff".into()]),
+        ("mark 5/7 and src 192.0.2.1", vec!["ip 10 u32 match ip src 192.0.2.1/32 match mark 0x5 0x7".into()]),
+    ] {
+        assert_eq!(selectors(expression), filters, "{expression}");
+    }
+    // any of five protocols with ports, in two families
+    assert_eq!(selectors("dport 53").len(), 10);
+    assert_eq!(selectors("tcp dport {22, 80, 443} and ip").len(), 3);
+    assert_eq!(selectors("ip tcp and not dport 22").len(), 4 + 13 + 16);
+}
+
+#[test]
+fn what_cannot_be_compiled_is_refused_at_its_place() {
+    let with = |matches: &str| {
+        let d = direction(htb("", None, vec![class("c", "rate 1mbit")]), vec![rule("c", matches)]);
+        policy(vec![egress("eth0", d)])
+    };
+    let plain = Facts::default();
+    assert_eq!(refused(&with("vlan 5"), &plain), ["not-yet"]);
+    assert_eq!(refused(&with("cgroup 1:10 or iif eth1"), &plain), ["not-yet", "not-yet"]);
+    let odd = |n: u32| (0..n).map(|i| (2 * i + 1).to_string()).collect::<Vec<_>>().join(", ");
+    let many = format!("ip tcp sport {{{}}} dport {{{}}}", odd(100), odd(100));
+    assert_eq!(refused(&with(&many), &plain), ["too-many-filters"]);
+    assert_eq!(refused(&with("ip6 and ttl 5 and len 1-39"), &plain), ["matches-nothing"]);
+    let without = Facts { u32_mark: false, ..Facts::default() };
+    assert_eq!(refused(&with("mark 5 and tcp"), &without), ["mark-unsupported"]);
+    assert_eq!(refused(&with("mark 0"), &without), ["mark-unsupported"]);
+    assert!(refused(&with("mark 5"), &without).is_empty());
 }
 
 fn filters_of(tree: &Tree, interface: &str) -> Vec<Object> {
@@ -129,7 +361,7 @@ proptest! {
         rules in prop::collection::vec(packets::expressions(), 1..6),
         crowd in prop::collection::vec(packets::packets(), 40),
     ) {
-        let classes = (0..rules.len()).map(|i| class(&format!("c{i}"), "rate 1mbit").0).collect();
+        let classes = (0..rules.len()).map(|i| class(&format!("c{i}"), "rate 1mbit")).collect();
         let matches = |i: usize, e: &crate::syntax::expression::Expression| Rule {
             matches: Some(at(e.clone())),
             ..rule(&format!("c{i}"), "")
@@ -155,7 +387,7 @@ proptest! {
 
 #[test]
 fn numbers_lead_back_to_names() {
-    let (_, ids) = lowered(&policy(vec![egress("eth0", home())]), &Ids::default());
+    let (_, ids) = lowered(&text(HOME), &Ids::default());
     let names: BTreeMap<_, _> = ids.names().into_iter().map(|((_, h), name)| (h.to_string(), name)).collect();
     let shown: Vec<_> = names.iter().map(|(h, name)| format!("{h} {name}")).collect();
     assert_eq!(shown, ["1:1 line", "1:2 line/ssh", "1:3 line/rest", "2: line/ssh", "3: line/rest"]);
@@ -164,4 +396,169 @@ fn numbers_lead_back_to_names() {
     let mut ids = ids;
     ids.forget("eth0");
     assert_eq!(ids, Ids::default());
+}
+
+/// A policy that people edit: names of classes in groups, and the matches of rules.
+#[derive(Clone, Debug, PartialEq)]
+struct Edited {
+    groups: Vec<(u8, Vec<u8>)>,
+    rules: Vec<u8>,
+}
+
+impl Edited {
+    fn policy(&self) -> Policy {
+        let classes = self.groups.iter().map(|(name, inner)| Class {
+            classes: inner
+                .iter()
+                .map(|n| Class {
+                    leaf: Some(Box::new(qdisc(if n % 2 == 0 { "sfq" } else { "fq_codel" }, ""))),
+                    ..class(&format!("c{n}"), "rate 1mbit")
+                })
+                .collect(),
+            ..class(&format!("g{name}"), "rate 1mbit")
+        });
+        let target = format!("g{}", self.groups.first().map_or(0, |g| g.0));
+        // every seventh rule looks at the mark, which is another classifier
+        let matches = |n: &u8| if n.is_multiple_of(7) { format!("mark {}", n + 1) } else { format!("tcp dport {n}") };
+        let rules = self.rules.iter().map(|n| rule(&target, &matches(n))).collect();
+        policy(vec![egress("eth0", direction(htb("", None, classes.collect()), rules))])
+    }
+
+    fn lower(&self, ids: &Ids) -> (Vec<Object>, Ids) {
+        let mut sink = Sink::new();
+        let policy = self.policy();
+        let (tree, ids) = lower(&policy, &|_| Facts::default(), ids, &mut sink);
+        assert!(sink.found.iter().all(|d| d.code.name == "unknown-class"), "{:?}", sink.found);
+        (tree.interfaces["eth0"].egress.clone().unwrap().objects, ids)
+    }
+}
+
+fn edited() -> impl Strategy<Value = Edited> {
+    let groups = prop::collection::btree_map(0..6_u8, prop::collection::btree_set(0..12_u8, 0..6), 1..5)
+        .prop_map(|m| m.into_iter().map(|(g, c)| (g, c.into_iter().collect())).collect::<Vec<(u8, Vec<u8>)>>());
+    let rules = prop::collection::vec(1..40_u8, 0..25);
+    (groups.prop_shuffle(), rules).prop_map(|(groups, rules)| Edited { groups, rules })
+}
+
+/// What each name of a tree has for a number: classes and leaves by path and kind, filters by what they match.
+fn numbers(objects: &[Object]) -> BTreeMap<String, Id> {
+    let mut seen = BTreeMap::new();
+    for o in objects {
+        let key = match o.id {
+            Id::Filter { protocol, .. } => format!("filter {protocol:x} {}", o.origin.remark.as_deref().unwrap_or("")),
+            Id::Class { .. } => format!("class {}", o.origin.name),
+            Id::Qdisc { .. } => format!("qdisc {} {}", o.name, o.origin.name),
+        };
+        // of rules that match the same, the first is the first
+        let same = (0..).map(|n| format!("{key} {n}")).find(|k| !seen.contains_key(k)).unwrap();
+        seen.insert(same, o.id);
+    }
+    seen
+}
+
+fn are_sound(objects: &[Object]) -> Result<(), TestCaseError> {
+    let mut ids = std::collections::HashSet::new();
+    let mut kinds: BTreeMap<(Handle, u16), (String, u16)> = BTreeMap::new();
+    let mut made = std::collections::HashSet::from([Handle::ROOT]);
+    for o in objects {
+        // a number is given once, a parent is made before its children, and a priority has one kind and protocol
+        let number = match o.id {
+            Id::Qdisc { handle, .. } | Id::Class { handle, .. } => format!("{handle}"),
+            Id::Filter { parent, prio, handle, .. } => format!("{parent} {prio} {handle}"),
+        };
+        prop_assert!(ids.insert(number), "{}", show_object(o));
+        prop_assert!(made.contains(&o.id.parent()), "{}", show_object(o));
+        made.extend(o.handle());
+        if let Id::Filter { parent, prio, protocol, .. } = o.id {
+            let kind = (o.name.to_string(), protocol);
+            prop_assert_eq!(kinds.entry((parent, prio)).or_insert(kind.clone()), &kind);
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn nothing_that_stays_is_numbered_anew(before in edited(), after in edited()) {
+        let (old, ids) = before.lower(&Ids::default());
+        are_sound(&old)?;
+        // the same again is the same, and so is a copy that went through a file
+        let kept: Ids = serde_json::from_str(&serde_json::to_string(&ids).unwrap()).unwrap();
+        let (again, same) = before.lower(&kept);
+        prop_assert_eq!(numbers(&again), numbers(&old));
+        prop_assert_eq!(&same, &ids);
+
+        let (new, _) = after.lower(&ids);
+        are_sound(&new)?;
+        let (was, is) = (numbers(&old), numbers(&new));
+        for (name, id) in was.iter().filter(|(name, _)| !name.starts_with("filter")) {
+            if let Some(now) = is.get(name) {
+                prop_assert_eq!(now, id, "{}", name);
+            }
+        }
+        // what goes does not lend its number to what comes, or the kernel would be asked for two at once
+        for (name, id) in is.iter().filter(|(name, _)| !was.contains_key(*name)) {
+            prop_assert!(!was.values().any(|w| w == id), "{} {:?}", name, id);
+        }
+    }
+
+    #[test]
+    fn a_rule_in_the_middle_moves_no_other(edited in edited(), at in any::<prop::sample::Index>(), new in 41..200_u8) {
+        let (old, ids) = edited.lower(&Ids::default());
+        let mut more = edited.clone();
+        let at = at.index(edited.rules.len() + 1);
+        let around = [at.checked_sub(1), Some(at)].map(|i| i.and_then(|i| edited.rules.get(i)).map(|n| n % 7 == 0));
+        more.rules.insert(at, new);
+        let (objects, _) = more.lower(&ids);
+        are_sound(&objects)?;
+        // unless it is of another sort than both around it, which then cannot stay in one priority
+        if around != [Some(new % 7 != 0); 2] {
+            let is = numbers(&objects);
+            for (name, id) in numbers(&old) {
+                prop_assert_eq!(is.get(&name), Some(&id), "{}", name);
+            }
+        }
+    }
+}
+
+/// Many classes, each with a leaf and a rule, in groups of 100.
+fn large(groups: usize) -> Policy {
+    let group = |g: usize| Class {
+        classes: (0..100)
+            .map(|n| Class { leaf: Some(Box::new(qdisc("sfq", ""))), ..class(&format!("c{n}"), "rate 1mbit") })
+            .collect(),
+        ..class(&format!("g{g}"), "rate 100mbit")
+    };
+    let address = |g: usize, n: usize| format!("dst 10.{}.{}.{n}", g / 250, g % 250);
+    let rules = (0..groups).flat_map(|g| (0..100).map(move |n| rule(&format!("g{g}/c{n}"), &address(g, n))));
+    let d = direction(htb("", Some("g0/c0"), (0..groups).map(group).collect()), rules.collect());
+    policy(vec![egress("eth0", d)])
+}
+
+#[test]
+fn four_times_the_classes_take_four_times_as_long() {
+    let time = |policy: &Policy, ids: &Ids| {
+        let runs = (0..3).map(|_| {
+            let start = std::time::Instant::now();
+            lowered(policy, ids);
+            start.elapsed()
+        });
+        runs.min().unwrap()
+    };
+    let (small, big) = (large(20), large(80));
+    let (_, small_ids) = lowered(&small, &Ids::default());
+    let (tree, big_ids) = lowered(&big, &Ids::default());
+    assert_eq!(tree.interfaces["eth0"].egress.as_ref().unwrap().objects.len(), 1 + 80 + 3 * 8000);
+    for (ids, more) in [(&Ids::default(), &Ids::default()), (&small_ids, &big_ids)] {
+        let (small, big) = (time(&small, ids), time(&big, more));
+        assert!(big < small * 10, "{small:?} {big:?}");
+    }
+}
+
+#[test]
+fn the_numbers_are_a_budget() {
+    let class = |n: usize| Class { leaf: Some(Box::new(qdisc("sfq", ""))), ..class(&format!("c{n}"), "rate 1mbit") };
+    let with = |n: usize| policy(vec![egress("eth0", direction(htb("", None, (0..n).map(class).collect()), vec![]))]);
+    assert!(refused(&with(65_533), &Facts::default()).is_empty());
+    assert_eq!(refused(&with(65_536), &Facts::default()), ["handle-budget", "handle-budget"]);
 }

@@ -1,9 +1,14 @@
-//! Policies by hand.
+//! Policies by hand and from text.
 
-use crate::kind::action::{Act, Actions};
+use crate::diagnostic::Sink;
+use crate::facts::Facts;
+use crate::kind::action::Actions;
 use crate::kind::{self, Role, read_tc};
+use crate::policy::load::parse as load;
 use crate::policy::model::*;
-use crate::source::{Span, Spanned};
+use crate::policy::read::read as understand;
+use crate::source::{Source, Sources, Span, Spanned};
+use crate::syntax::Limits;
 use crate::syntax::expression::Expression;
 use crate::syntax::expression_parser::parse;
 use crate::unit::{Reader, Words};
@@ -29,59 +34,15 @@ pub fn htb(words: &str, default: Option<&str>, classes: Vec<Class>) -> Disciplin
     Discipline { default, children: Children::Classes(classes), ..qdisc("htb", words) }
 }
 
-pub fn prio(bands: Vec<(&str, Option<Discipline>)>) -> Discipline {
-    let band = |(name, leaf): (&str, _)| Band { name: Some(at(name.into())), leaf };
-    Discipline { children: Children::Bands(bands.into_iter().map(band).collect()), ..qdisc("prio", "") }
-}
-
-pub fn tbf(words: &str, leaf: Discipline) -> Discipline {
-    Discipline { children: Children::Leaf(Box::new(leaf)), ..qdisc("tbf", words) }
-}
-
-/// A class that grows.
-pub struct Growing(pub Class);
-
-impl Growing {
-    pub fn with(mut self, classes: Vec<Growing>) -> Growing {
-        self.0.classes = classes.into_iter().map(|c| c.0).collect();
-        self
-    }
-    pub fn leaf(mut self, leaf: Discipline) -> Growing {
-        self.0.leaf = Some(Box::new(leaf));
-        self
-    }
-    pub fn pin(mut self, id: u16) -> Growing {
-        self.0.id = Some(at(id));
-        self
-    }
-}
-
-pub fn class(name: &str, words: &str) -> Growing {
+pub fn class(name: &str, words: &str) -> Class {
     let mut options = (kind::find(Role::Qdisc, "htb").unwrap().class.unwrap())();
     read(options.as_mut(), words);
-    Growing(Class {
-        name: at(name.into()),
-        options,
-        places: Places::default(),
-        id: None,
-        classes: Vec::new(),
-        leaf: None,
-    })
+    Class { name: at(name.into()), options, places: Places::default(), id: None, classes: Vec::new(), leaf: None }
 }
 
 pub fn expression(text: &str) -> Expression {
-    let mut sink = crate::diagnostic::Sink::new();
+    let mut sink = Sink::new();
     parse(text, Span::NONE, &|_| None, &mut sink).unwrap_or_else(|| panic!("{text}: {:?}", sink.found))
-}
-
-pub fn actions(words: &[&str]) -> Actions {
-    let act = |words: &&str| {
-        let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
-        let mut act = Act::new(&words[0]);
-        read_tc(act.options.as_mut(), &mut Words::new(&words[1..]), &mut Reader::tc()).unwrap();
-        act
-    };
-    Actions(words.iter().map(act).collect())
 }
 
 pub fn rule(class: &str, matches: &str) -> Rule {
@@ -92,10 +53,6 @@ pub fn rule(class: &str, matches: &str) -> Rule {
         actions_span: Span::NONE,
         span: Span::NONE,
     }
-}
-
-pub fn doing(words: &[&str], matches: &str) -> Rule {
-    Rule { actions: actions(words), ..rule("", matches) }
 }
 
 pub fn direction(discipline: Discipline, rules: Vec<Rule>) -> Direction {
@@ -112,4 +69,13 @@ pub fn egress(name: &str, direction: Direction) -> Interface {
 
 pub fn policy(interfaces: Vec<Interface>) -> Policy {
     Policy { interfaces }
+}
+
+/// A policy in YAML, which must be sound.
+pub fn text(yaml: &str) -> Policy {
+    let (mut sources, mut sink) = (Sources::new(), Sink::new());
+    let documents = load(Source::new("test.yaml", yaml), &Limits::default(), &mut sources, &mut sink).unwrap();
+    let policy = understand(&documents, &|_| Facts::default(), &mut sink);
+    assert!(!sink.has_errors(), "{:?}", sink.found);
+    policy
 }
