@@ -91,20 +91,21 @@ impl Error {
     /// Which kinds the kernel lacks, if that is why it refused to make `object` by `message`. Of several actions it does
     /// not say which one it lacks; all are listed then.
     pub fn lacks(&self, object: &Object, message: &Message) -> Vec<Lack> {
-        // ENOENT with a text; without one it means that some object is missing. Older kernels, and filters whose module
-        // cannot be loaded, say EINVAL or EOPNOTSUPP.
-        let text = self.text.as_deref().unwrap_or("");
-        let is = |needle: &str| text.to_ascii_lowercase().contains(needle);
-        if is("action module") || is("tc action") && self.is(Errno::ENOENT) {
-            return reply::actions_in(&message.body).iter().map(|name| Lack::new(Role::Action, name)).collect();
+        if !self.is(Errno::ENOENT) {
+            return Vec::new();
         }
-        if is("kind is unknown") || is("qdisc not found") && matches!(object.id, Id::Qdisc { .. }) {
-            return vec![Lack::new(Role::Qdisc, &object.name)];
+        // the same number without such a text means that some object is missing
+        match (self.text.as_deref().unwrap_or(""), object.id) {
+            ("Failed to load TC action module", _) => {
+                reply::actions_in(&message.body).iter().map(|name| Lack::new(Role::Action, name)).collect()
+            }
+            ("TC classifier not found", _) => vec![Lack::new(Role::Filter, &object.name)],
+            // in that order: since 6.2, before
+            ("Specified qdisc kind is unknown" | "Specified qdisc not found", Id::Qdisc { .. }) => {
+                vec![Lack::new(Role::Qdisc, &object.name)]
+            }
+            _ => Vec::new(),
         }
-        if is("classifier not found") {
-            return vec![Lack::new(Role::Filter, &object.name)];
-        }
-        Vec::new()
     }
 }
 
