@@ -91,7 +91,7 @@ fn a_dump_is_read_as_a_tree() {
     assert_eq!(
         lines(egress),
         [
-            "qdisc 1: of root: htb default 0x10, r2q 10, direct_qlen 1000",
+            "qdisc 1: of root: htb default 0x10, r2q 10, direct_qlen 1000, offload no",
             "class 1:1 of 1:: htb rate 5mbit, ceil 5mbit, burst 1600b, cburst 1600b, mpu 0b, overhead 0b, linklayer \
              ethernet, prio 0, quantum 62500b",
             "class 1:9 of 1:1: htb rate 2mbit, ceil 2mbit, burst 1600b, cburst 1600b, mpu 0b, overhead 0b, linklayer \

@@ -100,7 +100,7 @@ impl Error {
                 reply::actions_in(&message.body).iter().map(|name| Lack::new(Role::Action, name)).collect()
             }
             ("TC classifier not found", _) => vec![Lack::new(Role::Filter, &object.name)],
-            // in that order: since 6.2, before
+            // one in newer kernels, the other in older ones
             ("Specified qdisc kind is unknown" | "Specified qdisc not found", Id::Qdisc { .. }) => {
                 vec![Lack::new(Role::Qdisc, &object.name)]
             }
