@@ -167,9 +167,21 @@ fn kernel(dir: &Path) {
         turn = !turn;
         shapectl(&["apply", if turn { &second } else { &first }])
     });
-    println!("  shapectl apply  {}  (compiled, dumped, sent, dumped again and verified)", ms(ours));
+    println!("  shapectl apply  {}  (compiled, read, planned, sent, read again and verified)", ms(ours));
+    let mut parts: Vec<Duration> = Vec::new();
+    for turn in 0..6 {
+        let file = if turn % 2 == 0 { &second } else { &first };
+        let args =
+            ["--netns", NETNS, "--state-dir", &state, "--max-file-size", "64", "--format", "json", "apply", file];
+        let out = Command::new(SHAPECTL).args(args).output().expect("an apply");
+        let json: serde_json::Value = serde_json::from_slice(&out.stdout).expect("json");
+        parts.push(Duration::from_secs_f64(json["milliseconds"]["send"].as_f64().expect("a time") / 1e3));
+    }
+    let sending = median(parts);
+    println!("    of it sending {}", ms(sending));
     let theirs = timed(5, || tc(&change));
-    println!("  tc -batch       {}  ratio {:.2}", ms(theirs), theirs.as_secs_f64() / ours.as_secs_f64());
+    let ratio = |d: Duration| theirs.as_secs_f64() / d.as_secs_f64();
+    println!("  tc -batch       {}  ratio {:.2}, to sending alone {:.1}", ms(theirs), ratio(ours), ratio(sending));
 
     println!("\none class of {classes}, and none");
     shapectl(&["apply", &first]).expect("applied");

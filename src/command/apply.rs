@@ -65,6 +65,7 @@ pub(super) fn carry(frame: &mut Frame, mut aim: Aim) -> Exit {
         }
         return Exit::Kernel;
     }
+    aim.times.end("send");
     // a plan of nothing has been verified by the reading it came from
     if steps > 0 {
         match bring::what_is_left(&mut aim) {
@@ -82,6 +83,7 @@ pub(super) fn carry(frame: &mut Frame, mut aim: Aim) -> Exit {
             }
         }
     }
+    aim.times.end("verify");
     let names = aim.names();
     remember(frame, &mut aim);
     let diagnostics = frame.report();
@@ -89,6 +91,7 @@ pub(super) fn carry(frame: &mut Frame, mut aim: Aim) -> Exit {
         let mut json = view::plan_json(&aim.plan, &names, &frame.sources);
         if let Some(map) = json.as_object_mut() {
             map.insert("ok".into(), json!(true));
+            map.insert("milliseconds".into(), aim.times.json());
             map.insert("diagnostics".into(), Value::Array(diagnostics));
         }
         frame.json(&json);

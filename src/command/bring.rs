@@ -11,7 +11,9 @@ use crate::plan::{self, LinkChange, Plan, Step, Subject, Verb};
 use crate::state::State;
 use crate::tree::{Branch, Interface, OWN_ALIAS, Object, Tree};
 use crate::view::Names;
+use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// A policy held against the kernel.
 pub(super) struct Aim {
@@ -23,6 +25,31 @@ pub(super) struct Aim {
     pub asked: Tree,
     pub held: Tree,
     pub plan: Plan,
+    pub times: Times,
+}
+
+/// What the parts of a run took; told in JSON, for those who measure.
+pub(super) struct Times {
+    since: Instant,
+    parts: Vec<(&'static str, Duration)>,
+}
+
+impl Times {
+    pub fn start() -> Times {
+        Times { since: Instant::now(), parts: Vec::new() }
+    }
+
+    /// Ends a part; the next begins.
+    pub fn end(&mut self, part: &'static str) {
+        let now = Instant::now();
+        self.parts.push((part, now.duration_since(self.since)));
+        self.since = now;
+    }
+
+    /// In milliseconds, by part.
+    pub fn json(&self) -> Value {
+        self.parts.iter().map(|(part, took)| ((*part).to_owned(), json!(took.as_secs_f64() * 1e3))).collect()
+    }
 }
 
 impl Aim {
@@ -50,8 +77,10 @@ impl Aim {
                 return Ok(None);
             }
         };
+        let mut times = Times::start();
         let facts = |name: &str| machine.facts(name);
         let policy = frame.policy(&file, &facts);
+        times.end("policy");
         for interface in &policy.interfaces {
             if !machine.has(&interface.name.value) {
                 let message = format!("there is no interface `{}` here", interface.name.value);
@@ -69,13 +98,16 @@ impl Aim {
                 return Ok(None);
             }
         };
+        times.end("held");
         let (mut asked, ids) = frame.lower(&policy, &facts, &beside(&state.ids, &held));
         if frame.stops(deny) {
             return Err(());
         }
         leave_what_was_left(&mut asked, &state, &machine);
+        times.end("lower");
         let plan = plan::plan(&asked, &held, &facts);
-        Ok(Some(Aim { file, kernel, machine, state, ids, asked, held, plan }))
+        times.end("plan");
+        Ok(Some(Aim { file, kernel, machine, state, ids, asked, held, plan, times }))
     }
 }
 

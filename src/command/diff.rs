@@ -16,6 +16,7 @@ pub(super) fn run(frame: &mut Frame, args: &PolicyArgs, quiet: bool) -> Exit {
         let mut json = view::plan_json(&aim.plan, &names, &frame.sources);
         if let Some(map) = json.as_object_mut() {
             map.insert("ok".into(), Value::Bool(true));
+            map.insert("milliseconds".into(), aim.times.json());
             map.insert("different".into(), Value::Bool(!aim.plan.is_empty()));
             map.insert("policy".into(), Value::String(aim.file.clone()));
             map.insert("diagnostics".into(), Value::Array(diagnostics));
