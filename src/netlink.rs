@@ -141,7 +141,8 @@ pub fn encode(object: &Object, verb: Verb, ifindex: u32, facts: &Facts) -> Messa
     if verb != Verb::Delete {
         let start = out.bytes.len();
         out.nest(TCA_OPTIONS, |options| object.options.encode(options, facts));
-        if object.is_qdisc() && out.bytes.len() == start + 4 {
+        // as tc does: nothing to say is not said, and fw takes an empty list for something wrong
+        if out.bytes.len() == start + 4 && !matches!(object.id, Id::Class { .. }) {
             out.bytes.truncate(start);
         }
         if let Some(stab) = &object.stab {

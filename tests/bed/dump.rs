@@ -29,6 +29,11 @@ pub fn dump(netns: &Netns, dev: &str) -> Vec<String> {
     qdiscs.into_iter().chain(classes).chain(filters).collect()
 }
 
+/// What one command of tc's shows, a line an object.
+pub fn shown(netns: &Netns, command: &str) -> Vec<String> {
+    entries(&netns.tc(command))
+}
+
 /// One string an object: tc goes on in indented lines.
 fn entries(text: &str) -> Vec<String> {
     let mut entries: Vec<Vec<&str>> = Vec::new();

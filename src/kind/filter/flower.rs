@@ -654,6 +654,10 @@ fn put32(out: &mut Attributes, number: u16, value: u32) {
 }
 
 impl Flower {
+    fn is_tagged(&self) -> bool {
+        matches!(self.eth_type, Some(EtherType(0x8100 | 0x88a8)))
+    }
+
     /// The first key for a filter of that protocol (host order); none for a filter of all protocols.
     pub fn for_protocol(&mut self, protocol: u16) {
         self.eth_type = (protocol != ALL && protocol != 0).then_some(EtherType(protocol));
@@ -832,6 +836,10 @@ impl Options for Flower {
 
     fn same(&self, other: &dyn Options, row: usize, facts: &Facts) -> bool {
         let Some(held) = other.as_kind::<Self>() else { return false };
+        // of a tagged packet the kernel tells the innermost protocol once more; which it is, the tags' own rows say
+        if Flower::ROWS.get(row).is_some_and(|r| r.word == "eth_type") && self.is_tagged() {
+            return true;
+        }
         super::same_row(self, held, row, [&self.action, &held.action], facts)
     }
 

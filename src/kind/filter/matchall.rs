@@ -9,14 +9,14 @@ use crate::rows;
 use crate::unit::{ClassId, Decimal, Flag, Reader, Refusal, Words};
 
 rows! {
-    /// Every packet.
+    /// Every packet. tc 6.1 wants another word after `skip_hw`, so the flags come first.
     pub struct MatchAll {
-        /// the class to send to
-        flowid: ClassId = FLOWID;
         /// keep it out of the hardware
         skip_hw: Flag = SKIP_HW;
         /// keep it out of the kernel: hardware only
         skip_sw: Flag = SKIP_SW;
+        /// the class to send to
+        flowid: ClassId = FLOWID;
         /// what to do with the packets
         action: Actions = ACTION;
         /// packets that it took, as the kernel says it
