@@ -113,6 +113,8 @@ enum Unwind {
     Top,
     /// To the interface: `egress` or `ingress` stands inside of a discipline.
     Interface,
+    /// To the direction: `rule` stands inside of a discipline, below a block whose end is out of line.
+    Direction,
 }
 
 /// Entries under construction, and where the collecting ones among them are.
@@ -565,7 +567,7 @@ impl<'s> Reader<'s, '_> {
     /// Reports a keyword that shows that a block above was not closed.
     fn unwinds(&mut self, open: Option<Span>, to: Unwind) {
         let d = Diagnostic::new(&SYNTAX, format!("a `}}` is missing before {}", self.shown()))
-            .at(self.here(), "it cannot stand inside of a block");
+            .at(self.here(), "it cannot stand inside of the open block");
         let d = match self.suspect.or(open) {
             Some(open) => d.at(open, "this block is not closed"),
             None => d,
@@ -938,7 +940,7 @@ impl<'s> Reader<'s, '_> {
         if self.is_mark('{') || (self.at_end() && self.opens_below()) {
             let mut body = Body::default();
             let open = self.here();
-            self.braces(None, |r, above| r.in_direction(keyword, open, above, &mut body));
+            self.braces(Some(Unwind::Direction), |r, above| r.in_direction(keyword, open, above, &mut body));
             return Some(body.node(at));
         }
         if self.at_end() {
@@ -1073,6 +1075,10 @@ impl<'s> Reader<'s, '_> {
             Some("egress" | "ingress") => {
                 self.carried = above;
                 self.unwinds(Some(open), Unwind::Interface);
+            }
+            Some("rule") if self.suspect.is_some() => {
+                self.carried = above;
+                self.unwinds(Some(open), Unwind::Direction);
             }
             Some("rule") => {
                 let d = Diagnostic::new(&SYNTAX, "a rule does not stand in a discipline or class").at(at, "");
@@ -1531,7 +1537,9 @@ impl<'s> Reader<'s, '_> {
             self.advance();
             match self.token {
                 Token::Word("if" | "do") | Token::Line | Token::End => {
-                    self.name_of_class(keyword);
+                    let d = Diagnostic::new(&SYNTAX, "`class` is given no name").at(keyword, "a name must follow");
+                    self.error(d.help("as in `rule class ssh if tcp dport 22`"));
+                    return None;
                 }
                 _ => {
                     let name = self.value("class", keyword)?;
@@ -1580,11 +1588,6 @@ impl<'s> Reader<'s, '_> {
             _ => {}
         }
         if entries.is_empty() { None } else { Some(block(entries)) }
-    }
-
-    fn name_of_class(&mut self, at: Span) {
-        let d = Diagnostic::new(&SYNTAX, "`class` is given no name").at(at, "a name must follow");
-        self.error(d.help("as in `rule class ssh if tcp dport 22`"));
     }
 
     /// `rule drop …`; also what is no action and was meant as a class.
@@ -2009,6 +2012,10 @@ mod tests {
                 &[("ingress", "`}` is missing before")],
             ),
             (
+                "interface e {\n  egress {\n    htb {\n      class a {\n        sfq\n    }\n    rule class a if tcp\n    rule class\n  }\n}\n",
+                &[("rule", "`}` is missing before `rule`"), ("class", "no name")],
+            ),
+            (
                 "interface eth0 { egress { htb { rule class a if tcp } } }",
                 &[("rule", "does not stand in a discipline")],
             ),
@@ -2018,7 +2025,7 @@ mod tests {
             ("interface eth0 { egress { htb; rule class a tcp dport 22 } }", &[("tcp", "`if` is missing")]),
             ("interface eth0 { egress { htb; rule if tcp } }", &[("rule", "no target")]),
             ("interface eth0 { egress { htb; rule ssh if tcp } }", &[("ssh", "no action")]),
-            ("interface eth0 { egress { htb; rule class if tcp } }", &[("class", "no name"), ("rule", "no target")]),
+            ("interface eth0 { egress { htb; rule class if tcp } }", &[("class", "no name")]),
             ("interface eth0 { egress { htb; rule class a if } }", &[("if", "nothing follows")]),
             ("interface eth0 { egress { htb; rule class a do if tcp } }", &[("do", "action is missing")]),
             ("interface eth0 { egress { htb\n rule class a if tcp\n or udp\n } }", &[("or", "starts no statement")]),
