@@ -5,13 +5,10 @@
 mod bed;
 
 use bed::kernel;
-use bed::tc_line::Line;
+use bed::tc_line::{Line, facts};
 use bed::wire::{self, Recording};
-use shapectl::facts::{Facts, Links};
 use shapectl::kind::wire::{Attributes, Payload};
 use shapectl::kind::{self, Options, Role};
-use shapectl::unit::{Reader, Words};
-use std::sync::Arc;
 
 const TCMSG: usize = 20;
 const TCA_OPTIONS: u16 = 2;
@@ -40,7 +37,7 @@ fn our_options_are_tcs() {
         if line.options.windows(2).any(|pair| pair[1] == "police" && pair[0] != "action") {
             return Ok(()); // a policer in the way of before 2004, which we send as an action
         }
-        let options = read(line, &line.options)?;
+        let options = line.options_of(&line.options)?;
         let mut ours = Attributes::new();
         options.encode(&mut ours, &facts());
         same_attributes(&name(line), &ours.bytes, options_sent(recording))
@@ -52,10 +49,10 @@ fn our_options_are_tcs() {
 fn what_tc_sends_is_understood() {
     let facts = facts();
     each(|line, recording| {
-        let mut asked = read(line, &line.options)?;
+        let mut asked = line.options_of(&line.options)?;
         asked.complete(&facts);
         asked.assume(&facts);
-        let mut held = fresh(line).unwrap();
+        let mut held = line.fresh().unwrap();
         held.decode(Payload(options_sent(recording)), &facts).map_err(|error| error.to_string())?;
         held.assume(&facts);
         compare_rows(asked.as_ref(), held.as_ref())
@@ -66,19 +63,14 @@ fn what_tc_sends_is_understood() {
 #[test]
 fn words_are_read_back() {
     each(|line, _| {
-        let mut options = read(line, &line.options)?;
+        let mut options = line.options_of(&line.options)?;
         let mut words = Vec::new();
         options.tc(&mut words);
-        let mut again = read(line, &words).map_err(|error| format!("{words:?}: {error}"))?;
+        let mut again = line.options_of(&words).map_err(|error| format!("{words:?}: {error}"))?;
         options.assume(&facts());
         again.assume(&facts());
         compare_rows(options.as_ref(), again.as_ref()).map_err(|error| format!("{words:?}: {error}"))
     });
-}
-
-/// A machine with the one link that the recordings name.
-fn facts() -> Facts {
-    Facts { links: Arc::new(Links::new([(1, "lo".into())])), ..Facts::default() }
 }
 
 /// Runs a check on every recording, and fails with all that is wrong.
@@ -86,7 +78,7 @@ fn each(check: impl Fn(&Line, &Recording) -> Result<(), String>) {
     let (mut wrong, mut checked) = (Vec::new(), 0);
     for recording in wire::files().iter().flat_map(|file| &file.recordings) {
         let line = Line::read(&recording.words);
-        if fresh(&line).is_none() {
+        if line.fresh().is_none() {
             wrong.push(format!("{}\n    no kind is called {}", recording.words, name(&line)));
             continue;
         }
@@ -102,34 +94,6 @@ fn each(check: impl Fn(&Line, &Recording) -> Result<(), String>) {
 /// `htb`, or `htb class`.
 fn name(line: &Line) -> String {
     if line.object == "class" { format!("{} class", line.kind) } else { line.kind.clone() }
-}
-
-fn fresh(line: &Line) -> Option<Box<dyn Options>> {
-    let role = if line.object == "filter" { Role::Filter } else { Role::Qdisc };
-    let kind = kind::find(role, &line.kind)?;
-    if line.object == "class" { kind.class.map(|fresh| fresh()) } else { Some((kind.options)()) }
-}
-
-fn read(line: &Line, words: &[String]) -> Result<Box<dyn Options>, String> {
-    let mut options = fresh(line).unwrap();
-    kind::read_tc(options.as_mut(), &mut Words::new(words), &mut Reader::tc()).map_err(|refusal| refusal.message)?;
-    // the mask of fw stands in the header, behind the handle
-    if let Some(((_, mask), "fw")) = line.get("handle").and_then(|handle| handle.split_once('/')).zip(Some(&*line.kind))
-    {
-        set(options.as_mut(), "mask", mask);
-    }
-    // and so does what flower calls its first key
-    if let Some((protocol, "flower")) = line.get("protocol").zip(Some(&*line.kind)) {
-        if protocol != "all" {
-            set(options.as_mut(), "eth_type", protocol);
-        }
-    }
-    Ok(options)
-}
-
-fn set(options: &mut dyn Options, word: &str, text: &str) {
-    let row = options.row(word).unwrap();
-    options.slot_mut(row).unwrap().read_text(text, &mut Reader::tc()).map_err(|refusal| refusal.message).unwrap();
 }
 
 /// The payload of `TCA_OPTIONS` in a recorded message; empty if there is none.

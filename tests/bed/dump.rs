@@ -87,7 +87,7 @@ pub fn assert_same(left: &[String], right: &[String], what: &str) {
 }
 
 /// Equal word by word, but for figures that went through the kernel's ticks (64 ns): a bucket of `burst` bytes is kept as
-/// the time it takes at its rate, and tc changed how it rounds that in 2025.
+/// the time it takes at its rate. tc before 2025 loses up to a microsecond when it sends one, and another when it shows it.
 fn same_entry(left: &str, right: &str) -> bool {
     let (left, right) = (left.split(' ').collect::<Vec<_>>(), right.split(' ').collect::<Vec<_>>());
     let ticked = ["burst", "cburst", "minburst", "limit", "lat", "latency", "mtu"];
@@ -98,10 +98,10 @@ fn same_entry(left: &str, right: &str) -> bool {
         })
 }
 
-/// Two ticks' worth of bytes at the fastest rate of an entry, or two bytes.
+/// The bytes of two microseconds and two ticks at the fastest rate of an entry, or two bytes.
 fn resolution(entry: &[&str]) -> f64 {
     let rate = entry.iter().filter_map(|word| figure(word.strip_suffix("bit")?)).fold(0.0, f64::max);
-    (2.0 * rate / 8.0 * 64e-9).max(2.0)
+    (rate / 8.0 * 2128e-9).max(2.0)
 }
 
 fn near(left: &str, right: &str, bytes: f64) -> bool {

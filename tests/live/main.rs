@@ -4,7 +4,12 @@
 
 #[path = "../bed/mod.rs"]
 mod bed;
+mod drift;
 mod filters;
+mod host;
 mod kinds;
 mod netlink;
+mod recordings;
+mod samples;
 mod testbed;
+mod traffic;

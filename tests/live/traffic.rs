@@ -1,0 +1,277 @@
+//! Packets do what the policy says: rates hold, rules put packets in their class, policers police, ifbs shape.
+//!
+//! Offered rates are above the shaped ones throughout, so that the shaper is always busy. In real time a rate is held to
+//! 5 %; in virtual time, where nothing is late, to 100 parts in a million.
+
+use crate::bed::kernel;
+use crate::bed::netns::{Netns, Pair};
+use crate::bed::traffic::{Flow, Heard, Receiver};
+use crate::host::Host;
+use crate::needs;
+use std::time::Duration;
+
+/// Two machines on one cable; the near one runs the policy on `eth0`.
+struct Cable {
+    near: Host,
+    far: Host,
+}
+
+impl Cable {
+    fn new() -> Cable {
+        let Pair { near, far } = Pair::new();
+        Cable { near: Host::of(near), far: Host::of(far) }
+    }
+}
+
+const SETTLE: Duration = Duration::from_millis(1500);
+/// Virtual seconds cost nothing, and over more of them a packet more or less counts for less.
+fn during() -> Duration {
+    Duration::from_secs(if kernel::virtual_time() { 20 } else { 3 })
+}
+
+/// Sends the flows from `near` at once and gives what is heard of each at its port of `far`, which must all differ.
+fn hear(near: &Netns, far: &Netns, flows: &[(u16, Flow)]) -> Vec<Heard> {
+    let receivers = flows.iter().map(|(port, _)| Receiver::at(far, &format!("10.9.0.2:{port}")));
+    let receivers = receivers.map(|receiver| receiver.start(SETTLE, during())).collect::<Vec<_>>();
+    let senders = flows.iter().map(|(_, flow)| flow.start(near)).collect::<Vec<_>>();
+    for sender in senders {
+        sender.join().unwrap();
+    }
+    receivers.into_iter().map(|receiver| receiver.join().unwrap()).collect()
+}
+
+/// A flow to a port of the far machine.
+fn flow(port: u16, offered: u64) -> (u16, Flow) {
+    (port, Flow::to(&format!("10.9.0.2:{port}"), offered, SETTLE + during() + Duration::from_millis(300)))
+}
+
+/// Fails unless a flow came at that rate.
+fn assert_rate(heard: &Heard, rate: f64) {
+    assert_rate_within(heard, rate, if kernel::virtual_time() { 100e-6 } else { 0.05 });
+}
+
+fn assert_rate_within(heard: &Heard, rate: f64, tolerance: f64) {
+    let off = heard.rate() / rate - 1.0;
+    println!("{:.0} bit/s where {rate} are set: {:+.0} ppm", heard.rate(), off * 1e6);
+    assert!(off.abs() <= tolerance, "{:.0} bit/s where {rate} are set ({off:+.6}): {heard:?}", heard.rate());
+}
+
+#[test]
+fn a_tbf_holds_its_rate() {
+    needs!("tbf", "veth");
+    let cable = Cable::new();
+    cable.near.apply_text("interfaces: { eth0: { egress: { tbf: { rate: 4mbit, latency: 50ms, burst: 10kb } } } }\n");
+    let heard = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 8_000_000)]);
+    assert_rate(&heard[0], 4e6);
+}
+
+/// A tbf charges what `link` says: 4 Mbit/s of 1,500-byte frames that count 24 bytes more.
+#[test]
+fn overhead_is_charged() {
+    needs!("tbf", "veth");
+    let cable = Cable::new();
+    cable.near.apply_text(
+        "interfaces: { eth0: { egress: { tbf: { rate: 4mbit, latency: 50ms, burst: 10kb, overhead: 24 } } } }\n",
+    );
+    let heard = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 8_000_000)]);
+    assert_rate(&heard[0], 4e6 * 1500.0 / 1524.0);
+}
+
+const CLASSES: &str = "
+interfaces:
+  eth0:
+    egress:
+      htb:
+        default: rest
+        classes:
+          line:
+            rate: 4mbit
+            classes:
+              one: { rate: 1mbit, ceil: CEIL }
+              rest: { rate: 3mbit, ceil: CEIL }
+      rules:
+        - { class: one, match: udp dport 5001 }
+";
+
+#[test]
+fn an_htb_class_holds_its_ceil() {
+    needs!("htb", "u32", "veth");
+    let cable = Cable::new();
+    cable.near.apply_text(&CLASSES.replace("CEIL", "1mbit").replace("rate: 3mbit", "rate: 1mbit"));
+    let heard = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 3_000_000)]);
+    assert_rate(&heard[0], 1e6);
+}
+
+#[test]
+fn classes_share_by_their_rates_and_borrow_what_is_idle() {
+    needs!("htb", "u32", "veth");
+    let cable = Cable::new();
+    cable.near.apply_text(&CLASSES.replace("CEIL", "4mbit"));
+    let both = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 5_000_000), flow(5002, 5_000_000)]);
+    // How what is left over goes round in whole quanta shows at the edges of the measured time.
+    let tolerance = if kernel::virtual_time() { 0.002 } else { 0.05 };
+    assert_rate_within(&both[0], 1e6, tolerance);
+    assert_rate_within(&both[1], 3e6, tolerance);
+    let alone = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 6_000_000)]);
+    assert_rate(&alone[0], 4e6);
+}
+
+/// The worked examples of peer-to-peer against the rest: k to one while both compete, the maximum alone.
+#[test]
+fn p2p_and_the_rest_share_one_to_k() {
+    needs!("htb", "u32", "veth");
+    for (max, k) in [(1_000_000.0, 1.0), (1_000_000.0, 2.0), (700_000.0, 4.0)] {
+        let share = (1e6 / (1.0 + k)) as u64;
+        let policy = format!(
+            "
+interfaces:
+  eth0:
+    egress:
+      htb:
+        default: other
+        classes:
+          line:
+            rate: 1mbit
+            classes:
+              p2p: {{ rate: {share}bit, ceil: {max}bit, quantum: 1514 }}
+              other: {{ rate: {}bit, ceil: 1mbit, quantum: {} }}
+      rules:
+        - {{ class: p2p, match: udp dport 6881 }}
+",
+            1_000_000 - share,
+            (1514.0 * k) as u64,
+        );
+        let cable = Cable::new();
+        cable.near.apply_text(&policy);
+        let both = hear(&cable.near.netns, &cable.far.netns, &[flow(6881, 2_000_000), flow(80, 2_000_000)]);
+        let tolerance = if kernel::virtual_time() { 0.01 } else { 0.05 };
+        assert_rate_within(&both[0], 1e6 / (1.0 + k), tolerance);
+        assert_rate_within(&both[1], 1e6 * k / (1.0 + k), tolerance);
+        let alone = hear(&cable.near.netns, &cable.far.netns, &[flow(6881, 2_000_000)]);
+        assert_rate(&alone[0], max);
+    }
+}
+
+#[test]
+fn a_policer_polices() {
+    needs!("police", "u32", "veth");
+    let cable = Cable::new();
+    cable.far.apply_text("interfaces: { eth0: { ingress: { police: { rate: 2mbit, burst: 10kb, exceed: drop } } } }\n");
+    let heard = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 4_000_000)]);
+    // A policer has no queue: whole packets pass or not, so what it lets through comes out below the rate.
+    assert_rate_within(&heard[0], 2e6, if kernel::virtual_time() { 0.01 } else { 0.05 });
+}
+
+#[test]
+fn an_ifb_shapes_what_arrives() {
+    needs!("ifb", "htb", "mirred", "veth");
+    let cable = Cable::new();
+    let policy = cable.far.apply_text(
+        "interfaces: { eth0: { ingress: { shape: { htb: { default: all, classes: { all: { rate: 3mbit } } } } } } }\n",
+    );
+    cable.far.assert_settled(&policy);
+    let heard = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 6_000_000)]);
+    assert_rate(&heard[0], 3e6);
+    assert!(cable.far.links().len() == 2, "eth0 and its ifb: {:?}", cable.far.links());
+    cable.far.shapectl(&["clear", "eth0"]).ok();
+    assert_eq!(cable.far.links(), ["eth0"]);
+}
+
+/// In front of a slow link, a flow that floods cannot push out one that does not.
+#[test]
+fn sfq_is_fair_to_a_flow_against_a_flood() {
+    needs!("tbf", "sfq", "veth");
+    let cable = Cable::new();
+    cable.near.apply_text(
+        "interfaces: { eth0: { egress: { tbf: { rate: 2mbit, limit: 60000b, burst: 5kb, leaf: { sfq: { perturb: 600s } } } } } }\n",
+    );
+    let heard = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 8_000_000), flow(5002, 1_500_000)]);
+    assert_rate_within(&heard[0], 1e6, 0.05);
+    assert_rate_within(&heard[1], 1e6, 0.05);
+}
+
+/// While the first band has packets the last one waits.
+#[test]
+fn prio_serves_the_first_band_first() {
+    needs!("tbf", "prio", "u32", "veth");
+    let cable = Cable::new();
+    cable.near.apply_text(
+        "
+interfaces:
+  eth0:
+    egress:
+      htb:
+        default: all
+        classes:
+          all:
+            rate: 2mbit
+            leaf: { prio: { bands: [high, medium, low] } }
+      rules:
+        - { class: high, match: udp dport 5001 }
+        - { class: low, match: udp dport 5002 }
+",
+    );
+    let heard = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 1_500_000), flow(5002, 4_000_000)]);
+    assert_rate_within(&heard[0], 1.5e6, 0.05);
+    assert_rate_within(&heard[1], 0.5e6, 0.1);
+}
+
+/// Every kind of match: the packets it means, all of them and no other, are counted in its class.
+#[test]
+fn a_rule_puts_its_packets_in_its_class() {
+    needs!("htb", "u32", "veth");
+    const SENT: u64 = 20;
+    let port = |port: u16| Flow::to(&format!("10.9.0.2:{port}"), 400_000, Duration::from_millis(100)).payload(100);
+    // a match, flows that it takes, flows that it leaves
+    let mut cases = vec![
+        ("udp dport 5001", vec![port(5001)], vec![port(5002), port(5003)]),
+        ("udp sport 777", vec![port(5001).source_port(777)], vec![port(777)]),
+        ("udp port 777", vec![port(5001).source_port(777), port(777)], vec![port(778)]),
+        ("udp dport {5001, 5005}", vec![port(5001), port(5005)], vec![port(5002), port(5003), port(5004)]),
+        ("udp dport 5000-5009", vec![port(5000), port(5004), port(5009)], vec![port(4999), port(5010)]),
+        ("udp dport 5001 or udp sport 777", vec![port(5001), port(9).source_port(777)], vec![port(5002)]),
+        ("udp dport 5001 tos 0x10", vec![port(5001).tos(0x10)], vec![port(5001), port(5002).tos(0x10)]),
+        ("tos minimize-delay", vec![port(5001).tos(0x10)], vec![port(5001).tos(0x08), port(5001)]),
+        ("dscp ef", vec![port(5001).tos(0xb8), port(5002).tos(0xb9)], vec![port(5001).tos(0xb4), port(5001)]),
+        ("dst 10.9.0.2", vec![port(5001)], vec![]),
+        ("dst 10.9.0.0/24 udp", vec![port(5001)], vec![]),
+        ("src 10.9.0.1 udp dport 5001", vec![port(5001)], vec![port(5002)]),
+        ("dst 10.9.1.0/24", vec![], vec![port(5001)]),
+        ("host 10.9.0.2 udp", vec![port(5001)], vec![]),
+        ("tcp dport 5001", vec![], vec![port(5001)]),
+        ("proto udp", vec![port(5001)], vec![]),
+    ];
+    if kernel::lacks("u32-mark").is_none() || kernel::lacks("fw").is_none() {
+        cases.push(("mark 6", vec![port(5001).mark(6)], vec![port(5001).mark(7), port(5001)]));
+        cases.push(("mark 0x10/0xf0", vec![port(5001).mark(0x1a)], vec![port(5001).mark(0x2a), port(5001)]));
+    }
+    let cable = Cable::new();
+    for (expression, takes, leaves) in cases {
+        cable.near.shapectl(&["clear", "eth0"]).ok();
+        let policy = format!(
+            "
+interfaces:
+  eth0:
+    egress:
+      htb:
+        default: rest
+        classes:
+          match: {{ id: 0x10, rate: 100mbit }}
+          rest: {{ id: 0x20, rate: 100mbit }}
+      rules:
+        - {{ class: match, match: '{expression}' }}
+"
+        );
+        let policy = cable.near.apply_text(&policy);
+        cable.near.assert_settled(&policy);
+        let send = |flows: &[Flow]| -> u64 {
+            flows.iter().map(|flow| flow.clone().datagrams(SENT).start(&cable.near.netns).join().unwrap()).sum()
+        };
+        let (taken, left) = (send(&takes), send(&leaves));
+        let counted = |id: &str| {
+            let dev = "eth0";
+            cable.near.counters("class", dev, id).0
+        };
+        assert_eq!((counted("1:10"), counted("1:20")), (taken, left), "`{expression}`: taken and left, found and sent");
+    }
+}
