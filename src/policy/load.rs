@@ -11,7 +11,7 @@ use crate::syntax::{Limits, shape, yaml};
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// The name that stands for standard input.
 pub const STDIN: &str = "-";
@@ -41,7 +41,7 @@ pub fn load(name: &str, limits: &Limits, sources: &mut Sources, sink: &mut Sink)
     let bytes = match read(name, limits) {
         Ok(bytes) => bytes,
         Err(fault) => {
-            loader.sink.push(fault.diagnostic(name, limits));
+            loader.sink.push(fault.diagnostic(name, Span::NONE, limits));
             return None;
         }
     };
@@ -64,7 +64,7 @@ pub fn one(name: &str, limits: &Limits, sources: &mut Sources, sink: &mut Sink) 
     let bytes = match read(name, limits) {
         Ok(bytes) => bytes,
         Err(fault) => {
-            sink.push(fault.diagnostic(name, limits));
+            sink.push(fault.diagnostic(name, Span::NONE, limits));
             return None;
         }
     };
@@ -108,13 +108,18 @@ enum Fault {
 }
 
 impl Fault {
-    fn diagnostic(&self, name: &str, limits: &Limits) -> Diagnostic {
+    fn diagnostic(&self, name: &str, from: Span, limits: &Limits) -> Diagnostic {
         let shown = if name == STDIN { "standard input".to_owned() } else { format!("`{name}`") };
         match self {
             Fault::Io(e) => {
                 let d = Diagnostic::new(&INPUT, format!("{shown} cannot be read: {}", reason(e)));
                 match e.kind() {
-                    io::ErrorKind::NotFound => d.help("check the spelling; a relative name counts from where you are"),
+                    io::ErrorKind::NotFound if from.is_none() => {
+                        d.help("check the spelling; a relative name counts from where you are")
+                    }
+                    io::ErrorKind::NotFound => {
+                        d.help("check the spelling; a name counts from the file that includes it")
+                    }
                     io::ErrorKind::PermissionDenied => d.help("check who may read it: `ls -l`"),
                     _ => d,
                 }
@@ -262,8 +267,11 @@ impl Loader<'_> {
     }
 
     fn one(&mut self, path: &Path, at: Span) {
-        let name = path.to_string_lossy().into_owned();
         let key = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        // `parts/../a.yaml` is shown as `a.yaml`, unless a link in between makes that another file
+        let short = shortened(path);
+        let path = if short.canonicalize().is_ok_and(|k| k == key) { &short } else { path };
+        let name = path.to_string_lossy().into_owned();
         if let Some(first) = self.open.iter().position(|(open, _)| *open == key) {
             let mut d = Diagnostic::new(&INCLUDE_CYCLE, format!("`{name}` includes itself"))
                 .at(at, "and here the circle closes");
@@ -289,12 +297,138 @@ impl Loader<'_> {
             Ok(bytes) => {
                 self.text(&name, bytes, key, at);
             }
-            Err(fault) => self.sink.push(fault.diagnostic(&name, self.limits).at(at, "included here")),
+            Err(fault) => self.sink.push(fault.diagnostic(&name, at, self.limits).at(at, "included here")),
         }
     }
+}
+
+/// A path without `.` and `NAME/..`.
+fn shortened(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(out.components().next_back(), Some(Component::Normal(_))) => {
+                out.pop();
+            }
+            other => out.push(other),
+        }
+    }
+    out
 }
 
 fn shown(directory: &Path) -> String {
     let text = directory.to_string_lossy();
     if text.is_empty() { ".".to_owned() } else { text.into_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+    use super::*;
+    use std::fs;
+
+    fn in_directory(files: &[(&str, &[u8])], limits: &Limits) -> (Option<Vec<String>>, Vec<Diagnostic>, Sources) {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, bytes) in files {
+            let path = directory.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+        let (mut sources, mut sink) = (Sources::new(), Sink::new());
+        let first = directory.path().join(files[0].0);
+        let documents = load(first.to_str().unwrap(), limits, &mut sources, &mut sink);
+        let ending = |id: FileId| {
+            let name = &sources.get(id).unwrap().name;
+            Path::new(name).strip_prefix(directory.path()).unwrap().to_str().unwrap().to_owned()
+        };
+        let names = documents.map(|d| d.list.iter().map(|(id, _)| ending(*id)).collect());
+        (names, sink.sorted(), sources)
+    }
+
+    fn codes(found: &[Diagnostic]) -> Vec<&'static str> {
+        found.iter().map(|d| d.code.name).collect()
+    }
+
+    #[test]
+    fn includes_come_before_the_includer_sorted_and_once() {
+        let files: &[(&str, &[u8])] = &[
+            ("main.yaml", b"include: [\"parts/*\", extra.shape]\ninterfaces: {}"),
+            ("parts/b.yaml", b"include: ../shared.yaml\nlet: { b: 1 }"),
+            ("parts/a.yaml", b"include: ../shared.yaml\nlet: { a: 1 }"),
+            ("shared.yaml", b"let: { s: 1 }"),
+            ("extra.shape", b"let x = 1\n"),
+        ];
+        let (names, found, _) = in_directory(files, &Limits::default());
+        assert_eq!(codes(&found), [""; 0]);
+        assert_eq!(names.unwrap(), ["shared.yaml", "parts/a.yaml", "parts/b.yaml", "extra.shape", "main.yaml"]);
+        let (names, found, _) = in_directory(&files[..4], &Limits { includes: 2, ..Limits::default() });
+        assert_eq!(codes(&found), ["include-limit"]);
+        assert!(names.is_some());
+    }
+
+    #[test]
+    fn a_pattern_leaves_out_the_file_that_has_it() {
+        let files: &[(&str, &[u8])] =
+            &[("a.yaml", b"include: \"*.yaml\"\ninterfaces: {}"), ("b.yaml", b"let: { b: 1 }")];
+        let (names, found, _) = in_directory(files, &Limits::default());
+        assert_eq!((names.unwrap(), codes(&found)), (vec!["b.yaml".to_owned(), "a.yaml".to_owned()], vec![]));
+    }
+
+    #[test]
+    fn what_is_no_text_is_said_so_at_its_place() {
+        for (bytes, code, words) in [
+            (&b""[..], "empty-file", "is empty"),
+            (b" \n\n", "empty-file", "is empty"),
+            (b"\x7fELF\x02\x01\x01\0\0\0", "not-text", "zero bytes"),
+            (b"\xff\xfei\0n\0", "not-text", "UTF-16"),
+            (b"a: 1\nb: caf\xe9\nc: 2\n", "not-text", "byte 0xe9 at offset 11"),
+        ] {
+            let (names, found, sources) = in_directory(&[("p.yaml", bytes)], &Limits::default());
+            assert!(names.is_none());
+            assert_eq!(codes(&found), [code]);
+            assert!(found[0].message.contains(words), "{}", found[0].message);
+            if words.contains("offset") {
+                assert_eq!(sources.locate(found[0].span()).unwrap().1, 2);
+            }
+        }
+        let bom = in_directory(&[("p.yaml", b"\xef\xbb\xbfinterfaces: {}")], &Limits::default());
+        assert!(bom.0.is_some() && bom.1.is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_read_and_what_is_too_large() {
+        let (mut sources, mut sink) = (Sources::new(), Sink::new());
+        let directory = tempfile::tempdir().unwrap();
+        let nowhere = directory.path().join("nowhere.yaml");
+        for name in [nowhere.to_str().unwrap(), directory.path().to_str().unwrap()] {
+            assert!(load(name, &Limits::default(), &mut sources, &mut sink).is_none());
+        }
+        assert_eq!(codes(&sink.found), ["input", "input"]);
+        assert!(sink.found[1].message.ends_with("is a directory, and a file is wanted"));
+        let limits = Limits { file_bytes: 10, ..Limits::default() };
+        assert_eq!(codes(&in_directory(&[("p.yaml", b"interfaces: {}")], &limits).1), ["file-too-large"]);
+    }
+
+    #[test]
+    fn a_circle_names_every_place_on_its_way() {
+        let files: &[(&str, &[u8])] =
+            &[("a.yaml", b"include: b.yaml"), ("b.yaml", b"include: c.yaml"), ("c.yaml", b"include: a.yaml")];
+        let (_, found, sources) = in_directory(files, &Limits::default());
+        assert_eq!(codes(&found), ["include-cycle"]);
+        let places: Vec<_> = found[0].labels.iter().map(|l| sources.slice(l.span)).collect();
+        assert_eq!(places, ["a.yaml", "b.yaml", "c.yaml"]);
+    }
+
+    #[test]
+    fn a_mistake_in_one_file_leaves_the_others_to_be_read() {
+        let files: &[(&str, &[u8])] = &[
+            ("a.yaml", b"include: [b.yaml, nowhere.yaml, c.yaml]\ninterfaces: {}"),
+            ("b.yaml", b"let: [\n"),
+            ("c.yaml", b"let: { c: 1 }"),
+        ];
+        let (names, found, _) = in_directory(files, &Limits::default());
+        assert_eq!(names.unwrap(), ["c.yaml", "a.yaml"]);
+        assert_eq!(codes(&found), ["input", "syntax"]);
+    }
 }

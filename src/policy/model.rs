@@ -140,13 +140,33 @@ pub struct Rule {
     pub span: Span,
 }
 
-/// Places of written options.
+/// Places of written options, also of those whose value was refused and is unset.
 #[derive(Clone, Debug, Default)]
 pub struct Places(pub Vec<(u8, Span)>);
 
 impl Places {
+    /// Stands for what is no option of the object's own: a profile that is not there, classes in a wrong shape.
+    const OTHER: u8 = u8::MAX;
+
     /// The place of a row by its number.
     pub fn get(&self, row: usize) -> Option<Span> {
         self.0.iter().find(|(r, _)| usize::from(*r) == row).map(|(_, s)| *s)
+    }
+
+    /// Takes note of a row's place.
+    pub fn set(&mut self, row: usize, span: Span) {
+        self.0.push((u8::try_from(row).unwrap_or(Places::OTHER), span));
+    }
+
+    /// Takes note that a part of the object was refused.
+    pub fn spoil(&mut self, span: Span) {
+        self.0.push((Places::OTHER, span));
+    }
+
+    /// Whether something of the object was refused, so that what is missing from it may be no mistake.
+    pub fn spoilt(&self, options: &dyn Options) -> bool {
+        self.0
+            .iter()
+            .any(|(row, _)| *row == Places::OTHER || options.slot(usize::from(*row)).is_some_and(|slot| !slot.is_set()))
     }
 }

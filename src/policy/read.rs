@@ -34,6 +34,8 @@ struct Whole {
     rate: Option<Rate>,
     /// Of a `ceil` or a peak rate.
     ceil: Option<Rate>,
+    /// Whether the rate above was refused, so that nobody knows what a percentage is of.
+    unsure: bool,
 }
 
 /// Named values of all documents, and where findings go.
@@ -192,11 +194,12 @@ impl<'a> Reader<'a> {
         let mut out = Interface { name, span, link: Link::default(), egress: None, ingress: None };
         let example = format!("{}: {{ egress: fq_codel }}", entry.key.value);
         let Some(entries) = self.entries(&entry.node, "an interface", &example) else { return out };
+        let mut refused = false;
         if let Some(link) = entries.iter().find(|e| e.key.value == "link") {
-            out.link = self.link(&link.node);
+            (out.link, refused) = self.link(&link.node);
         }
         let speed = out.link.rate.as_ref().map(|r| r.value).or(speed);
-        let whole = Whole { rate: speed, ceil: speed };
+        let whole = Whole { rate: speed, ceil: speed, unsure: refused };
         for (i, entry) in entries.iter().enumerate() {
             if self.repeated(entries, i) {
                 continue;
@@ -236,8 +239,11 @@ impl<'a> Reader<'a> {
         self.sink.push(d.help("`ip link` lists the interfaces with their names"));
     }
 
-    fn link(&mut self, node: &'a Node) -> Link {
-        let Some(entries) = self.entries(node, "`link`", "link: { rate: 2mbit }") else { return Link::default() };
+    /// What is said of the link, and whether its rate was refused.
+    fn link(&mut self, node: &'a Node) -> (Link, bool) {
+        let Some(entries) = self.entries(node, "`link`", "link: { rate: 2mbit }") else {
+            return (Link::default(), true);
+        };
         let mut written = Written::new(Box::new(LinkRows::default()));
         for (i, entry) in entries.iter().enumerate() {
             if !self.repeated(entries, i) {
@@ -245,7 +251,9 @@ impl<'a> Reader<'a> {
             }
         }
         let span = |word: &str| written.place(word).unwrap_or(Span::NONE);
-        let Some(rows) = written.options.as_kind::<LinkRows>().cloned() else { return Link::default() };
+        let Some(rows) = written.options.as_kind::<LinkRows>().cloned() else {
+            return Default::default();
+        };
         let LinkRows { rate, overhead, mpu, mtu, tsize, linklayer, txqueuelen, nat } = rows;
         let sizes = ["overhead", "mpu", "mtu", "tsize", "linklayer"].map(|w| written.place(w));
         let sized = sizes.iter().flatten().fold(Span::NONE, |all, s| all.to(*s));
@@ -256,12 +264,14 @@ impl<'a> Reader<'a> {
             tsize: tsize.unwrap_or_default().0,
             linklayer: linklayer.unwrap_or_default(),
         });
-        Link {
+        let refused = rate.is_none() && written.place("rate").is_some();
+        let link = Link {
             rate: rate.map(|r| Spanned::new(r, span("rate"))),
             stab: stab.map(|s| Spanned::new(s, sized)),
             txqueuelen: txqueuelen.map(|n| Spanned::new(n.0, span("txqueuelen"))),
             nat: nat.map(|n| Spanned::new(n.0, span("nat"))),
-        }
+        };
+        (link, refused)
     }
 
     fn ingress(&mut self, entry: &'a Entry, whole: Whole) -> Option<Ingress> {

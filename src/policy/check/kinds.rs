@@ -17,8 +17,11 @@ pub(super) fn discipline(discipline: &Discipline, facts: &Facts, sink: &mut Sink
             Visit::Class(c) => (&c.options, &c.places, c.name.span),
         };
         options.check(facts, &mut found);
+        let spoilt = !found.is_empty() && places.spoilt(options.as_ref());
         for finding in found.drain(..) {
-            sink.push(placed(finding, options.as_ref(), places, at));
+            if !(spoilt && about_absence(&finding, options.as_ref())) {
+                sink.push(placed(finding, options.as_ref(), places, at));
+            }
         }
     });
 }
@@ -32,6 +35,12 @@ pub(super) fn actions(actions: &Actions, at: Span, facts: &Facts, sink: &mut Sin
             sink.push(placed(finding, act.options.as_ref(), &Places::default(), at));
         }
     }
+}
+
+/// Whether a finding is about something that is not set.
+fn about_absence(finding: &Finding, options: &dyn Options) -> bool {
+    let slot = finding.rows.first().and_then(|(word, _)| options.slot(options.row(word)?));
+    slot.is_none_or(|slot| !slot.is_set())
 }
 
 /// The first of the finding's rows that is written is the main place; with none it is the object's own name.

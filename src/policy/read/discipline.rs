@@ -31,6 +31,16 @@ impl Written {
         Written { options, places: Places::default() }
     }
 
+    /// What a percentage below is of: the rate and ceil here, or else those above.
+    fn inner(&self, above: Option<Whole>) -> Whole {
+        let above = above.unwrap_or_default();
+        let own = |word: &str| self.options.value::<unit::Rate>(word);
+        let refused = |word| own(word).is_none() && self.place(word).is_some();
+        let rate = own("rate").or(above.rate.filter(|_| !refused("rate")));
+        let ceil = own("ceil").or(rate.filter(|_| !refused("ceil"))).or(above.ceil);
+        Whole { rate, ceil, unsure: above.unsure || self.places.spoilt(self.options.as_ref()) }
+    }
+
     /// The place of an option by its word, if it is written.
     pub(super) fn place(&self, word: &str) -> Option<Span> {
         self.places.get(self.options.row(word)?)
@@ -111,10 +121,11 @@ impl<'a> Reader<'a> {
                 None
             }
             None => {
-                let owner = kind::all(Role::Qdisc).filter(|k| k.writable).find(|k| {
-                    let class = k.class.is_some_and(|fresh| fresh().as_ref().row(&name.value).is_some());
-                    class || (k.options)().as_ref().row(&name.value).is_some()
-                });
+                let writable = || kind::all(Role::Qdisc).filter(|k| k.writable);
+                let own = |k: &&'static Kind| (k.options)().as_ref().row(&name.value).is_some();
+                let of_class =
+                    |k: &&'static Kind| k.class.is_some_and(|fresh| fresh().as_ref().row(&name.value).is_some());
+                let owner = writable().find(own).or_else(|| writable().find(of_class));
                 let known: Vec<_> = kind::all(Role::Qdisc).filter(|k| k.writable).map(|k| k.name).collect();
                 let (message, help) = match owner {
                     Some(owner) => {
@@ -163,14 +174,17 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        let own = |word: &str| written.options.value::<unit::Rate>(word);
-        let rate = own("rate").or(whole.rate);
-        let inner = Whole { rate, ceil: own("rate").or(whole.ceil) };
+        let inner = written.inner(Some(whole));
         let children = match facts.children {
             kind::Children::None => Children::None,
             // the whole at the top of classes is that of the place where their discipline stands
             kind::Children::Classes => Children::Classes(match classes {
-                Some(entry) => self.classes(facts, &entry.node, whole),
+                Some(entry) => {
+                    if entry.node.entries().is_none() {
+                        written.places.spoil(entry.node.span);
+                    }
+                    self.classes(facts, &entry.node, whole)
+                }
                 None => Vec::new(),
             }),
             kind::Children::Leaf => leaf
@@ -224,9 +238,10 @@ impl<'a> Reader<'a> {
         let mut reader =
             unit::Reader { whole: if row.percent { whole.of(row.word) } else { None }, ..Default::default() };
         let Some(slot) = out.options.slot_mut(i) else { return };
-        match slot.read_node(&node, &mut reader) {
-            Ok(()) => out.places.0.push((u8::try_from(i).unwrap_or(u8::MAX), entry.node.span)),
-            Err(refusal) => self.refuse(refusal, entry.node.span, defined),
+        let read = slot.read_node(&node, &mut reader);
+        out.places.set(i, entry.node.span);
+        if let Err(refusal) = read {
+            self.refuse(refusal, entry.node.span, defined);
         }
         for remark in reader.remarks {
             self.refuse(remark, entry.node.span, defined);
@@ -266,7 +281,9 @@ impl<'a> Reader<'a> {
             None => match text.parse::<u16>() {
                 Ok(n @ 1..=9) => return Some(Spanned::new(n, node.span)),
                 Ok(n @ 10..) => {
-                    let message = format!("`{text}` is {text} in hexadecimal to tc and {text} in decimal to people");
+                    let tcs = u16::from_str_radix(text, 16).map_or_else(|_| "more".to_owned(), |n| n.to_string());
+                    let message =
+                        format!("`{text}` is {tcs} to tc, which reads ids as hexadecimal, and {text} to people");
                     unit::Refusal::coded(&BARE_NUMBER, message).help(format!("write `0x{text}` for tc's, or `{n:#x}`"))
                 }
                 _ => unit::Refusal::coded(&BAD_VALUE, format!("`{text}` is no id")).help("write `id: 0x10`"),
@@ -317,9 +334,13 @@ impl<'a> Reader<'a> {
                 None => format!("{}: {{ rate: 1mbit }}", entry.key.value),
             };
             self.shape(&entry.node, "a class", &example);
+            class.places.spoil(entry.node.span);
             return class;
         };
-        let lines = self.lines(entries);
+        let (lines, sound) = self.lines(entries);
+        if !sound {
+            written.places.spoil(entry.node.span);
+        }
         let owner = format_args!("a class of `{}`", kind.name).to_compact_string();
         let (mut classes, mut leaf, mut matches) = (None, None, None);
         for line in &lines {
@@ -340,9 +361,7 @@ impl<'a> Reader<'a> {
         if let Some(entry) = matches {
             self.class_matches(entry);
         }
-        let rate = written.options.value::<unit::Rate>("rate");
-        let ceil = written.options.value::<unit::Rate>("ceil");
-        let inner = Whole { rate, ceil: ceil.or(rate) };
+        let inner = written.inner(None);
         if let Some(entry) = classes {
             class.classes = self.classes(kind, &entry.node, inner);
         }
@@ -356,14 +375,21 @@ impl<'a> Reader<'a> {
 
     /// The lines of a class body: its own, then those of its profiles that it does not write itself. Of several profiles
     /// the last one wins.
-    fn lines(&mut self, entries: &'a [Entry]) -> Vec<Line<'a>> {
+    fn lines(&mut self, entries: &'a [Entry]) -> (Vec<Line<'a>>, bool) {
         let mut out = Vec::with_capacity(entries.len());
         let mut open: Vec<&'a Entry> = Vec::new();
-        self.add_lines(entries, false, &mut out, &mut open);
-        out
+        let sound = self.add_lines(entries, false, &mut out, &mut open);
+        (out, sound)
     }
 
-    fn add_lines(&mut self, entries: &'a [Entry], profile: bool, out: &mut Vec<Line<'a>>, open: &mut Vec<&'a Entry>) {
+    /// False if a profile is not there.
+    fn add_lines(
+        &mut self,
+        entries: &'a [Entry],
+        profile: bool,
+        out: &mut Vec<Line<'a>>,
+        open: &mut Vec<&'a Entry>,
+    ) -> bool {
         let own = out.len();
         for (i, entry) in entries.iter().enumerate() {
             if self.repeated(entries, i) {
@@ -375,13 +401,14 @@ impl<'a> Reader<'a> {
                 out.push(Line { entry, profile });
             }
         }
-        let Some(entry) = entries.iter().find(|e| e.key.value == "profile") else { return };
+        let Some(entry) = entries.iter().find(|e| e.key.value == "profile") else { return true };
+        let mut sound = true;
         let names: Vec<(&str, Span)> = match &entry.node.value {
             Value::Word(word) => vec![(&word.text, entry.node.span)],
             Value::List(items) => items.iter().filter_map(|i| Some((i.node.as_word()?, i.node.span))).collect(),
             _ => {
                 self.shape(&entry.node, "`profile`", "profile: gold");
-                return;
+                return false;
             }
         };
         for (name, at) in names.into_iter().rev() {
@@ -389,18 +416,22 @@ impl<'a> Reader<'a> {
                 let known: Vec<&str> = self.profiles.keys().copied().collect();
                 let word = Spanned::new(name.into(), at);
                 self.unknown(&UNKNOWN_PROFILE, format!("there is no profile `{name}`"), &word, known);
+                sound = false;
                 continue;
             };
             if let Some(first) = open.iter().find(|e| std::ptr::eq(**e, found)) {
                 let d = Diagnostic::new(&crate::codes::LET_CYCLE, format!("profile `{name}` builds on itself"));
-                self.sink.push(d.at(at, "here").at(first.key.span, "by way of this"));
+                self.sink.push(d.at(at, "here").at(first.key.span, "by way of this").help("take one of them out"));
+                sound = false;
                 continue;
             }
             let body = self.entries(&found.node, "a profile", &format!("{name}: {{ rate: 1mbit }}"));
             open.push(found);
-            self.add_lines(body.unwrap_or_default(), true, out, open);
+            sound &= body.is_some();
+            sound &= self.add_lines(body.unwrap_or_default(), true, out, open);
             open.pop();
         }
+        sound
     }
 
     /// `match` in a class: a rule, or several, to this class.
@@ -472,7 +503,7 @@ impl<'a> Reader<'a> {
         if let (Some(row), false, Some((n, span))) = (row, names.is_empty(), count) {
             if let Some(slot) = written.options.slot_mut(row) {
                 slot.set_number(n);
-                written.places.0.push((u8::try_from(row).unwrap_or(u8::MAX), span));
+                written.places.set(row, span);
             }
         }
         let usual = row.and_then(|r| written.options.rows().get(r)?.default?.parse().ok());
@@ -626,7 +657,7 @@ impl<'a> Reader<'a> {
             if let Some(slot) = written.options.slot_mut(row) {
                 let text: Vec<String> = map.iter().map(u8::to_string).collect();
                 if slot.read_text(&text.join(" "), &mut unit::Reader::tc()).is_ok() {
-                    written.places.0.push((u8::try_from(row).unwrap_or(u8::MAX), node.span));
+                    written.places.set(row, node.span);
                 }
             }
         }
@@ -635,9 +666,13 @@ impl<'a> Reader<'a> {
     /// Puts full paths in the place of written names, in rules and defaults; reports names of nothing and of several.
     pub(super) fn settle_names(&mut self, direction: &mut Direction) {
         let mut index = Index::new(&direction.discipline);
+        // where classes could not be read, none is missed
+        let spoilt = direction.discipline.places.spoilt(direction.discipline.options.as_ref());
         for rule in &mut direction.rules {
             let Some(class) = &mut rule.class else { continue };
-            self.settle_name(&index, class, "rule", &UNKNOWN_CLASS);
+            if !(spoilt && matches!(index.find(&class.value), Found::None)) {
+                self.settle_name(&index, class, "rule", &UNKNOWN_CLASS);
+            }
         }
         self.settle_default(&mut direction.discipline, Some(&mut index));
     }
@@ -691,7 +726,10 @@ impl<'a> Reader<'a> {
                     &own
                 }
             };
-            self.settle_name(index, &mut name, "default", &UNKNOWN_DEFAULT);
+            let spoilt = discipline.places.spoilt(discipline.options.as_ref());
+            if !(spoilt && matches!(index.find(&name.value), Found::None)) {
+                self.settle_name(index, &mut name, "default", &UNKNOWN_DEFAULT);
+            }
             discipline.default = Some(name);
         }
         match &mut discipline.children {
