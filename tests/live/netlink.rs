@@ -1,6 +1,6 @@
 //! Messages and dumps against a real kernel: what is sent is what is read back, and what tc made is read as well.
 
-use crate::bed::netns::Netns;
+use crate::bed::netns::{Netns, bounded};
 use crate::needs;
 use shapectl::facts::Facts;
 use shapectl::kernel::{self, Kernel, Sent};
@@ -9,6 +9,7 @@ use shapectl::netlink::{Message, encode};
 use shapectl::plan::{LinkChange, Verb};
 use shapectl::tree::{Branch, Id, Object, Stab, Tree};
 use shapectl::unit::{Bytes, Handle, Hex, Length, LinkLayer, Number, Rate};
+use std::ffi::OsStr;
 use std::time::Instant;
 
 const ROOT: Handle = Handle::new(1, 0);
@@ -338,4 +339,27 @@ fn large_trees_are_read_fast() {
     let begin = Instant::now();
     assert_eq!(kernel.send(&all(&changed, Verb::Change, index, &facts)).unwrap(), Sent::default());
     println!("{count} classes changed in {:?}", begin.elapsed());
+}
+
+/// `try` needs no root: the program goes through a user namespace. Where the machine forbids that, it says so, and what
+/// would help.
+#[test]
+fn a_rehearsal_without_root() {
+    needs!("htb", "pfifo", "u32", "veth");
+    let folder = tempfile::tempdir().unwrap();
+    let (program, policy) = (folder.path().join("shapectl"), folder.path().join("first.yaml"));
+    std::fs::copy(env!("CARGO_BIN_EXE_shapectl"), &program).unwrap();
+    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/samples/first.yaml"), &policy).unwrap();
+    for path in [folder.path(), &program, &policy] {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+    let words = nobody.map(OsStr::new).into_iter().chain([program.as_os_str(), OsStr::new("try"), policy.as_os_str()]);
+    let ran = bounded("setpriv", words);
+    println!("{ran}");
+    let (allowed, all) = (ran.status.success(), format!("{}{}", ran.stdout, ran.stderr));
+    assert!(if allowed { all.contains("line/ssh 1:2 rate 300kbit") } else { all.contains("run it as root") }, "{all}");
+    // it is forbidden where nobody may have a user namespace, and only there
+    let unshare = nobody.into_iter().chain(["unshare", "--user", "--map-root-user", "--net", "true"]);
+    assert_eq!(allowed, bounded("setpriv", unshare).status.success(), "{all}");
 }
