@@ -531,3 +531,147 @@ pub fn arity(word: &str) -> Option<Arity> {
         _ => find(Role::Action, word).map(|_| Arity::Options),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::facts::Links;
+    use crate::source::Span;
+    use crate::syntax::document::{Item, Word};
+    use compact_str::format_compact;
+    use std::sync::Arc;
+
+    fn read(text: &str) -> Result<Actions, Refusal> {
+        Actions::read(text, &mut Reader::default())
+    }
+
+    fn from_tc(text: &str) -> Actions {
+        let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
+        let mut words = Words::new(&words);
+        let actions = Actions::read_words(&mut words, &mut Reader::tc()).unwrap();
+        assert_eq!(words.peek(), None, "{text}");
+        actions
+    }
+
+    fn word(text: &str) -> Node {
+        Node::word(text, Span::NONE)
+    }
+
+    fn block(entries: &[(&str, Node)]) -> Node {
+        let entry = |(key, node): &(&str, Node)| {
+            let key = crate::source::Spanned::new(format_compact!("{key}"), Span::NONE);
+            Entry::new(key, node.clone())
+        };
+        Node::block(entries.iter().map(entry).collect(), Span::NONE)
+    }
+
+    fn from_node(node: &Node) -> Result<Actions, Refusal> {
+        Actions::read_node(node, &mut Reader::default())
+    }
+
+    #[test]
+    fn short_forms_are_gact_skbedit_and_mirred() {
+        for (text, tc) in [
+            ("drop", "drop"),
+            ("goto chain 5", "goto chain 5"),
+            ("mark 0x5", "skbedit mark 0x5"),
+            ("priority 2", "skbedit priority :2"),
+            ("priority 1:10", "skbedit priority 1:10"),
+            ("redirect ifb0", "mirred egress redirect dev ifb0"),
+            ("mirror eth1", "mirred egress mirror dev eth1"),
+            ("gact control pass random netrand drop 10", "pass random netrand drop 10"),
+        ] {
+            let actions = read(text).unwrap();
+            assert_eq!(actions.tc(), tc);
+            assert_eq!(actions.show(), text);
+        }
+    }
+
+    #[test]
+    fn both_notations_say_the_same() {
+        let police = block(&[("rate", word("1mbit")), ("burst", word("10kb")), ("exceed", word("drop"))]);
+        let items = [block(&[("police", police)]), block(&[("mark", word("5"))]), word("pass")];
+        let items = items.into_iter().map(|node| Item { node, trivia: None }).collect();
+        let list = Node { span: Span::NONE, value: Value::List(items) };
+        let one = from_node(&list).unwrap();
+        assert_eq!(one, read("police rate 1mbit burst 10kb exceed drop then mark 5 then pass").unwrap());
+        // the policer hands on what conforms, because others follow
+        assert_eq!(one.show(), "police rate 1mbit burst 10kb exceed drop conform pipe then mark 0x5 then pass");
+        let tc = "police rate 1mbit burst 10kb conform-exceed drop/pipe action skbedit mark 0x5 action pass";
+        assert_eq!(one.tc(), tc);
+        assert_eq!(from_tc(tc), one);
+        let quoted = Node { span: Span::NONE, value: Value::Word(Word { text: "drop".into(), quoted: true }) };
+        assert_eq!(from_node(&quoted).unwrap(), Actions::one(Act::verdict(Control::DROP)));
+    }
+
+    #[test]
+    fn what_is_no_action_is_told_with_its_place() {
+        let span = Span::new(crate::source::FileId(0), 3, 9);
+        let mut rate = block(&[("rate", word("1mbit")), ("brust", word("10kb"))]);
+        if let Value::Block(entries) = &mut rate.value {
+            entries.iter_mut().skip(1).for_each(|e| e.key.span = span);
+        }
+        let refusal = from_node(&block(&[("police", rate)])).unwrap_err();
+        assert_eq!((refusal.message.as_str(), refusal.span), ("`police` has no option `brust`", Some(span)));
+        assert!(refusal.help.unwrap().contains("`burst`"));
+        let two = block(&[("mark", word("5")), ("priority", word("2"))]);
+        assert!(from_node(&two).unwrap_err().help.unwrap().contains("[{ mark: 5 }"));
+        for text in ["discard", "mark", "police rate", "drop pass", "redirect ifb0 then", "police cell 8"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn words_of_tc_and_its_flags_are_kept() {
+        for tc in [
+            "drop cookie deadbeef",
+            "drop hw_stats disabled no_percpu",
+            "police rate 1mbit burst 10kb/16 conform-exceed goto chain 3 / pipe",
+            "skbedit mark 0x10/0xf0 pass index 4",
+            "mirred ingress mirror dev lo drop",
+        ] {
+            assert_eq!(from_tc(tc).tc(), tc);
+        }
+        // without the word `action` between them, and in tc's other spellings
+        assert_eq!(from_tc("skbedit mark 5 pipe mirred egress redirect dev lo").0.len(), 2);
+        assert_eq!(from_tc("gact shot"), read("drop").unwrap());
+        assert_eq!(from_tc("police buffer 10k rate 1mbit shot").show(), "police rate 1mbit burst 10kb exceed drop");
+    }
+
+    #[test]
+    fn a_list_travels_in_order_and_names_its_link() {
+        let facts = Facts { links: Arc::new(Links::new([(7, "ifb0".into())])), ..Facts::default() };
+        let mut asked = read("mark 5 then redirect ifb0").unwrap();
+        let mut out = Attributes::new();
+        asked.encode(7, &mut out, &facts);
+        let list = Payload(&out.bytes).attributes().unwrap();
+        let mut held = Actions::decode(list.get(7).unwrap(), &facts).unwrap();
+        held.0.iter_mut().for_each(|act| act.counters = Some(Counters { packets: 9, ..Counters::default() }));
+        if let Some(edit) = held.0.first_mut().and_then(|a| a.options.as_kind_mut::<Skbedit>()) {
+            edit.index = Some(crate::unit::Number(3)); // as the kernel gives it
+        }
+        asked.assume(&facts);
+        held.assume(&facts);
+        assert!(asked.same(&held, &facts));
+        assert!(!held.same(&asked, &facts), "a number that is asked for counts");
+        assert!(!read("mark 6 then redirect ifb0").unwrap().same(&held, &facts));
+        assert!(!read("mark 5").unwrap().same(&held, &facts));
+    }
+
+    #[test]
+    fn actions_of_unknown_kinds_are_kept_whole() {
+        let mut out = Attributes::new();
+        out.nest(1, |act| {
+            act.text(KIND, "pedit");
+            act.raw(OPTIONS, &[1, 2, 3, 4]);
+        });
+        let actions = Actions::decode(Payload(&out.bytes), &Facts::default()).unwrap();
+        let mut again = Attributes::new();
+        actions.encode(7, &mut again, &Facts::default());
+        let list = Payload(&again.bytes).attributes().unwrap().get(7).unwrap();
+        let act = list.attributes().unwrap().nested(1).unwrap().unwrap();
+        assert_eq!(act.get(KIND).unwrap().text(), "pedit");
+        assert_eq!(act.get(OPTIONS).unwrap().0, [1, 2, 3, 4]);
+    }
+}

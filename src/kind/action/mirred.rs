@@ -167,7 +167,7 @@ impl Options for Mirred {
         if let Some(control) = control.filter(|c| *c != self.verdict()) {
             out.extend(control.tc().split(' ').map(str::to_owned));
         }
-        out.extend(index.into_iter().flat_map(|n| ["index".to_owned(), n.tc()]));
+        out.extend(index.iter().flat_map(|n| ["index".to_owned(), n.tc()]));
     }
 
     fn read_tc(&mut self, words: &mut Words, reader: &mut Reader) -> Result<bool, Refusal> {

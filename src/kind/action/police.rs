@@ -412,3 +412,72 @@ impl Options for Police {
         fits("mtu", mtu.map(|n| n.0), u64::from(u32::MAX), out);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn police(text: &str) -> Police {
+        let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        let mut police = Police::default();
+        crate::kind::read_tc(&mut police, &mut Words::new(&words), &mut Reader::tc()).unwrap();
+        police
+    }
+
+    fn codes(text: &str, facts: &Facts) -> Vec<&'static str> {
+        let mut found = Vec::new();
+        police(text).check(facts, &mut found);
+        found.into_iter().map(|f| f.code.name).collect()
+    }
+
+    #[test]
+    fn the_table_reaches_to_the_mtu() {
+        let facts = Facts::default();
+        for (text, log, first) in [
+            ("rate 1mbit burst 10kb", 3, 1000),
+            ("rate 1mbit burst 10kb mtu 64kb", 9, 64_000),
+            ("rate 1mbit burst 10kb mtu 2000", 3, 1000),
+            ("rate 1mbit burst 10kb/16", 4, 2000),
+            ("rate 1mbit burst 10kb linklayer atm", 3, 53 * 125),
+        ] {
+            let police = police(text);
+            let (spec, table) = police.table(police.rate.unwrap(), police.cell, &facts);
+            assert_eq!(spec.first(), Some(&log), "{text}");
+            assert_eq!(table.len(), 1024);
+            assert_eq!(table.get(..4).unwrap(), u32::to_ne_bytes(first), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_unset_mtu_is_the_kernels() {
+        let assumed = |text: &str| {
+            let mut police = police(text);
+            police.assume(&Facts::default());
+            police.mtu.unwrap().0
+        };
+        assert_eq!(assumed("rate 1mbit burst 10kb"), 2040);
+        assert_eq!(assumed("rate 1mbit burst 10kb/16"), 4080);
+        assert_eq!(assumed("rate 1mbit burst 10kb mtu 64kb"), 65_536);
+        assert_eq!(assumed("pkts_rate 1000 pkts_burst 10"), u64::from(u32::MAX));
+    }
+
+    #[test]
+    fn what_the_kernel_refuses_or_drops_is_found() {
+        let plain = Facts::default();
+        let offload = Facts { gso: Some(65_536), ..Facts::default() };
+        assert_eq!(codes("rate 20mbit burst 625000b mtu 64kb", &offload), [""; 0]);
+        assert_eq!(codes("rate 20mbit burst 2000b", &plain), ["burst-short"]);
+        assert_eq!(codes("rate 20mbit burst 1000b", &plain), ["burst-below-packet"]);
+        assert_eq!(codes("rate 20mbit burst 20kb mtu 64kb", &offload), ["burst-below-packet"]);
+        assert_eq!(codes("rate 20mbit burst 625000b mtu 2kb", &offload), ["police-mtu"]);
+        assert_eq!(codes("rate 20mbit burst 625000b mtu 1500", &plain), ["police-mtu"]);
+        assert_eq!(codes("rate 20mbit", &plain), ["missing-option"]);
+        assert_eq!(codes("exceed drop", &plain), ["missing-option"]);
+        assert_eq!(codes("index 7", &plain), [""; 0]);
+        assert_eq!(codes("pkts_rate 100 pkts_burst 10", &plain), [""; 0]);
+        assert_eq!(codes("pkts_rate 100 pkts_burst 10 rate 1mbit burst 10kb", &plain), ["police-rates"]);
+        assert_eq!(codes("rate 1mbit burst 10kb peakrate 2mbit", &plain), ["peakrate-without-mtu"]);
+        assert_eq!(codes("rate 1mbit burst 10kb peakrate 1mbit mtu 2kb", &plain), ["peakrate-not-above-rate"]);
+    }
+}

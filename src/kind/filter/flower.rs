@@ -553,8 +553,11 @@ const SRC_PORT: PortKeys =
 const DST_PORT: PortKeys =
     PortKeys { masked: [(IpProto::TCP, 19, 36), (IpProto::UDP, 21, 38), (IpProto::SCTP, 42, 40)], ends: (89, 90) };
 
+/// The attributes of a value and of its mask.
+type Masked = (u16, u16);
+
 /// Type and code by family.
-const ICMP: [(IpProto, (u16, u16), (u16, u16)); 2] =
+const ICMP: [(IpProto, Masked, Masked); 2] =
     [(IpProto::ICMP, (51, 52), (49, 50)), (IpProto::ICMPV6, (55, 56), (53, 54))];
 
 /// Attributes that some row reads, and 86, the number of devices that took it into hardware.

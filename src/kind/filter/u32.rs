@@ -127,13 +127,13 @@ impl Keys {
     /// Adds an IPv6 address at `offset` (8 the source, 24 the destination), in as many keys as the prefix needs.
     #[must_use]
     pub fn add_ipv6(&mut self, address: Ipv6Addr, prefix: u8, offset: i32) -> bool {
-        let words = (0..4_u32).map_while(|i| {
+        let mut words = (0..4_u32).map_while(|i| {
             let bits = u32::from(prefix.min(128)).checked_sub(32 * i).filter(|b| *b > 0)?.min(32);
             let value = (address.to_bits() >> (96 - 32 * i)) as u32;
             let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
             Some(Key { value, mask, offset: offset + 4 * i as i32, next: false })
         });
-        words.fold(true, |sound, key| self.add(key) && sound)
+        words.all(|key| self.add(key))
     }
 
     /// The selectors that tc reads as these keys: `ip dst 192.0.2.0/24`, and `u32 …` where no word says it.
@@ -826,7 +826,8 @@ impl Options for U32 {
         }
         match (words.peek(), words.peek_second()) {
             (Some("match"), Some("mark")) => {
-                (words.next(), words.next());
+                words.next();
+                words.next();
                 let [value, mask] = [Number::read_words(words, reader)?.0, Number::read_words(words, reader)?.0];
                 self.mark = Some(Mark { value, mask });
             }
@@ -904,5 +905,135 @@ impl U32 {
         let table = self.ht.map_or(0, Node::table);
         self.ht = Some(Node::new(table, hash % buckets, 0));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn read(text: &str) -> U32 {
+        let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        let mut u32 = U32::default();
+        crate::kind::read_tc(&mut u32, &mut Words::new(&words), &mut Reader::tc()).unwrap();
+        u32
+    }
+
+    fn tc(u32: &U32) -> String {
+        let mut out = Vec::new();
+        u32.tc(&mut out);
+        out.join(" ")
+    }
+
+    #[test]
+    fn keys_are_shown_in_tcs_words() {
+        for words in [
+            "match ip src 192.0.2.0/24 match ip dst 198.51.100.7/32",
+            "match ip protocol 6 0xff match ip dport 22 0xffff",
+            "match ip sport 0x6000 0xe000 match ip dport 80 0xffff",
+            "match ip tos 0x10 0xff match ip protocol 17 0xff",
+            "match ip ihl 5 0xf match ip tos 0xb8 0xfc",
+            "match ip protocol 1 0xff match ip icmp_type 8 0xff match ip icmp_code 0 0xff",
+            "match ip nofrag",
+            "match ip df",
+            "match ip6 src 2001:db8::/32 match ip6 dst 2001:db8:1:2::/64",
+            "match ip6 protocol 6 0xff match ip6 dport 443 0xffff",
+            "match ip6 priority 0xb8 0xfc match ip6 protocol 17 0xff",
+            "match u32 0x00000000 0x00000000 at 0",
+            "match u32 0x00000016 0x0000ffff at nexthdr+0",
+            "match u32 0x12340000 0xffff0000 at -16",
+        ] {
+            let u32 = read(words);
+            assert_eq!(tc(&u32), words);
+            let keys = u32.keys.unwrap();
+            assert_eq!(Keys::read(&keys.show(), &mut Reader::default()).unwrap(), keys);
+        }
+    }
+
+    #[test]
+    fn keys_at_one_place_are_one_and_must_agree() {
+        let keys = read("match ip sport 53 0xffff match ip dport 80 0xffff").keys.unwrap();
+        let both = Key { value: 53 << 16 | 80, mask: u32::MAX, offset: 20, next: false };
+        assert_eq!(keys.0, [both]);
+        let mut keys = keys;
+        assert!(keys.add_octets(2, 80, 0xffff, 22, false));
+        assert!(!keys.add_octets(2, 443, 0xffff, 22, false));
+        assert!(!keys.add_octets(4, 1, 1, 22, false), "a word does not begin there");
+        assert_eq!(keys.0.len(), 1);
+        let mut keys = Keys::default();
+        assert!(keys.add_ipv4(Ipv4Addr::new(10, 1, 2, 3), 8, 16));
+        assert!(keys.add_ipv6("2001:db8:1:2::1".parse().unwrap(), 52, 24));
+        assert!(keys.add_ipv6("::".parse().unwrap(), 0, 8));
+        let masks: Vec<_> = keys.0.iter().map(|k| (k.offset, k.value, k.mask)).collect();
+        let six = [(24, 0x2001_0db8, u32::MAX), (28, 0x0001_0000, 0xffff_f000)];
+        assert_eq!(masks, [(16, 0x0a00_0000, 0xff00_0000), six[0], six[1]]);
+    }
+
+    #[test]
+    fn places_in_tables_are_tcs() {
+        for (text, node) in [
+            ("800::801", Node::new(0x800, 0, 0x801)),
+            ("2:", Node::new(2, 0, 0)),
+            ("1:6:", Node::new(1, 6, 0)),
+            ("1:6:800", Node::new(1, 6, 0x800)),
+            ("::1", Node::new(0, 0, 1)),
+        ] {
+            assert_eq!(Node::read(text, &mut Reader::tc()).unwrap(), node);
+            assert_eq!(node.show(), text);
+        }
+        assert_eq!(Node::read("1:6", &mut Reader::tc()).unwrap(), Node::new(1, 6, 0));
+        assert_eq!(Node::read("0x80000801", &mut Reader::tc()).unwrap(), Node::new(0x800, 0, 0x801));
+        for text in ["5", "1000:", "1:100:", "x:", ""] {
+            assert!(Node::read(text, &mut Reader::tc()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_sample_is_the_bucket_it_falls_into() {
+        let bucket = |words: &str| read(words).ht.unwrap();
+        assert_eq!(bucket("ht 1: sample ip src 10.0.0.6"), Node::new(1, 6, 0));
+        assert_eq!(bucket("sample u32 0x00000600 0x0000ff00 at 12 ht 1:"), Node::new(1, 6, 0));
+        assert_eq!(bucket("ht 1: sample ip src 10.0.0.6 divisor 4"), Node::new(1, 2, 0));
+        assert_eq!(tc(&read("ht 1: sample ip src 10.0.0.6")), "ht 1:6:");
+    }
+
+    #[test]
+    fn a_mark_is_matched_beside_the_keys_and_its_own_word_is_no_option() {
+        let words = "match ip protocol 6 0xff match mark 0x10 0xf0 flowid 1:10";
+        let u32 = read(words);
+        assert_eq!(u32.mark, Some(Mark { value: 0x10, mask: 0xf0 }));
+        assert_eq!(tc(&u32), words);
+        let words = ["mark".to_owned(), "5".to_owned()];
+        assert!(!U32::default().read_tc(&mut Words::new(&words), &mut Reader::tc()).unwrap());
+    }
+
+    #[test]
+    fn the_old_policer_is_an_action() {
+        let u32 = read("match ip src 0.0.0.0/0 police rate 20mbit burst 625000b drop flowid :1");
+        let new = "match u32 0x00000000 0x00000000 at 12 flowid 0:1 action police rate 20mbit burst 625000b conform-exceed drop";
+        assert_eq!(tc(&u32), new);
+    }
+
+    #[test]
+    fn a_filter_that_ends_the_search_says_so() {
+        let facts = Facts::default();
+        let flags = |words: &str| read(words).selector().first().copied().unwrap();
+        assert_eq!(flags("match ip df"), 0);
+        assert_eq!(flags("match ip df flowid 1:1"), TERMINAL);
+        assert_eq!(flags("match ip df action drop"), TERMINAL);
+        assert_eq!(flags("match ip df offset at 0 mask 0x0f00 shift 6 plus 4 eat link 2:"), OFFSET | VAROFFSET | EAT);
+        // the kernel tells no class 0
+        let mut asked = read("match ip df flowid 0:0");
+        let mut out = Attributes::new();
+        asked.encode(&mut out, &facts);
+        let list = Payload(&out.bytes).attributes().unwrap().list;
+        let mut dump = Attributes::new();
+        list.into_iter().filter(|(n, _)| *n != CLASSID).for_each(|(n, p)| dump.raw(n, p.0));
+        let mut held = U32::default();
+        held.decode(Payload(&dump.bytes), &facts).unwrap();
+        asked.assume(&facts);
+        held.assume(&facts);
+        assert!((0..U32::ROWS.len()).all(|row| asked.same(&held, row, &facts)));
     }
 }
