@@ -129,7 +129,7 @@ impl Fault {
             Fault::TooLarge => {
                 let message = format!("{shown} is larger than {} bytes", limits.file_bytes);
                 Diagnostic::new(&FILE_TOO_LARGE, message)
-                    .help("split it with `include`, or raise the limit with `--max-bytes`")
+                    .help("split it with `include`, or raise the limit with `--max-file-size`")
             }
         }
     }

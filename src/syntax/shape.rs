@@ -7,7 +7,7 @@
 
 use super::document::{self, Document, Entry, Item, Name, Node, Trivia, Value};
 use super::{Arity, Limits, Vocabulary, expression_parser, lexis, names};
-use crate::codes::{FILE_TOO_LARGE, INPUT, SYNTAX, TOO_DEEP};
+use crate::codes::{EMPTY_FILE, FILE_TOO_LARGE, SYNTAX, TOO_DEEP};
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::source::{FileId, Source, Span, Spanned};
 use compact_str::CompactString;
@@ -29,7 +29,7 @@ pub fn read(
     if source.text.len() > limits.file_bytes {
         let (name, bytes, most) = (&source.name, source.text.len(), limits.file_bytes);
         let message = format!("`{name}` has {bytes} bytes, more than the limit of {most}");
-        let help = "split it and `include` the parts, or raise the limit with `--max-bytes`";
+        let help = "split it and `include` the parts, or raise the limit with `--max-file-size`";
         sink.push(Diagnostic::new(&FILE_TOO_LARGE, message).help(help));
         return None;
     }
@@ -590,7 +590,7 @@ impl<'s> Reader<'s, '_> {
                 Token::End => {
                     let tail = trimmed(above);
                     if root.entries.is_empty() && self.errors == 0 {
-                        let d = Diagnostic::new(&INPUT, "the file holds no policy").at(self.span(0, 0), "empty");
+                        let d = Diagnostic::new(&EMPTY_FILE, "the file holds no policy").at(self.span(0, 0), "empty");
                         self.error(d.help("start with an interface: `interface eth0 { egress fq_codel }`"));
                     }
                     root.entries.iter_mut().for_each(lift);

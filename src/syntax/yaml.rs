@@ -50,7 +50,7 @@ pub fn read(source: &Source, file: FileId, limits: &Limits, sink: &mut Sink) -> 
                 &codes::FILE_TOO_LARGE,
                 format!("`{}` has {} bytes, more than the limit of {}", source.name, text.len(), limits.file_bytes),
             )
-            .help("split it and name the parts under `include:`, or raise the limit with `--max-bytes`"),
+            .help("split it and name the parts under `include:`, or raise the limit with `--max-file-size`"),
         );
         return None;
     }
@@ -68,7 +68,9 @@ pub fn read(source: &Source, file: FileId, limits: &Limits, sink: &mut Sink) -> 
             Ok(document) => {
                 // An anchor on a blanked line is not unknown, and a text whose lines are all at fault is not empty.
                 let mut found = std::mem::take(&mut pass.found);
-                found.retain(|d| !blanked || ![&codes::YAML_ALIAS, &codes::INPUT, &codes::SYNTAX].contains(&d.code));
+                found.retain(|d| {
+                    !blanked || ![&codes::YAML_ALIAS, &codes::EMPTY_FILE, &codes::SYNTAX].contains(&d.code)
+                });
                 drop(pass);
                 sink.found.append(&mut faults);
                 sink.found.append(&mut found);
@@ -287,7 +289,7 @@ impl<'a> Pass<'a> {
     fn finish(&mut self) -> Option<Document> {
         let Some(mut root) = self.root.take() else {
             self.found.push(
-                Diagnostic::new(&codes::INPUT, "the file holds no policy")
+                Diagnostic::new(&codes::EMPTY_FILE, "the file holds no policy")
                     .at(self.span(self.origin..self.origin), "empty")
                     .help("start with an interface:\ninterfaces:\n  eth0:\n    egress: fq_codel"),
             );
@@ -1141,7 +1143,7 @@ mod tests {
     #[test]
     fn what_is_no_policy_is_said_so() {
         for text in ["", "  \n", "# only words\n", "\u{feff}"] {
-            assert_eq!(said(text)[0].0, "input", "{text:?}");
+            assert_eq!(said(text)[0].0, "empty-file", "{text:?}");
         }
         assert!(said("interface eth0 {\n    link rate 5\n}\n")[0].2.contains(".shape"));
         assert_eq!(said("a: b\0c")[0].1, "\0");
