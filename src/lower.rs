@@ -7,6 +7,7 @@
 //! - `matches`: [`matching`] turns an expression into bits of headers, [`cube`] those into alternatives
 //! - `filters`: [`filters`] chooses a classifier for each alternative, [`order`] its priority and number
 
+mod apart;
 mod arena;
 mod cube;
 mod filters;
@@ -16,6 +17,7 @@ mod ifb;
 mod matching;
 mod order;
 
+pub use apart::{ROUNDS, apart};
 pub use filters::{HOLDS_FILTERS, same_filter_number};
 pub use ids::{Filters, Hook, Ids, Numbers, Table};
 pub use order::Place;
@@ -33,7 +35,7 @@ use crate::unit::{Handle, Length, Name, Number, Rate, Unit};
 use arena::{Arena, Holder};
 use compact_str::{CompactString, format_compact};
 use filters::Wanted;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 /// The asked tree of a policy, and the table of the numbers it uses.
 ///
@@ -116,13 +118,15 @@ impl Lowering<'_> {
         }
         let wanted = self.rules(&arena, &direction.rules);
         let mut numbers = arena.numbers(old);
+        let none = BTreeSet::new();
         for (discipline, wanted) in arena.disciplines.iter().zip(wanted) {
             if wanted.is_empty() {
                 continue;
             }
             let held = old.filters.get(&discipline.key);
             let parent = discipline.handle();
-            let (mut made, places) = filters::place(parent, wanted, held, &HashSet::new(), self.facts, self.sink);
+            let foreign = old.foreign_groups.get(&parent).unwrap_or(&none);
+            let (mut made, places) = filters::place(parent, wanted, held, foreign, self.facts, self.sink);
             objects.append(&mut made);
             numbers.filters.insert(discipline.key.clone(), places);
         }
@@ -278,7 +282,7 @@ impl Lowering<'_> {
             rest.origin.remark = ifb.map(|ifb| format!("everything that arrives goes through {ifb}"));
             wanted.push(rest);
         }
-        let foreign: HashSet<u16> = old.foreign_prios.iter().map(|p| p / 2).collect();
+        let foreign: BTreeSet<u16> = old.foreign_prios.iter().map(|p| p / 2).collect();
         let (mut made, places) =
             filters::place(parent, wanted, Some(&old.hook_filters), &foreign, self.facts, self.sink);
         branch.objects.append(&mut made);

@@ -5,7 +5,7 @@ use crate::cli::PolicyArgs;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::facts::{Facts, Links};
 use crate::kernel::{Error, Kernel};
-use crate::lower::{Hook, Ids};
+use crate::lower::{self, Hook, Ids};
 use crate::netlink::{self, Message};
 use crate::plan::{self, LinkChange, Plan, Step, Subject, Verb};
 use crate::state::State;
@@ -99,7 +99,12 @@ impl Aim {
             }
         };
         times.end("held");
-        let (mut asked, ids) = frame.lower(&policy, &facts, &beside(&state.ids, &held));
+        let (mut asked, mut ids) = frame.lower(&policy, &facts, &beside(&state.ids, &held));
+        // where the table is lost or somebody else was at work, numbers may stand where they cannot be moved from
+        for _ in 0..lower::ROUNDS {
+            let Some(apart) = lower::apart(&asked, &held, &ids) else { break };
+            (asked, ids) = frame.lower(&policy, &facts, &beside(&apart, &held));
+        }
         if frame.stops(deny) {
             return Err(());
         }

@@ -8,7 +8,7 @@ use crate::source::Span;
 use crate::unit::Handle;
 use compact_str::{CompactString, ToCompactString, format_compact};
 use indexmap::IndexMap;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Majors that the compiler gives: the root has 1.
 const MAJORS: std::ops::RangeInclusive<u16> = 2..=0xfffe;
@@ -217,10 +217,12 @@ impl<'p> Arena<'p> {
                 d.at(span, "the first of them").help("give several small classes one discipline, or pin other `id`s"),
             );
         }
+        let none = BTreeSet::new();
         for node in &self.disciplines {
+            let foreign = old.foreign_classes.get(&node.major).unwrap_or(&none);
             let Some(classes) = self.classes.get_mut(node.classes.clone()) else { continue };
             let names = classes.iter().map(|c| (c.path.as_str(), c.pin));
-            let minors = ids::number(names, old.classes.get(&node.key), &Default::default(), MINORS);
+            let minors = ids::number(names, old.classes.get(&node.key), foreign, MINORS);
             let lost = minors.iter().filter(|m| m.is_none()).count();
             let first = classes.iter().zip(&minors).find(|(_, m)| m.is_none()).map(|(c, _)| c.span);
             for (class, minor) in classes.iter_mut().zip(minors) {
@@ -242,7 +244,12 @@ impl<'p> Arena<'p> {
 
     /// The table of all numbers here.
     pub fn numbers(&self, old: &Numbers) -> Numbers {
-        let mut numbers = Numbers { foreign: old.foreign.clone(), ..Numbers::default() };
+        let mut numbers = Numbers {
+            foreign: old.foreign.clone(),
+            foreign_classes: old.foreign_classes.clone(),
+            foreign_groups: old.foreign_groups.clone(),
+            ..Numbers::default()
+        };
         numbers.disciplines.reserve(self.disciplines.len());
         for node in &self.disciplines {
             numbers.disciplines.insert(node.key.clone(), node.major);

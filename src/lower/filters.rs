@@ -25,7 +25,7 @@ use crate::syntax::expression::Field;
 use crate::tree::{Id, Object, Origin};
 use crate::unit::{Handle, Hex, Mark};
 use compact_str::{CompactString, format_compact};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 /// Disciplines that ask filters for the class of a packet (those with a `tcf_block` in the kernel).
 pub const HOLDS_FILTERS: &[&str] =
@@ -204,7 +204,7 @@ pub fn place(
     parent: Handle,
     wanted: Vec<Wanted>,
     held: Option<&Filters>,
-    foreign: &HashSet<u16>,
+    foreign: &BTreeSet<u16>,
     facts: &Facts,
     sink: &mut Sink,
 ) -> (Vec<Object>, Filters) {

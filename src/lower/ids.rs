@@ -6,7 +6,7 @@ use crate::unit::Handle;
 use compact_str::CompactString;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::RangeInclusive;
 
 /// The numbers of a machine, by interface.
@@ -94,6 +94,12 @@ pub struct Numbers {
     /// Major numbers that others' disciplines on the device have. Not kept.
     #[serde(skip)]
     pub foreign: BTreeSet<u16>,
+    /// Minor numbers that others' classes have, by the major of their discipline. Not kept.
+    #[serde(skip)]
+    pub foreign_classes: BTreeMap<u16, BTreeSet<u16>>,
+    /// Pairs of priorities that others' filters have, by what they hang on. Not kept.
+    #[serde(skip)]
+    pub foreign_groups: BTreeMap<Handle, BTreeSet<u16>>,
 }
 
 /// Gives each name a number: what a person pinned, else what it has, else the lowest free one. `None` for a name that gets

@@ -9,7 +9,7 @@
 use compact_str::CompactString;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// A filter's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -57,7 +57,7 @@ const FULL: usize = 1022;
 pub fn places(
     entries: &[Entry],
     held: Option<&IndexMap<CompactString, Place>>,
-    foreign: &HashSet<u16>,
+    foreign: &BTreeSet<u16>,
 ) -> Option<(Vec<Place>, bool)> {
     let was: HashSet<Place> = held.into_iter().flat_map(|h| h.values().copied()).collect();
     let used: HashSet<u16> = was.iter().map(|p| p.group).chain(foreign.iter().copied()).collect();
@@ -68,7 +68,8 @@ pub fn places(
     }
     let none = vec![None; entries.len()];
     // avoid what the kernel still has, if that is possible
-    let anew = fill(entries, &none, &was, &used).or_else(|| fill(entries, &none, &HashSet::new(), foreign));
+    let anew = fill(entries, &none, &was, &used)
+        .or_else(|| fill(entries, &none, &HashSet::new(), &foreign.iter().copied().collect()));
     anew.map(|places| (places, some_kept))
 }
 
@@ -76,7 +77,7 @@ pub fn places(
 fn keep(
     entries: &[Entry],
     held: Option<&IndexMap<CompactString, Place>>,
-    foreign: &HashSet<u16>,
+    foreign: &BTreeSet<u16>,
 ) -> Vec<Option<Place>> {
     let sound = |p: &Place| (1..=LAST_GROUP).contains(&p.group) && (1..=LAST_NODE).contains(&p.node);
     let old = |e: &Entry| held.and_then(|h| h.get(&e.key)).copied().filter(|p| sound(p) && !foreign.contains(&p.group));
@@ -243,7 +244,7 @@ mod tests {
 
     fn table(names: &str, held: Option<&IndexMap<CompactString, Place>>) -> (IndexMap<CompactString, Place>, bool) {
         let entries = entries(names);
-        let (places, anew) = places(&entries, held, &HashSet::new()).unwrap();
+        let (places, anew) = places(&entries, held, &BTreeSet::new()).unwrap();
         (entries.into_iter().map(|e| e.key).zip(places).collect(), anew)
     }
 
@@ -303,7 +304,7 @@ mod tests {
     #[test]
     fn thousands_go_on_in_the_next_priority_with_gaps() {
         let many: Vec<Entry> = (0..70_000).map(|n| Entry { key: format_compact!("{n}"), sort: Sort::Ip }).collect();
-        let (found, _) = places(&many, None, &HashSet::new()).unwrap();
+        let (found, _) = places(&many, None, &BTreeSet::new()).unwrap();
         assert!(found.is_sorted_by(|a, b| a < b));
         assert!(found.iter().all(|p| p.node % 4 == 0 || p.group == found[69_999].group));
         // alternating sorts take a priority each, up to the last
@@ -311,8 +312,8 @@ mod tests {
             let sort = |i: u32| if i.is_multiple_of(2) { Sort::Ip } else { Sort::All };
             (0..n).map(|i| Entry { key: format_compact!("{i}"), sort: sort(i) }).collect()
         };
-        let (found, _) = places(&alternating(32_767), None, &HashSet::new()).unwrap();
+        let (found, _) = places(&alternating(32_767), None, &BTreeSet::new()).unwrap();
         assert!(found.is_sorted_by(|a, b| a.group < b.group));
-        assert!(places(&alternating(32_768), None, &HashSet::new()).is_none());
+        assert!(places(&alternating(32_768), None, &BTreeSet::new()).is_none());
     }
 }

@@ -503,6 +503,27 @@ proptest! {
     }
 
     #[test]
+    fn numbers_that_stand_elsewhere_are_kept_apart(before in edited(), after in edited()) {
+        let tree = |objects: Vec<Object>| {
+            let egress = Some(Branch { objects, ..Branch::default() });
+            Tree { interfaces: [("eth0".into(), tree::Interface { egress, ..Default::default() })].into() }
+        };
+        let held = tree(before.lower(&Ids::default()).0);
+        let (objects, mut used) = after.lower(&Ids::default());
+        let mut asked = tree(objects);
+        let mut rounds = 0;
+        while let Some(ids) = apart(&asked, &held, &used) {
+            let (objects, ids) = after.lower(&ids);
+            are_sound(&objects)?;
+            (asked, used, rounds) = (tree(objects), ids, rounds + 1);
+            prop_assert!(rounds < ROUNDS);
+        }
+        // what is its own is in nobody's way
+        let (own, used) = before.lower(&Ids::default());
+        prop_assert_eq!(apart(&tree(own), &held, &used), None);
+    }
+
+    #[test]
     fn a_rule_in_the_middle_moves_no_other(edited in edited(), at in any::<prop::sample::Index>(), new in 41..200_u8) {
         let (old, ids) = edited.lower(&Ids::default());
         let mut more = edited.clone();

@@ -1,0 +1,84 @@
+//! Numbers that the kernel has given away differently than the table says: after the table is lost, or after somebody else
+//! has been at work.
+//!
+//! The kernel moves neither a discipline nor a class to another parent, and a priority keeps its kind of filter as long as
+//! one is left. So a number that stands elsewhere is not asked for: its name gets another.
+
+use super::ids::{Ids, Numbers};
+use crate::kind::filter::fw::Fw;
+use crate::tree::{Branch, Id, Object, Tree};
+use crate::unit::Handle;
+use compact_str::CompactString;
+use std::collections::HashMap;
+
+/// What must not differ under one number.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Number {
+    /// A discipline or class, by its handle.
+    Handle(Handle),
+    /// Below a discipline, a priority.
+    Prio(Handle, u16),
+}
+
+/// Where it stands, or what it holds.
+type Stand = (Handle, CompactString, u16, u32);
+
+fn number(object: &Object) -> Option<(Number, Stand)> {
+    match object.id {
+        Id::Qdisc { parent: Handle::ROOT | Handle::INGRESS, .. } => None,
+        // two kinds may follow each other under one handle, at one place
+        Id::Qdisc { parent, handle } | Id::Class { parent, handle } => {
+            (handle.0 != 0).then(|| (Number::Handle(handle), (parent, CompactString::default(), 0, 0)))
+        }
+        Id::Filter { parent, prio, protocol, .. } => {
+            let mask = object.options.as_kind::<Fw>().map(|fw| fw.mask.map_or(u32::MAX, |m| m.0));
+            Some((Number::Prio(parent, prio), (parent, object.name.clone(), protocol, mask.unwrap_or(0))))
+        }
+    }
+}
+
+/// So many times [`apart`] may find something new: a leaf follows its class, which follows the class above.
+pub const ROUNDS: usize = 16;
+
+/// The table to compile with once more, if numbers of `asked` stand elsewhere in `held`; `None` if none does. `used` are
+/// the numbers of `asked`. What changes may stand in another's place again, so this is asked until it says `None`, or
+/// [`ROUNDS`] times: a number that a person pinned stays what it is.
+pub fn apart(asked: &Tree, held: &Tree, used: &Ids) -> Option<Ids> {
+    let mut ids = used.clone();
+    let mut clash = false;
+    for (name, table) in &mut ids.interfaces {
+        let ifb = table.ifb_name.as_ref().map(|name| (name, &mut table.ifb));
+        for (device, numbers) in [(name, &mut table.egress)].into_iter().chain(ifb) {
+            if let (Some(asked), Some(held)) = (sent(asked, device), sent(held, device)) {
+                clash |= keep_apart(asked, held, numbers);
+            }
+        }
+    }
+    clash.then_some(ids)
+}
+
+fn sent<'t>(tree: &'t Tree, device: &str) -> Option<&'t Branch> {
+    tree.interfaces.get(device)?.egress.as_ref()
+}
+
+fn keep_apart(asked: &Branch, held: &Branch, numbers: &mut Numbers) -> bool {
+    let root = |b: &Branch| b.objects.first().map(|o| (o.id, o.name.clone()));
+    if root(asked) != root(held) {
+        // another root takes all below it away
+        return false;
+    }
+    let wanted: HashMap<Number, Stand> = asked.objects.iter().filter_map(number).collect();
+    let odd = |(number, stand): &(Number, Stand)| wanted.get(number) != Some(stand);
+    let strange: Vec<(Number, Stand)> = held.objects.iter().filter_map(number).filter(odd).collect();
+    if !strange.iter().any(|(number, _)| wanted.contains_key(number)) {
+        return false;
+    }
+    for (number, _) in strange {
+        match number {
+            Number::Handle(h) if h.minor() == 0 => drop(numbers.foreign.insert(h.major())),
+            Number::Handle(h) => drop(numbers.foreign_classes.entry(h.major()).or_default().insert(h.minor())),
+            Number::Prio(parent, prio) => drop(numbers.foreign_groups.entry(parent).or_default().insert(prio / 2)),
+        }
+    }
+    true
+}
