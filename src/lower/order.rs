@@ -160,7 +160,7 @@ fn between(
     if let Some((place, sort)) = left {
         let last = right.filter(|(p, _)| p.group == place.group).map_or(LAST_NODE + 1, |(p, _)| p.node);
         let run = rest.iter().take_while(|e| e.sort == sort).count();
-        if let Some(nodes) = spread(place.node, last, run, |n| was.contains(&Place { group: place.group, node: n })) {
+        if let Some(nodes) = nodes(place.group, place.node, last, run, was) {
             out.extend(nodes.into_iter().map(|node| Place { group: place.group, node }));
             rest = rest.get(run..)?;
         } else if last <= LAST_NODE {
@@ -174,7 +174,7 @@ fn between(
     let mut tail = Vec::new();
     if let Some((place, sort)) = right {
         let run = rest.iter().rev().take_while(|e| e.sort == sort).count();
-        if let Some(nodes) = spread(0, place.node, run, |n| was.contains(&Place { group: place.group, node: n })) {
+        if let Some(nodes) = nodes(place.group, 0, place.node, run, was) {
             tail = nodes.into_iter().map(|node| Place { group: place.group, node }).collect();
             rest = rest.get(..rest.len() - run)?;
         }
@@ -209,10 +209,14 @@ fn append(low: u16, n: usize, used: &HashSet<u16>) -> Option<Vec<u16>> {
     groups.or_else(|| spread(low, LAST_GROUP + 1, n, |g| used.contains(&g)))
 }
 
-/// `n` numbers between two, evenly, none of them one to avoid as long as there are others.
+/// Nodes between two of a group; those that are still in the kernel only if there are no others.
+fn nodes(group: u16, low: u16, high: u16, n: usize, was: &HashSet<Place>) -> Option<Vec<u16>> {
+    spread(low, high, n, |node| was.contains(&Place { group, node })).or_else(|| spread(low, high, n, |_| false))
+}
+
+/// `n` numbers between two, evenly; `None` if there are not so many that need not be avoided.
 fn spread(low: u16, high: u16, n: usize, avoid: impl Fn(u16) -> bool) -> Option<Vec<u16>> {
     let free: Vec<u16> = (low.saturating_add(1)..high).filter(|v| !avoid(*v)).collect();
-    let free = if free.len() >= n { free } else { (low.saturating_add(1)..high).collect() };
     if free.len() < n {
         return None;
     }
