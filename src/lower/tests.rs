@@ -362,7 +362,7 @@ proptest! {
         crowd in prop::collection::vec(packets::packets(), 40),
     ) {
         let classes = (0..rules.len()).map(|i| class(&format!("c{i}"), "rate 1mbit")).collect();
-        let matches = |i: usize, e: &crate::syntax::expression::Expression| Rule {
+        let matches = |i: usize, e: &crate::syntax::expression::Expression| Rule { sound: true,
             matches: Some(at(e.clone())),
             ..rule(&format!("c{i}"), "")
         };

@@ -138,6 +138,8 @@ pub struct Rule {
     pub actions_span: Span,
     /// The whole rule's place.
     pub span: Span,
+    /// Whether all of it could be read. One that could not is only kept until its class has been looked for.
+    pub sound: bool,
 }
 
 /// Places of written options, also of those whose value was refused and is unset.

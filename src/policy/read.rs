@@ -298,6 +298,7 @@ impl<'a> Reader<'a> {
                 }
                 "rules" => {
                     out.rules = self.rules(&entry.node, whole);
+                    out.rules.retain(|rule| rule.sound);
                     for rule in &out.rules {
                         if let Some(class) = &rule.class {
                             let d = Diagnostic::new(&UNKNOWN_CLASS, "what arrives has no classes before it is shaped");

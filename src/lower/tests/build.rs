@@ -47,6 +47,7 @@ pub fn expression(text: &str) -> Expression {
 
 pub fn rule(class: &str, matches: &str) -> Rule {
     Rule {
+        sound: true,
         matches: (!matches.is_empty()).then(|| at(expression(matches))),
         class: (!class.is_empty()).then(|| at(class.into())),
         actions: Actions::default(),

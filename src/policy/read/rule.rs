@@ -81,9 +81,9 @@ impl<'a> Reader<'a> {
             }
         }
         if !sound {
-            return;
+            matches = vec![None];
         }
-        if class.is_none() && actions.0.is_empty() {
+        if sound && class.is_none() && actions.0.is_empty() {
             let d = Diagnostic::new(&EMPTY_RULE, "a rule that names no class and does nothing").at(node.span, "");
             self.sink.push(d.help("add `class: NAME`, or `do: drop`"));
             return;
@@ -95,6 +95,7 @@ impl<'a> Reader<'a> {
                 actions: actions.clone(),
                 actions_span,
                 span: node.span,
+                sound,
             });
         }
     }

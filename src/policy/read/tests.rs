@@ -111,6 +111,7 @@ interfaces:
         ("unknown-name", &["$up"]),
         ("unknown-kind", &["fq_coddle"]),
         ("duplicate-name", &["a", "a"]),
+        ("unknown-class", &["aa"]),
         ("unknown-field", &["dprt"]),
         ("unknown-key", &["klass"]),
         ("empty-rule", &["{ match: tcp }"]),
@@ -216,4 +217,18 @@ fn ids_say_their_base() {
     assert_eq!(id("10"), (None, Some("bare-number")));
     assert_eq!(id("0x10000"), (None, Some("out-of-range")));
     assert_eq!(id("0xffff"), (None, Some("out-of-range")));
+}
+
+/// A rule whose match is wrong still has its class looked for, and a value that was refused is not also said to be missing.
+#[test]
+fn one_mistake_hides_no_other_and_makes_no_other() {
+    let text = "interfaces:\n  a:\n    egress:\n      htb:\n        default: web\n        classes: { web: { rate: 10 } }\n      \
+                rules: [ { class: wbe, match: \"src 10.0.0.0/33\" } ]\n";
+    let (policy, mut found, _) = attempt(text, Notation::Yaml);
+    let mut sink = Sink::new();
+    crate::policy::check::check(&policy, &|_| Facts::default(), &mut sink);
+    found.extend(sink.found);
+    let mut codes: Vec<_> = found.iter().map(|d| d.code.name).collect();
+    codes.sort_unstable();
+    assert_eq!(codes, ["bare-number", "match-value", "unknown-class"]);
 }
