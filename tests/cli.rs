@@ -227,3 +227,15 @@ fn an_interface_that_is_not_there_stops_apply_and_diff() {
     assert!(err(&o).contains("interface-elsewhere"), "{}", err(&o));
     assert_eq!(code(&run.go(&["check", "--live", &file])), 1);
 }
+
+/// An operator in capitals once kept the reader busy for ever.
+#[test]
+fn operators_in_capitals_are_refused_and_not_read_for_ever() {
+    let run = Run::new();
+    for text in ["tcp oR udp", "(tcp OR", "src 192.0.2.1 and (tcp oR ", "tcp AND dport 22"] {
+        let file = run.file("p.yaml", GOOD.replace("tcp dport 22", &format!("\"{text}\"")));
+        let o = run.go(&["check", &file]);
+        assert_eq!(code(&o), 1, "{text}: {}", err(&o));
+        assert!(err(&o).contains("syntax"), "{text}: {}", err(&o));
+    }
+}

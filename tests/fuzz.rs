@@ -81,7 +81,7 @@ fn shape() {
 fn expression() {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("grammar/expressions.md")).unwrap();
     let seeds: Vec<Vec<u8>> = text.split('`').skip(1).step_by(2).map(|s| s.as_bytes().to_vec()).collect();
-    run(&seeds, 1_500, fuzz::fuzz_expression);
+    run(&seeds, 5_000, fuzz::fuzz_expression);
 }
 
 #[test]

@@ -818,6 +818,7 @@ impl<'t> Parser<'_, 't> {
     fn all(&mut self) -> Option<Expression> {
         let mut parts = Vec::new();
         loop {
+            let before = self.next;
             parts.extend(self.unary());
             if let Some(span) = self.operator("and", "&&", "&") {
                 self.operand_follows("and", span);
@@ -835,7 +836,7 @@ impl<'t> Parser<'_, 't> {
                         return Expression::and(parts);
                     }
                 }
-                Some(t) if t.kind == Kind::Close || matches!((t.kind, &*t.text), (Kind::Word, "or")) => {
+                Some(t) if t.kind == Kind::Close || (t.kind == Kind::Word && t.text.eq_ignore_ascii_case("or")) => {
                     return Expression::and(parts);
                 }
                 Some(t) if matches!((t.kind, &*t.text), (Kind::Operator, "||" | "|")) => return Expression::and(parts),
@@ -845,6 +846,8 @@ impl<'t> Parser<'_, 't> {
                     let help = format!("write `and {text}` or `or {text}`");
                     let message = format!("`and` or `or` is missing before `{text}`");
                     self.report(Diagnostic::new(&SYNTAX, message).at(span, "").help(help));
+                    // whatever it is, it is not read twice
+                    self.next += usize::from(self.next == before);
                 }
                 None => return Expression::and(parts),
             }
