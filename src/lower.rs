@@ -18,7 +18,6 @@ mod matching;
 mod order;
 
 pub use apart::{ROUNDS, apart};
-pub use filters::{HOLDS_FILTERS, same_filter_number};
 pub use ids::{Filters, Hook, Ids, Numbers, Table};
 pub use order::Place;
 
@@ -209,7 +208,7 @@ impl Lowering<'_> {
             };
             let route: Vec<_> = route.into_iter().filter(|(d, _)| self.holds_filters(arena, *d, rule)).collect();
             let Some(matched) = matching::compile(rule.matches.as_ref(), self.sink) else { continue };
-            let mut actions = Some(rule.actions.clone()).filter(|a| !a.0.is_empty());
+            let mut actions = Some(settled(&rule.actions, None)).filter(|a| !a.0.is_empty());
             for (discipline, class) in route {
                 let target = class.map(|c| arena.class_handle(c));
                 let path = class.map_or(CompactString::default(), |c| arena.path(c).into());
@@ -235,7 +234,7 @@ impl Lowering<'_> {
     fn holds_filters(&mut self, arena: &Arena, discipline: usize, rule: &Rule) -> bool {
         let Some(node) = arena.disciplines.get(discipline) else { return false };
         let kind = node.source.kind.value;
-        if HOLDS_FILTERS.contains(&kind.name) {
+        if filters::HOLDS_FILTERS.contains(&kind.name) {
             return true;
         }
         // on the way to a class below, a discipline with one child has nothing to choose
@@ -266,20 +265,23 @@ impl Lowering<'_> {
         let mut wanted = Vec::new();
         for rule in &ingress.rules {
             let Some(matched) = matching::compile(rule.matches.as_ref(), self.sink) else { continue };
-            let actions = Some(arriving(&rule.actions, None)).filter(|a| !a.0.is_empty());
+            let actions = Some(settled(&rule.actions, None)).filter(|a| !a.0.is_empty());
             wanted.extend(filters::wanted(rule, &matched, None, actions, "".into(), self.facts, self.sink));
         }
         let redirect = ifb.map(|ifb| Act::to_link(mirred::Mode::Redirect, Name(ifb.clone())));
         let mut last = Actions::default();
         if let Some(police) = &ingress.police {
             // what conforms goes on to the ifb if there is one
-            last = arriving(&police.value, redirect.as_ref().map(|_| Control::PIPE));
+            last = settled(&police.value, redirect.as_ref().map(|_| Control::PIPE));
         }
         last.0.extend(redirect);
         if !last.0.is_empty() {
             let span = ingress.police.as_ref().map(|p| p.span).or(ingress.shape.as_ref().map(|s| s.span));
             let mut rest = filters::rest_with(last, span.unwrap_or(ingress.span));
-            rest.origin.remark = ifb.map(|ifb| format!("everything that arrives goes through {ifb}"));
+            let through = ifb.map(|ifb| format!("everything that arrives goes through {ifb}"));
+            let mtu = ingress.police.as_ref().and_then(|p| mtu_remark(&p.value)).map(str::to_owned);
+            let remarks: Vec<String> = through.into_iter().chain(mtu).collect();
+            rest.origin.remark = (!remarks.is_empty()).then(|| remarks.join("; "));
             wanted.push(rest);
         }
         let foreign: BTreeSet<u16> = old.foreign_prios.iter().map(|p| p / 2).collect();
@@ -290,19 +292,27 @@ impl Lowering<'_> {
     }
 }
 
-/// Actions for arriving traffic: a policer takes packets as large as GRO makes them, and drops what exceeds.
-fn arriving(actions: &Actions, conform: Option<Control>) -> Actions {
+/// Actions with what tc leaves to chance. A policer drops what exceeds: tc's `reclassify` asks all rules again, up to 16
+/// times, and then drops. It takes packets as large as offload makes them; with a peakrate, mtu is the size of a bucket
+/// and stays what is written.
+fn settled(actions: &Actions, conform: Option<Control>) -> Actions {
     let mut actions = actions.clone();
     for act in &mut actions.0 {
-        if act.options.as_kind::<police::Police>().is_some() {
-            set_if_unset(act.options.as_mut(), "mtu", police::INGRESS_MTU);
-            set_if_unset(act.options.as_mut(), "exceed", Control::DROP);
-            if let Some(conform) = conform {
-                set_if_unset(act.options.as_mut(), "conform", conform);
-            }
+        let Some(police) = act.options.as_kind_mut::<police::Police>() else { continue };
+        if police.peakrate.is_none() && police.rate.is_some() {
+            police.mtu.get_or_insert(police::OFFLOAD_MTU);
         }
+        police.exceed.get_or_insert(Control::DROP);
+        police.conform = police.conform.or(conform);
     }
     actions
+}
+
+/// What is said of a policer whose largest packet nobody wrote.
+fn mtu_remark(written: &Actions) -> Option<&'static str> {
+    let unset = |p: &police::Police| p.mtu.is_none() && p.peakrate.is_none() && p.rate.is_some();
+    let chosen = written.0.iter().any(|a| a.options.as_kind::<police::Police>().is_some_and(unset));
+    chosen.then_some("police mtu 64kb: packets that offload put together pass as one")
 }
 
 fn origin(span: Span, name: CompactString, remarks: Vec<String>) -> Origin {

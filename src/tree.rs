@@ -34,7 +34,8 @@ pub enum Id {
         prio: u16,
         /// The Ethernet protocol in host order: 0x0800, 0x86dd, 3 for all.
         protocol: u16,
-        /// The kind's own number: `800::1` of u32, the mark of fw.
+        /// The kind's own number: `800::1` of u32, the mark of fw. Of u32 only the node is asked (`::1`): the table of a
+        /// priority is numbered by the kernel, and not compared.
         handle: u32,
     },
 }

@@ -34,15 +34,6 @@ pub const HOLDS_FILTERS: &[&str] =
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 const ALL: u16 = 0x0003;
-/// Bits of a u32 filter's number that say which filter of its table it is.
-const NODE: u32 = 0xfff;
-
-/// Whether two filters' numbers are the same where it matters. Of u32 only the node is asked: its hash table is numbered
-/// by the kernel from 0x800 on, so `800::10` is held for `::10`. Of other kinds the whole number counts.
-pub fn same_filter_number(kind: &str, asked: u32, held: u32) -> bool {
-    if kind == "u32" { asked & NODE == held & NODE } else { asked == held }
-}
-
 /// What a filter looks at.
 #[derive(Clone, Debug, PartialEq)]
 enum Look {

@@ -234,6 +234,24 @@ interfaces:
 }
 
 #[test]
+fn a_policer_drops_what_exceeds_and_bears_offload_unless_it_says_otherwise() {
+    let police = |options: &str| {
+        let yaml = format!(
+            "interfaces: {{ eth0: {{ egress: {{ htb: {{ classes: {{ a: {{ rate: 1mbit }} }} }}, rules: [ {{ class: a, do: {{ police: {{ {options} }} }} }} ] }} }} }}"
+        );
+        let shown = show(&fresh(&text(&yaml)));
+        shown.last().unwrap().split_once("action ").unwrap().1.to_owned()
+    };
+    let plain = "rate: 1mbit, burst: 10kb";
+    assert_eq!(police(plain), "police rate 1mbit burst 10kb mtu 64kb conform-exceed drop");
+    let said = format!("{plain}, mtu: 3kb, exceed: pass, conform: continue");
+    assert_eq!(police(&said), "police rate 1mbit burst 10kb mtu 3kb conform-exceed pass/continue");
+    // with a peakrate, mtu is a bucket's size
+    let peak = format!("{plain}, peakrate: 2mbit, mtu: 1600b");
+    assert_eq!(police(&peak), "police rate 1mbit burst 10kb mtu 1600b peakrate 2mbit conform-exceed drop");
+}
+
+#[test]
 fn what_arrives_is_shaped_on_an_ifb_of_our_own() {
     let policy = text(
         "

@@ -18,7 +18,7 @@ rows! {
         burst: Bytes = Row::new("burst").aliases(&["buffer", "maxburst"]);
         /// the largest packet; every larger one exceeds, and so does what offload has put together. With `peakrate`,
         /// the size of its bucket
-        mtu: Bytes = Row::new("mtu").aliases(&["minburst"]).computed("2040 bytes with a rate; a policy's `ingress: police` writes 64kb");
+        mtu: Bytes = Row::new("mtu").aliases(&["minburst"]).computed("2040 bytes with a rate; a policy writes 64kb");
         /// the speed at which the bucket may be emptied
         peakrate: Rate = Row::new("peakrate").percent();
         /// the least size a packet is charged
@@ -33,7 +33,7 @@ rows! {
         pkts_rate: Decimal = Row::new("pkts_rate");
         /// packets that may pass in one go
         pkts_burst: Decimal = Row::new("pkts_burst");
-        /// what becomes of packets above the rate; tc writes it before the slash of `conform-exceed`
+        /// what becomes of packets above the rate, `drop` in a policy that does not say; tc writes it before the slash of `conform-exceed`
         exceed: Control = Row::new("exceed").default("reclassify");
         /// what becomes of packets within it; after the slash
         conform: Control = Row::new("conform").default("pass");
@@ -63,9 +63,9 @@ pub static KIND: Kind = Kind {
     xstats: no_xstats,
 };
 
-/// The `mtu` to write for arriving traffic: GRO hands a policer packets of up to 64 KiB, and with tc's default of 2 kB
-/// each of them would exceed.
-pub const INGRESS_MTU: Bytes = Bytes(64 << 10);
+/// The `mtu` that a policy's policer has if it does not say one: offload hands a policer packets of up to 64 KiB, and with
+/// tc's default of 2 kB each of them would exceed.
+pub const OFFLOAD_MTU: Bytes = Bytes(64 << 10);
 
 /// The largest packet that tc's rate table stands for if none is said (`tc_calc_rtable`).
 const TABLE_MTU: u32 = 2047;
@@ -404,7 +404,7 @@ impl Options for Police {
         if let Some(mtu) = mtu.filter(|m| m.0 != 0 && m.0 < packet && peakrate.is_none()) {
             let message = format!("every packet above mtu {} exceeds, and here they have up to {packet}", mtu.show());
             out.push(
-                Finding::new(&codes::POLICE_MTU, "mtu", message).help(format!("write `mtu: {}`", INGRESS_MTU.show())),
+                Finding::new(&codes::POLICE_MTU, "mtu", message).help(format!("write `mtu: {}`", OFFLOAD_MTU.show())),
             );
         }
         fits("mpu", mpu.map(|n| n.0), 0xffff, out);
