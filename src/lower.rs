@@ -182,7 +182,9 @@ impl Lowering<'_> {
         let mut remarks = Vec::new();
         if let Some(class) = options.as_kind_mut::<htb::Class>() {
             let r2q = discipline.source.options.value::<Number>("r2q");
-            remarks.extend(quantum(class, r2q, self.facts));
+            let said = quantum(class, r2q, self.facts);
+            // an inner class sends nothing itself
+            remarks.extend(said.filter(|_| source.classes.is_empty()));
         }
         let id = Id::Class { parent, handle: arena.class_handle(i) };
         let mut object = Object::new(id, discipline.source.kind.value, options);
