@@ -4,9 +4,11 @@
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::facts::Facts;
 use crate::kind::Vocabulary;
+use crate::lower::{Ids, lower};
 use crate::netlink::{self, Machine};
 use crate::plan::Verb;
-use crate::source::{FileId, Notation, Source, Span};
+use crate::policy;
+use crate::source::{FileId, Notation, Source, Sources, Span};
 use crate::syntax::{Limits, expression_parser, shape, write, yaml};
 
 /// A file in the DSL: read or refused with a reason, and every finding points into the text.
@@ -113,4 +115,25 @@ pub fn fuzz_dump(bytes: &[u8]) {
     for message in netlink::messages(bytes).flatten() {
         let _reply = netlink::reply::Reply::read(&message, message.sequence & 1 == 0);
     }
+}
+
+/// A policy in either notation, read, checked and compiled: every finding points into the text.
+///
+/// # Panics
+/// That does not hold.
+#[allow(clippy::panic, reason = "a fuzz target fails by it")]
+pub fn fuzz_policy(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let limits = Limits { nodes: 200_000, ..Limits::default() };
+    let (mut sources, mut sink) = (Sources::new(), Sink::new());
+    let facts = |_: &str| Facts::default();
+    let Some(documents) = policy::load::parse(Source::new("-", &*text), &limits, &mut sources, &mut sink) else {
+        return;
+    };
+    let read = policy::read::read(&documents, &facts, &mut sink);
+    policy::check::check(&read, &facts, &mut sink);
+    if !sink.has_errors() {
+        lower(&read, &facts, &Ids::default(), &mut sink);
+    }
+    point_into(&sink.found, &text);
 }

@@ -71,3 +71,42 @@ fn told(policy: &Policy) -> String {
     out.push_str(rest);
     out
 }
+
+/// Small damage to samples: none of it may make the compiler panic, hang, or point outside of the text.
+#[test]
+fn damaged_samples_are_read_or_refused() {
+    let texts: Vec<String> = lessons()
+        .into_iter()
+        .flat_map(|path| [path.clone(), path.with_extension("shape")])
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    let words: Vec<&str> = texts.iter().flat_map(|t| t.split_whitespace()).filter(|w| *w != "#").collect();
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut dice = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below.max(1)
+    };
+    for _ in 0..300 {
+        let mut lines: Vec<String> = texts[dice(texts.len())].lines().map(str::to_owned).collect();
+        lines.retain(|l| !l.trim_start().starts_with('#'));
+        for _ in 0..1 + dice(3) {
+            let at = dice(lines.len());
+            let parts: Vec<String> = lines[at].split(' ').map(str::to_owned).collect();
+            match dice(6) {
+                0 => drop(lines.remove(at)),
+                1 => lines.insert(at, lines[dice(lines.len())].clone()),
+                2 => lines.truncate(at.max(1)),
+                _ => {
+                    let mut parts = parts;
+                    let i = dice(parts.len());
+                    parts[i] = words[dice(words.len())].to_owned();
+                    lines[at] = parts.join(" ");
+                }
+            }
+            if lines.is_empty() {
+                break;
+            }
+        }
+        shapectl::fuzz::fuzz_policy(lines.join("\n").as_bytes());
+    }
+}

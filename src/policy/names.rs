@@ -2,7 +2,7 @@
 //! it, joined by `/`; the classes and bands of a class's leaf follow the class. Any end of it that only one class has will
 //! do in a policy: `ssh`, or `line/ssh` where there are two.
 
-use super::model::{Children, Class, Discipline, Policy};
+use super::model::{Children, Class, Discipline};
 use crate::source::Span;
 use crate::syntax::names::nearest;
 use compact_str::{CompactString, ToCompactString, format_compact};
@@ -102,7 +102,7 @@ impl Index {
     /// The nearest name to a slip of the pen.
     pub fn nearest(&self, written: &str) -> Option<&str> {
         let last = written.rsplit('/').next().unwrap_or(written);
-        nearest(last, self.by_name.keys().map(CompactString::as_str))
+        nearest(last, self.targets.iter().filter_map(|t| t.path.rsplit('/').next()))
     }
 
     /// The first few paths, for a list of what there is.
@@ -119,13 +119,4 @@ impl Index {
 /// Whether a path ends with these names.
 fn ends(path: &str, written: &str) -> bool {
     path.strip_suffix(written).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
-}
-
-/// All disciplines of a policy, each with the interface's name and whether it shapes what arrives.
-pub fn disciplines(policy: &Policy) -> impl Iterator<Item = (&str, &Discipline)> {
-    policy.interfaces.iter().flat_map(|i| {
-        let egress = i.egress.iter().map(|d| &d.discipline);
-        let ingress = i.ingress.iter().flat_map(|d| d.shape.iter().map(|s| &s.value.discipline));
-        egress.chain(ingress).map(|d| (i.name.value.as_str(), d))
-    })
 }

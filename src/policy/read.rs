@@ -46,6 +46,10 @@ struct Reader<'a> {
     sink: &'a mut Sink,
     /// Names of the classes around the place that is read.
     path: Vec<CompactString>,
+    /// Profiles that wrote something around the place that is read.
+    open: Vec<&'a Entry>,
+    /// Classes read so far.
+    classes: usize,
     /// Rules from `match` in classes of the direction that is read.
     matches: Vec<super::model::Rule>,
     /// Whether a circle of values was reported: then no value is blamed for its depth.
@@ -63,6 +67,8 @@ pub fn read(documents: &Documents, facts: &dyn Fn(&str) -> Facts, sink: &mut Sin
         profiles: HashMap::new(),
         sink,
         path: Vec::new(),
+        open: Vec::new(),
+        classes: 0,
         matches: Vec::new(),
         circle: false,
         suggested: 0,

@@ -12,4 +12,5 @@ mod netlink;
 mod recordings;
 mod samples;
 mod testbed;
+mod tos;
 mod traffic;

@@ -16,10 +16,9 @@ const LOOSE: usize = 256;
 pub(super) fn check(place: &Place, rules: &[Rule], sink: &mut Sink) {
     for rule in rules {
         kinds::actions(&rule.actions, rule.actions_span, place.facts, sink);
-        if let (Some(nat), Some(matches)) = (&place.interface.link.nat, &rule.matches) {
-            if nat.value {
-                masquerade(place, &matches.value, nat.span, sink);
-            }
+        let nat = place.interface.link.nat.as_ref().filter(|nat| nat.value);
+        if let (Some(nat), Some(matches)) = (nat, &rule.matches) {
+            masquerade(place, &matches.value, nat.span, sink);
         }
     }
     unreachable(rules, sink);

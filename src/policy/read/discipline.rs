@@ -3,8 +3,9 @@
 use super::value::listed;
 use super::{Reader, Whole};
 use crate::codes::{
-    BAD_NAME, BAD_VALUE, BARE_NUMBER, DUPLICATE_KEY, DUPLICATE_NAME, INNER_CLASS, NO_CHILDREN, OUT_OF_RANGE, TOS_CLASH,
-    TOS_ECN, UNKNOWN_BAND, UNKNOWN_CLASS, UNKNOWN_DEFAULT, UNKNOWN_KEY, UNKNOWN_KIND, UNKNOWN_PROFILE, WRONG_SHAPE,
+    BAD_NAME, BAD_VALUE, BARE_NUMBER, DUPLICATE_KEY, DUPLICATE_NAME, HANDLE_BUDGET, INNER_CLASS, LET_CYCLE,
+    NO_CHILDREN, OUT_OF_RANGE, TOO_DEEP, TOS_CLASH, TOS_ECN, UNKNOWN_BAND, UNKNOWN_CLASS, UNKNOWN_DEFAULT, UNKNOWN_KEY,
+    UNKNOWN_KIND, UNKNOWN_PROFILE, WRONG_SHAPE,
 };
 use crate::diagnostic::Diagnostic;
 use crate::kind::{self, Kind, Options, Role};
@@ -47,11 +48,24 @@ impl Written {
     }
 }
 
-/// An entry of a class body, and whether a profile wrote it.
+/// The most classes of a policy: what profiles within profiles stand for may be far more than is written.
+const CLASSES: usize = 500_000;
+
+/// An entry of a class body, and the profile that wrote it.
 #[derive(Clone, Copy)]
 struct Line<'a> {
     entry: &'a Entry,
-    profile: bool,
+    profile: Option<&'a Entry>,
+}
+
+/// The lines of a class body while they are gathered.
+#[derive(Default)]
+struct Body<'a> {
+    lines: Vec<Line<'a>>,
+    /// Profiles around the one that is read.
+    open: Vec<&'a Entry>,
+    /// Profiles that have been read: another time they would add nothing.
+    read: Vec<&'a Entry>,
 }
 
 impl<'a> Reader<'a> {
@@ -300,6 +314,15 @@ impl<'a> Reader<'a> {
         let entries = self.distinct(entries, "classe");
         let mut out = Vec::with_capacity(entries.len());
         for entry in entries {
+            self.classes += 1;
+            if self.classes > CLASSES {
+                if self.classes == CLASSES + 1 {
+                    let message = format!("more than {CLASSES} classes, most of them by way of profiles");
+                    let d = Diagnostic::new(&HANDLE_BUDGET, message).at(entry.key.span, "reading stops at this one");
+                    self.sink.push(d.help("look for profiles that hold classes with profiles"));
+                }
+                break;
+            }
             self.class_name(&entry.key);
             self.path.push(entry.key.value.clone());
             out.push(self.class(kind, entry, whole));
@@ -348,11 +371,11 @@ impl<'a> Reader<'a> {
             match entry.key.value.as_str() {
                 "profile" => {}
                 "id" => class.id = self.number(&entry.node, false),
-                "classes" => classes = Some(entry),
-                "leaf" => leaf = Some(entry),
+                "classes" => classes = Some(*line),
+                "leaf" => leaf = Some(*line),
                 "match" => matches = Some(entry),
                 // a class's own options come first, so that what is set is not the profile's to set
-                word if line.profile && written.place(word).is_some() => {}
+                word if line.profile.is_some() && written.place(word).is_some() => {}
                 _ => {
                     self.option(&mut written, entry, whole, &owner, &["id", "profile", "match", "leaf", "classes"]);
                 }
@@ -362,11 +385,12 @@ impl<'a> Reader<'a> {
             self.class_matches(entry);
         }
         let inner = written.inner(None);
-        if let Some(entry) = classes {
-            class.classes = self.classes(kind, &entry.node, inner);
+        if let Some(line) = classes {
+            class.classes = self.within(line, |r, e| r.classes(kind, &e.node, inner));
         }
-        if let Some(entry) = leaf {
-            class.leaf = self.discipline(&entry.node, entry.key.span, inner, &[]).map(Box::new);
+        if let Some(line) = leaf {
+            let leaf = self.within(line, |r, e| r.discipline(&e.node, e.key.span, inner, &[]));
+            class.leaf = leaf.map(Box::new);
         }
         class.options = written.options;
         class.places = written.places;
@@ -376,33 +400,25 @@ impl<'a> Reader<'a> {
     /// The lines of a class body: its own, then those of its profiles that it does not write itself. Of several profiles
     /// the last one wins.
     fn lines(&mut self, entries: &'a [Entry]) -> (Vec<Line<'a>>, bool) {
-        let mut out = Vec::with_capacity(entries.len());
-        let mut open: Vec<&'a Entry> = Vec::new();
-        let sound = self.add_lines(entries, false, &mut out, &mut open);
-        (out, sound)
+        let mut body = Body { lines: Vec::with_capacity(entries.len()), ..Body::default() };
+        let sound = self.add_lines(entries, &mut body);
+        (body.lines, sound)
     }
 
     /// False if a profile is not there.
-    fn add_lines(
-        &mut self,
-        entries: &'a [Entry],
-        profile: bool,
-        out: &mut Vec<Line<'a>>,
-        open: &mut Vec<&'a Entry>,
-    ) -> bool {
-        let own = out.len();
+    fn add_lines(&mut self, entries: &'a [Entry], body: &mut Body<'a>) -> bool {
+        let (profile, own) = (body.open.last().copied(), body.lines.len());
         for (i, entry) in entries.iter().enumerate() {
             if self.repeated(entries, i) {
                 continue;
             }
             // one word from each body and the nearest first: `own` marks where this body's lines begin
-            let above = out.get(..own).unwrap_or_default();
-            if !(profile && above.iter().any(|l| l.entry.key.value == entry.key.value)) {
-                out.push(Line { entry, profile });
+            let above = body.lines.get(..own).unwrap_or_default();
+            if profile.is_none() || above.iter().all(|l| l.entry.key.value != entry.key.value) {
+                body.lines.push(Line { entry, profile });
             }
         }
         let Some(entry) = entries.iter().find(|e| e.key.value == "profile") else { return true };
-        let mut sound = true;
         let names: Vec<(&str, Span)> = match &entry.node.value {
             Value::Word(word) => vec![(&word.text, entry.node.span)],
             Value::List(items) => items.iter().filter_map(|i| Some((i.node.as_word()?, i.node.span))).collect(),
@@ -411,27 +427,51 @@ impl<'a> Reader<'a> {
                 return false;
             }
         };
+        let mut sound = true;
         for (name, at) in names.into_iter().rev() {
-            let Some(found) = self.profiles.get(name).copied() else {
-                let known: Vec<&str> = self.profiles.keys().copied().collect();
-                let word = Spanned::new(name.into(), at);
-                self.unknown(&UNKNOWN_PROFILE, format!("there is no profile `{name}`"), &word, known);
-                sound = false;
-                continue;
-            };
-            if let Some(first) = open.iter().find(|e| std::ptr::eq(**e, found)) {
-                let d = Diagnostic::new(&crate::codes::LET_CYCLE, format!("profile `{name}` builds on itself"));
-                self.sink.push(d.at(at, "here").at(first.key.span, "by way of this").help("take one of them out"));
-                sound = false;
-                continue;
-            }
-            let body = self.entries(&found.node, "a profile", &format!("{name}: {{ rate: 1mbit }}"));
-            open.push(found);
-            sound &= body.is_some();
-            sound &= self.add_lines(body.unwrap_or_default(), true, out, open);
-            open.pop();
+            sound &= self.add_profile(name, at, body);
         }
         sound
+    }
+
+    fn add_profile(&mut self, name: &str, at: Span, body: &mut Body<'a>) -> bool {
+        let Some(found) = self.profiles.get(name).copied() else {
+            let mut known: Vec<&str> = self.profiles.keys().copied().collect();
+            known.sort_unstable();
+            let word = Spanned::new(name.into(), at);
+            self.unknown(&UNKNOWN_PROFILE, format!("there is no profile `{name}`"), &word, known);
+            return false;
+        };
+        if let Some(first) = self.open.iter().chain(&body.open).find(|e| std::ptr::eq(**e, found)) {
+            let d = Diagnostic::new(&LET_CYCLE, format!("profile `{name}` builds on itself"));
+            self.sink.push(d.at(at, "here").at(first.key.span, "by way of this").help("take one of them out"));
+            return false;
+        }
+        if body.read.iter().any(|e| std::ptr::eq(*e, found)) {
+            return true;
+        }
+        if body.open.len() >= super::value::DEPTH {
+            let message = format!("profile `{name}` is reached by way of {} others", body.open.len());
+            self.sink.push(Diagnostic::new(&TOO_DEEP, message).at(at, ""));
+            return false;
+        }
+        let Some(entries) = self.entries(&found.node, "a profile", &format!("{name}: {{ rate: 1mbit }}")) else {
+            return false;
+        };
+        body.read.push(found);
+        body.open.push(found);
+        let sound = self.add_lines(entries, body);
+        body.open.pop();
+        sound
+    }
+
+    /// Reads what hangs below a class, with the profile that wrote it marked as in use.
+    fn within<T>(&mut self, line: Line<'a>, read: impl FnOnce(&mut Self, &'a Entry) -> T) -> T {
+        let depth = self.open.len();
+        self.open.extend(line.profile);
+        let out = read(self, line.entry);
+        self.open.truncate(depth);
+        out
     }
 
     /// `match` in a class: a rule, or several, to this class.
@@ -501,11 +541,11 @@ impl<'a> Reader<'a> {
                 None => seen.push(name),
             }
         }
-        if let (Some(row), false, Some((n, span))) = (row, names.is_empty(), count) {
-            if let Some(slot) = written.options.slot_mut(row) {
-                slot.set_number(n);
-                written.places.set(row, span);
-            }
+        if let (Some(row), false, Some((n, span))) = (row, names.is_empty(), count)
+            && let Some(slot) = written.options.slot_mut(row)
+        {
+            slot.set_number(n);
+            written.places.set(row, span);
         }
         let usual = row.and_then(|r| written.options.rows().get(r)?.default?.parse().ok());
         let count = count.map(|(n, _)| n).or(usual).unwrap_or(0).min(BANDS);
@@ -654,13 +694,12 @@ impl<'a> Reader<'a> {
             self.sink
                 .push(d.help(format!("write `normal-service: {band}` too if that is meant, or part them by a rule")));
         }
-        if let Some(row) = written.options.row("priomap") {
-            if let Some(slot) = written.options.slot_mut(row) {
-                let text: Vec<String> = map.iter().map(u8::to_string).collect();
-                if slot.read_text(&text.join(" "), &mut unit::Reader::tc()).is_ok() {
-                    written.places.set(row, node.span);
-                }
-            }
+        let text: Vec<String> = map.iter().map(u8::to_string).collect();
+        if let Some(row) = written.options.row("priomap")
+            && let Some(slot) = written.options.slot_mut(row)
+            && slot.read_text(&text.join(" "), &mut unit::Reader::tc()).is_ok()
+        {
+            written.places.set(row, node.span);
         }
     }
 
@@ -688,9 +727,8 @@ impl<'a> Reader<'a> {
                         _ => format!("the default `{written}` has classes of its own, and holds no packets itself"),
                     };
                     let d = Diagnostic::new(&INNER_CLASS, message).at(name.span, "").at(target.span, "the class");
-                    self.sink.push(
-                        d.help("name one of the classes below it; the kernel sends these packets to the default"),
-                    );
+                    let end = if what == "rule" { "go to the default" } else { "leave unshaped" };
+                    self.sink.push(d.help(format!("name one of the classes below it, or these packets {end}")));
                 }
                 name.value = target.path.clone();
             }

@@ -106,7 +106,8 @@ impl<'a> Reader<'a> {
         let (settled, defined) = self.settle(node)?;
         if let Value::List(items) = &settled.value {
             // one by one first: a list stops at its first mistake
-            let sound = items.iter().fold(true, |sound, i| self.act(&i.node, whole, defined).is_some() && sound);
+            let wrong = items.iter().filter(|i| self.act(&i.node, whole, defined).is_none()).count();
+            let sound = wrong == 0;
             let mut reader = unit::Reader { whole: whole.rate, ..Default::default() };
             return match Actions::read_node(&settled, &mut reader) {
                 Ok(actions) => sound.then_some(actions),

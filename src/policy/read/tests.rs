@@ -232,3 +232,33 @@ fn one_mistake_hides_no_other_and_makes_no_other() {
     codes.sort_unstable();
     assert_eq!(codes, ["bare-number", "match-value", "unknown-class"]);
 }
+
+#[test]
+fn profiles_that_grow_without_bound_are_stopped() {
+    let on = |profiles: &str, last: &str| {
+        let text = format!(
+            "profiles: {{ {profiles} }}\ninterfaces: {{ e: {{ egress: {{ htb: {{ default: y, classes: {{ x: {{ profile: {last} }}, y: {{ rate: 1kbit }} }} }} }} }} }}"
+        );
+        wrong(&text).into_iter().map(|f| f.0).collect::<Vec<_>>()
+    };
+    assert_eq!(on("gold: { rate: 1mbit, classes: { a: { profile: gold } } }", "gold"), ["let-cycle"]);
+    let twice: String = (1..40).map(|i| format!("p{i}: {{ profile: [p{}, p{}] }}, ", i - 1, i - 1)).collect();
+    assert_eq!(on(&format!("p0: {{ rate: 1mbit }}, {twice}"), "p39"), [""; 0]);
+    let long: String = (1..200).map(|i| format!("p{i}: {{ profile: p{} }}, ", i - 1)).collect();
+    assert_eq!(on(&format!("p0: {{ rate: 1mbit }}, {long}"), "p199"), ["too-deep"]);
+    let tree: String = (1..40)
+        .map(|i| format!("p{i}: {{ classes: {{ a: {{ profile: p{} }}, b: {{ profile: p{} }} }} }}, ", i - 1, i - 1))
+        .collect();
+    assert!(on(&format!("p0: {{ rate: 1mbit }}, {tree}"), "p39").contains(&"handle-budget"));
+}
+
+#[test]
+fn lists_of_values_are_lists_of_what_these_stand_for() {
+    let policy = yaml(
+        "let: { hi: 0, mid: 1, map: [$mid, 2, 2, 2, $mid, 2, $hi, $hi, 1, 1, 1, 1, 1, 1, 1, 1] }\n\
+         interfaces: { e: { egress: { prio: { bands: 3, priomap: $map } } } }",
+    );
+    let discipline = &policy.interfaces[0].egress.as_ref().unwrap().discipline;
+    let map = discipline.options.value::<NumberList>("priomap").unwrap();
+    assert_eq!(map.0, crate::policy::tos::PRIOMAP);
+}

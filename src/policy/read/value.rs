@@ -142,13 +142,33 @@ impl<'a> Reader<'a> {
         match &node.value {
             Value::Word(word) if !word.quoted && word.text.starts_with('$') => {
                 let (value, span) = self.lookup(word.text.get(1..).unwrap_or(""), node.span, 0)?;
-                Some((Cow::Owned(Node { span: node.span, value }), span))
+                let node = Node { span: node.span, value };
+                let settled = if holds_names(&node) { self.settle_items(&node)? } else { node };
+                Some((Cow::Owned(settled), span))
             }
             Value::List(_) | Value::Block(_) if holds_names(node) => {
                 Some((Cow::Owned(self.settle_deep(node)?), Span::NONE))
             }
             _ => Some((Cow::Borrowed(node), Span::NONE)),
         }
+    }
+
+    /// The words of a list that a value stands for. Lists in lists are left as they are: they would grow without bound.
+    fn settle_items(&mut self, node: &Node) -> Option<Node> {
+        let Value::List(items) = &node.value else { return Some(node.clone()) };
+        let mut out = Vec::with_capacity(items.len());
+        for item in items {
+            let name = match &item.node.value {
+                Value::Word(word) if !word.quoted => word.text.strip_prefix('$'),
+                _ => None,
+            };
+            let value = match name {
+                Some(name) => self.lookup(name, item.node.span, 0)?.0,
+                None => item.node.value.clone(),
+            };
+            out.push(Item { node: Node { span: item.node.span, value }, trivia: None });
+        }
+        Some(Node { span: node.span, value: Value::List(out) })
     }
 
     fn settle_deep(&mut self, node: &Node) -> Option<Node> {
@@ -194,7 +214,8 @@ impl<'a> Reader<'a> {
 
     fn unknown_value(&mut self, name: &str, at: Span) {
         let d = Diagnostic::new(&UNKNOWN_NAME, format!("`${name}` stands for nothing")).at(at, "");
-        let names = self.lets.keys().chain(self.sets.keys()).copied();
+        let mut names: Vec<&str> = self.lets.keys().chain(self.sets.keys()).copied().collect();
+        names.sort_unstable();
         let near = names::nearest(name, names);
         self.sink.push(d.help(match near {
             Some(near) => format!("did you mean `${near}`?"),
