@@ -356,6 +356,7 @@ impl<'a> Reader<'a> {
         }
         let mut direction = Direction { discipline: discipline?, rules };
         self.settle_names(&mut direction);
+        direction.rules.retain(|rule| rule.sound);
         Some(direction)
     }
 

@@ -223,14 +223,14 @@ fn ids_say_their_base() {
 #[test]
 fn one_mistake_hides_no_other_and_makes_no_other() {
     let text = "interfaces:\n  a:\n    egress:\n      htb:\n        default: web\n        classes: { web: { rate: 10 } }\n      \
-                rules: [ { class: wbe, match: \"src 10.0.0.0/33\" } ]\n";
+                rules: [ { class: wbe, match: \"src 10.0.0.0/33\" }, { class: web, match: tcp dprt 1 }, { class: web, match: udp } ]\n";
     let (policy, mut found, _) = attempt(text, Notation::Yaml);
     let mut sink = Sink::new();
     crate::policy::check::check(&policy, &|_| Facts::default(), &mut sink);
     found.extend(sink.found);
     let mut codes: Vec<_> = found.iter().map(|d| d.code.name).collect();
     codes.sort_unstable();
-    assert_eq!(codes, ["bare-number", "match-value", "unknown-class"]);
+    assert_eq!(codes, ["bare-number", "match-value", "unknown-class", "unknown-field"]);
 }
 
 #[test]
