@@ -75,6 +75,12 @@ fn discipline(kind: &Kind) -> Value {
             let names = json!({ "type": "array", "items": { "type": ["string", "integer"] } });
             let number = json!({ "type": ["integer", "string"] });
             properties.insert("bands".into(), json!({ "description": "the bands by name, first served first, or their number", "anyOf": [names, number] }));
+            // by name or number; what is no band is the checker's to find
+            let band = json!({ "type": ["string", "integer"] });
+            let map = json!({
+                "description": "the band of each of the sixteen priorities", "type": ["array", "string"], "items": band,
+            });
+            properties.insert("priomap".into(), map);
             properties.insert("tos".into(), map_of(json!({ "type": ["string", "integer"] })));
             properties.insert("leaves".into(), map_of(reference("discipline")));
         }
@@ -150,10 +156,12 @@ pub fn schema() -> Value {
             json!({ "description": kind.doc, "anyOf": [block, { "type": ["null", "string"] }] }),
         );
     }
-    defs.insert(
-        "expression".into(),
-        json!({ "description": "what a rule matches: `tcp dport 22`", "type": "string", "minLength": 1 }),
-    );
+    let one = json!({ "type": "string", "minLength": 1 });
+    let matches = json!({
+        "description": "what a rule matches: `tcp dport 22`; a list matches what any of it does",
+        "anyOf": [one, { "type": "array", "items": one }],
+    });
+    defs.insert("expression".into(), matches);
     defs.insert("discipline".into(), one_of_kinds(kinds.iter(), false));
     defs.insert("direction".into(), one_of_kinds(kinds.iter(), true));
     defs.insert("actions".into(), actions());
