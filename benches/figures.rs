@@ -2,7 +2,7 @@
 //!
 //! Compiling needs nothing; the rest makes network namespaces and needs root. Medians of several runs in one go: only
 //! the ratios are to be trusted on a machine that does other things.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use nix::sys::resource::{UsageWho, getrusage};
 use std::fmt::Write as _;

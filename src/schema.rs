@@ -21,8 +21,11 @@ fn map_of(what: Value) -> Value {
 
 /// What may stand as the value of a row. A bare number may, if the row's reader takes one.
 fn value(row: &Row, options: &dyn Options, at: usize) -> Value {
-    let mut fresh = options.boxed();
-    let bare = fresh.slot_mut(at).is_some_and(|s| s.read_text("64", &mut Reader::default()).is_ok());
+    let reads = |text: &str| {
+        let mut fresh = options.boxed();
+        fresh.slot_mut(at).is_some_and(|s| s.read_text(text, &mut Reader::default()).is_ok())
+    };
+    let bare = reads("64") || reads("1");
     let text = match row.unit.schema {
         Schema::Pattern(pattern) => json!({ "type": "string", "pattern": pattern }),
         Schema::Flag => json!({ "enum": [true, false, "yes", "no", "on", "off"] }),

@@ -69,7 +69,7 @@ fn before(line: &Line) -> Vec<&'static str> {
 fn numbered(words: &str) -> Option<String> {
     let line = Line::read(words);
     let has = |word: &str| line.get(word).is_some();
-    if !words.split(' ').nth(2).is_some_and(|verb| verb == "add")
+    if words.split(' ').nth(2).is_none_or(|verb| verb != "add")
         || line.header.iter().any(|(w, _)| w.ends_with("_block"))
     {
         return None; // the same options as their `add`; shared blocks are no object of a tree
