@@ -262,7 +262,8 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, s: &mut
                     continue;
                 }
                 if c.in_place {
-                    s.push(Verb::Change, c.send, c.differences, None);
+                    // a change is for the number that is held: of u32 the table is part of it
+                    s.push(Verb::Change, Object { id: held.id, ..c.send }, c.differences, None);
                 } else {
                     s.delete(held, None);
                     s.push(Verb::Add, c.send, c.differences, None);
@@ -345,6 +346,7 @@ fn change(asked: &Object, held: &Object, s: &mut Settler) {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
     use super::*;
+    use crate::kind::filter::u32;
     use crate::kind::qdisc::{fq_codel, htb};
     use crate::unit::{Bytes, Length, Number, Packets, Rate};
 
@@ -467,6 +469,23 @@ mod tests {
         assert!(comparison.in_place);
         assert_eq!(comparison.send.options.show("flows"), None);
         assert_eq!(comparison.send.options.show("limit").unwrap(), "100");
+    }
+
+    #[test]
+    fn a_filter_is_changed_by_the_number_that_is_held() {
+        let filter = |handle: u32, flowid: u16| {
+            let id = Id::Filter { parent: Handle::new(1, 0), chain: 0, prio: 10, protocol: 0x0800, handle };
+            let options =
+                u32::U32 { keys: Some(u32::Keys::any()), flowid: Some(Handle::new(1, flowid)), ..Default::default() };
+            Object::new(id, &u32::KIND, Box::new(options))
+        };
+        let mut steps = Vec::new();
+        let branch = |f| Branch { objects: vec![htb_root(), f], ..Branch::default() };
+        let (asked, held) = (branch(filter(0x10, 5)), branch(filter(0x8000_0010, 3)));
+        settle(&"eth0".into(), &asked, Some(&held), &Facts::default(), &mut steps);
+        let done: Vec<_> = steps.iter().map(|s| (s.verb, s.subject.clone())).collect();
+        let [(Verb::Change, Subject::Object(changed))] = done.as_slice() else { panic!("{steps:?}") };
+        assert_eq!(changed.id, held.objects[1].id);
     }
 
     #[test]
