@@ -5,8 +5,9 @@ use super::netns::Netns;
 /// All of tc's objects on a device: qdiscs, classes, and the filters of every qdisc, a line each, without counters and
 /// without the numbers that the kernel gives out by itself.
 pub fn dump(netns: &Netns, dev: &str) -> Vec<String> {
-    let qdiscs = entries(&netns.tc(&format!("-d qdisc show dev {dev}")));
-    let mut classes = entries(&netns.tc(&format!("-d class show dev {dev}")));
+    let shown = format!("qdisc show dev {dev}\nclass show dev {dev}\n");
+    let shown = entries(&netns.run("sh", ["-c", "printf %s \"$1\" | tc -d -batch -", "sh", &shown]).ok());
+    let (qdiscs, mut classes): (Vec<_>, Vec<_>) = shown.into_iter().partition(|entry| entry.starts_with("qdisc"));
     classes.sort(); // tc shows them in the order of a hash table
     let mut filters = Vec::new();
     for qdisc in &qdiscs {

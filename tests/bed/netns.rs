@@ -1,15 +1,19 @@
 //! Network namespaces for tests: named, private to the test, gone afterwards.
 
 use nix::sched::{CloneFlags, setns};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
 
 /// Seconds after which a command that a test runs is ended.
-pub const COMMAND_LIMIT: u32 = 60;
+pub const COMMAND_LIMIT: u64 = 60;
 
 /// A network namespace with a name of its own, as `ip netns` knows it; deleted when it goes out of scope.
 pub struct Netns {
@@ -144,11 +148,20 @@ where
     I: IntoIterator,
     I::Item: AsRef<OsStr>,
 {
-    let mut command = Command::new("timeout");
-    command.args(["-k", "2", &COMMAND_LIMIT.to_string()]).arg(program).args(words);
-    command.env("LC_ALL", "C.UTF-8").env("NO_COLOR", "1");
-    let shown = command.get_args().skip(3).map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
-    let output = command.output().expect("timeout, of coreutils, is there");
+    let mut command = Command::new(program);
+    command.args(words).env("LC_ALL", "C.UTF-8").env("NO_COLOR", "1");
+    let shown = std::iter::once(command.get_program()).chain(command.get_args());
+    let shown = shown.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = child.unwrap_or_else(|error| panic!("`{shown}`: {error}"));
+    let id = Pid::from_raw(i32::try_from(child.id()).expect("a process id"));
+    let (ended, end) = mpsc::channel();
+    std::thread::spawn(move || ended.send(child.wait_with_output()));
+    let Ok(output) = end.recv_timeout(Duration::from_secs(COMMAND_LIMIT)) else {
+        let _ = kill(id, Signal::SIGKILL);
+        panic!("`{shown}` ran for {COMMAND_LIMIT} seconds and was ended");
+    };
+    let output = output.expect("its output can be read");
     Ran {
         command: shown,
         status: output.status,

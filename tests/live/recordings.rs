@@ -13,7 +13,7 @@ use shapectl::kind::qdisc::htb::Class;
 use shapectl::netlink::encode;
 use shapectl::plan::{Verb, plan};
 use shapectl::tree::{Branch, Id, Interface, Object, Tree};
-use shapectl::unit::Length;
+use shapectl::unit::{Handle, Length};
 use std::collections::BTreeSet;
 
 /// A namespace whose `lo` carries the trees, and the way into it.
@@ -33,10 +33,11 @@ impl Place {
     }
 
     /// Takes away what the last line left.
-    fn clear(&self) {
-        for hook in ["root", "ingress", "clsact"] {
-            self.netns.run("tc", ["qdisc", "del", "dev", "lo", hook]);
-        }
+    fn clear(&mut self) {
+        let places = [Handle::ROOT, Handle::INGRESS].map(|parent| Id::Qdisc { parent, handle: Handle(0) });
+        let delete = |id| encode(&Object::unknown(id, ""), Verb::Delete, 1, &self.facts);
+        // refused where nothing is
+        let _ = self.kernel.send(&places.map(delete)).unwrap();
     }
 }
 
@@ -106,7 +107,7 @@ fn tree(objects: &[Object]) -> Tree {
     for object in objects {
         let hook = match object.id {
             Id::Qdisc { parent, .. } | Id::Class { parent, .. } | Id::Filter { parent, .. } => parent.0 >= 0xffff_0000,
-        } && !matches!(object.id, Id::Qdisc { parent: shapectl::unit::Handle::ROOT, .. });
+        } && !matches!(object.id, Id::Qdisc { parent: Handle::ROOT, .. });
         let branch = if hook { &mut interface.ingress } else { &mut interface.egress };
         branch.get_or_insert_with(Branch::default).objects.push(object.clone());
     }
@@ -141,10 +142,9 @@ fn what_we_send_is_what_tc_makes() {
 }
 
 fn compare(by_tc: &mut Place, by_us: &mut Place, words: &str, lines: &[Line]) -> Result<(), String> {
-    for line in before(&Line::read(words)) {
-        by_tc.netns.run("sh", ["-c", line]).ok();
-    }
-    let ran = by_tc.netns.run("sh", ["-c", words]);
+    let batch = before(&Line::read(words)).into_iter().chain([words]).map(|line| format!("{}\n", &line["tc ".len()..]));
+    let batch = batch.collect::<String>();
+    let ran = by_tc.netns.run("sh", ["-c", "printf %s \"$1\" | tc -batch -", "sh", &batch]);
     let objects = lines.iter().map(Line::object).collect::<Result<Vec<_>, _>>()?;
     let messages = objects.iter().map(|object| {
         let mut object = object.clone();
