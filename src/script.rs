@@ -249,30 +249,42 @@ pub fn script(plan: &Plan, from: &str) -> String {
     for interface in interfaces(plan) {
         let of = |s: &&Step| *s.interface == *interface;
         let _ = writeln!(out, "\n# --- {} ---", comment(&interface));
-        let roots = plan.steps.iter().filter(of).filter_map(|s| match &s.subject {
-            Subject::Object(o) => match o.id {
-                Id::Qdisc { parent: Handle::ROOT, .. } => Some("root"),
-                Id::Qdisc { parent: Handle::INGRESS, .. } => Some("ingress"),
-                _ => None,
-            },
-            Subject::Link(_) => None,
-        });
+        // what others have on a clsact's egress side stays, and so the hook with it; an ingress in its place cannot
+        let clear =
+            plan.steps.iter().filter(of).filter_map(|s| hook_or_root(s)).flat_map(|(parent, kind)| match parent {
+                Handle::ROOT => vec!["qdisc del dev {} root"],
+                _ if kind == "clsact" => vec!["qdisc del dev {} ingress", "filter del dev {} ingress"],
+                _ => vec!["filter del dev {} ingress"],
+            });
         let created = plan.steps.iter().filter(of).any(|s| matches!(s.subject, Subject::Link(LinkChange::Create(_))));
         if created {
             let _ = writeln!(out, "ip link del dev {} 2>/dev/null || :", quote(&interface));
         } else {
-            for root in roots {
-                let _ = writeln!(out, "tc qdisc del dev {} {root} 2>/dev/null || :", quote(&interface));
+            for words in clear {
+                let _ = writeln!(out, "tc {} 2>/dev/null || :", words.replace("{}", &quote(&interface)));
             }
         }
         for step in plan.steps.iter().filter(of) {
             for said in remarks(step) {
                 let _ = writeln!(out, "# {said}");
             }
-            let _ = writeln!(out, "{}", line(&command(step)));
+            let mut command = command(step);
+            if let (Some((Handle::INGRESS, _)), Some(verb)) = (hook_or_root(step), command.get_mut(2)) {
+                *verb = "replace".into(); // it may be there already
+            }
+            let _ = writeln!(out, "{}", line(&command));
         }
     }
     out
+}
+
+/// Where the discipline of a step hangs and its kind, if that is the root or the hook of an interface.
+fn hook_or_root(step: &Step) -> Option<(Handle, &str)> {
+    let Subject::Object(object) = &step.subject else { return None };
+    match object.id {
+        Id::Qdisc { parent: parent @ (Handle::ROOT | Handle::INGRESS), .. } => Some((parent, &object.name)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
