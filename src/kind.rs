@@ -551,8 +551,41 @@ pub struct Kind {
     pub config: &'static str,
     /// The module that carries it: `sch_fq_codel`.
     pub module: &'static str,
+    /// Every attribute that the kernel's headers have for this kind, and which rows it is or why it is none: a law holds
+    /// this against the headers.
+    pub attributes: &'static [Attribute],
     /// Reads the kind's own statistics (`TCA_STATS_APP` or `TCA_XSTATS`) into named figures.
     pub xstats: fn(Payload, &Facts) -> Vec<(&'static str, u64)>,
+}
+
+/// An attribute of the kernel's headers (include/uapi/linux/pkt_sched.h, pkt_cls.h, tc_act/, tc_ematch/).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attribute {
+    /// The header's name: `TCA_CODEL_TARGET`.
+    pub name: &'static str,
+    /// Its number.
+    pub number: u16,
+    /// What it is here.
+    pub covers: Covers,
+}
+
+/// What an attribute is in a kind's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Covers {
+    /// The rows that travel in it, of the kind or of its classes.
+    Rows(&'static [&'static str]),
+    /// It is no option, for this reason: padding, statistics, obsolete, the kernel's own.
+    Not(&'static str),
+}
+
+/// An attribute that carries these rows.
+pub const fn attribute(name: &'static str, number: u16, rows: &'static [&'static str]) -> Attribute {
+    Attribute { name, number, covers: Covers::Rows(rows) }
+}
+
+/// An attribute that is no option, and why.
+pub const fn no_option(name: &'static str, number: u16, why: &'static str) -> Attribute {
+    Attribute { name, number, covers: Covers::Not(why) }
 }
 
 /// For kinds without statistics of their own.

@@ -32,6 +32,7 @@ pub static KIND: Kind = Kind {
     writable: true,
     config: "NET_ACT_GACT",
     module: "act_gact",
+    attributes: &[],
     xstats: no_xstats,
 };
 

@@ -39,6 +39,7 @@ pub static KIND: Kind = Kind {
     writable: true,
     config: "NET_ACT_MIRRED",
     module: "act_mirred",
+    attributes: &[],
     xstats: no_xstats,
 };
 

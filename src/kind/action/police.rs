@@ -60,6 +60,7 @@ pub static KIND: Kind = Kind {
     writable: true,
     config: "NET_ACT_POLICE",
     module: "act_police",
+    attributes: &[],
     xstats: no_xstats,
 };
 

@@ -41,6 +41,7 @@ pub static KIND: Kind = Kind {
     writable: true,
     config: "NET_ACT_SKBEDIT",
     module: "act_skbedit",
+    attributes: &[],
     xstats: no_xstats,
 };
 

@@ -88,6 +88,7 @@ pub static KIND: Kind = Kind {
     writable: true,
     config: "NET_CLS_FLOWER",
     module: "cls_flower",
+    attributes: &[],
     xstats: no_xstats,
 };
 

@@ -35,6 +35,7 @@ pub static KIND: Kind = Kind {
     writable: true,
     config: "NET_CLS_FW",
     module: "cls_fw",
+    attributes: &[],
     xstats: no_xstats,
 };
 

@@ -36,6 +36,7 @@ pub static KIND: Kind = Kind {
     writable: true,
     config: "NET_CLS_MATCHALL",
     module: "cls_matchall",
+    attributes: &[],
     xstats: no_xstats,
 };
 

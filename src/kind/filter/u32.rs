@@ -62,6 +62,7 @@ pub static KIND: Kind = Kind {
     writable: true,
     config: "NET_CLS_U32",
     module: "cls_u32",
+    attributes: &[],
     xstats: no_xstats,
 };
 

@@ -44,6 +44,7 @@ pub static KIND: Kind = Kind {
     writable: true,
     config: "NET_SCH_FQ_CODEL",
     module: "sch_fq_codel",
+    attributes: &[],
     xstats,
 };
 

@@ -61,6 +61,7 @@ pub static KIND: Kind = Kind {
     writable: true,
     config: "NET_SCH_HTB",
     module: "sch_htb",
+    attributes: &[],
     xstats,
 };
 

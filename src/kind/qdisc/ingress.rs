@@ -15,5 +15,6 @@ pub static KIND: Kind = Kind {
     writable: false,
     config: "NET_SCH_INGRESS",
     module: "sch_ingress",
+    attributes: &[],
     xstats: no_xstats,
 };

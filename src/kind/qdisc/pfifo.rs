@@ -28,6 +28,7 @@ pub static KIND: Kind = Kind {
     // part of the scheduler's core
     config: "NET_SCHED",
     module: "",
+    attributes: &[],
     xstats: no_xstats,
 };
 

@@ -15,5 +15,6 @@ pub static KIND: Kind = Kind {
     writable: true,
     config: "NET_SCHED",
     module: "",
+    attributes: &[],
     xstats: no_xstats,
 };

@@ -29,6 +29,7 @@ pub static KIND: Kind = Kind {
     writable: true,
     config: "NET_SCH_PRIO",
     module: "sch_prio",
+    attributes: &[],
     xstats: no_xstats,
 };
 

@@ -56,6 +56,7 @@ pub static KIND: Kind = Kind {
     writable: true,
     config: "NET_SCH_RED",
     module: "sch_red",
+    attributes: &[],
     xstats,
 };
 

@@ -58,6 +58,7 @@ pub static KIND: Kind = Kind {
     writable: true,
     config: "NET_SCH_SFQ",
     module: "sch_sfq",
+    attributes: &[],
     xstats,
 };
 

@@ -44,6 +44,7 @@ pub static KIND: Kind = Kind {
     writable: true,
     config: "NET_SCH_TBF",
     module: "sch_tbf",
+    attributes: &[],
     xstats: no_xstats,
 };
 
