@@ -22,10 +22,10 @@ pub use registry::{Words as Vocabulary, all, find};
 
 use crate::codes::{self, Code};
 use crate::facts::Facts;
-use crate::unit::{Info, Reader, Refusal, Slot, Words};
+use crate::unit::{Info, Reader, Refusal, Slot, Words, begins};
 use std::any::Any;
 use std::fmt::Debug;
-use wire::{Attributes, Malformed, Payload};
+use wire::{Attributes, Malformed, Parsed, Payload};
 
 /// How an option travels when it is an attribute of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,10 @@ pub enum Wire {
     U32(u16),
     /// Attribute of eight octets.
     U64(u16),
+    /// Attribute of two octets in network byte order.
+    Be16(u16),
+    /// Attribute of four octets in network byte order.
+    Be32(u16),
     /// Attribute of four octets, signed.
     S32(u16),
     /// A time that travels in microseconds, four octets.
@@ -55,6 +59,8 @@ pub struct Row {
     pub word: &'static str,
     /// Other spellings that tc accepts (`buffer`, `maxburst`).
     pub aliases: &'static [&'static str],
+    /// Whether tc takes the beginning of the word for the whole (`matches` in iproute2's lib/utils.c).
+    pub short: bool,
     /// The manual's sentence.
     pub doc: &'static str,
     /// Name, spellings and schema of its unit.
@@ -85,6 +91,7 @@ impl Row {
         Row {
             word,
             aliases: &[],
+            short: false,
             doc: "",
             unit: Info { name: "", spellings: "", schema: crate::unit::Schema::Any },
             wire: Wire::Own,
@@ -116,6 +123,11 @@ impl Row {
     /// Sets further spellings.
     pub const fn aliases(mut self, aliases: &'static [&'static str]) -> Row {
         self.aliases = aliases;
+        self
+    }
+    /// Lets tc's text have the beginning of the word, or of an alias, for the whole.
+    pub const fn short(mut self) -> Row {
+        self.short = true;
         self
     }
     /// Makes it a flag that tc writes as the bare word.
@@ -162,6 +174,10 @@ impl Row {
     /// Whether `word` is one of the spellings of this row.
     pub fn is(&self, word: &str) -> bool {
         self.word == word || self.aliases.contains(&word)
+    }
+    /// Whether tc takes `word` for the beginning of one of the spellings of this row.
+    pub fn begins(&self, word: &str) -> bool {
+        self.short && std::iter::once(&self.word).chain(self.aliases).any(|whole| begins(word, whole))
     }
 }
 
@@ -283,21 +299,7 @@ pub trait Options: Rows {
     /// Appends the payload of `TCA_OPTIONS`: the attributes of the rows that are set. Nothing appended means that the
     /// attribute is left out: an empty one is refused by kinds whose payload is a struct.
     fn encode(&self, out: &mut Attributes, _facts: &Facts) {
-        for (i, row) in self.rows().iter().enumerate() {
-            let Some(number) = self.slot(i).and_then(|s| s.number()) else { continue };
-            match row.wire {
-                Wire::Own => {}
-                Wire::U8(n) => out.u8(n, number as u8),
-                Wire::U16(n) => out.u16(n, number as u16),
-                Wire::U32(n) | Wire::S32(n) => out.u32(n, number as u32),
-                Wire::U64(n) => out.u64(n, number),
-                Wire::Micros(n) => out.u32(n, u32::try_from(number / 1000).unwrap_or(u32::MAX)),
-                Wire::Masked8(value, mask) => {
-                    out.u8(mask, (number >> 8) as u8);
-                    out.u8(value, number as u8);
-                }
-            }
-        }
+        encode_rows(self, out);
     }
 
     /// Reads the payload of `TCA_OPTIONS` into the rows. Attributes that no row knows are passed over.
@@ -305,25 +307,7 @@ pub trait Options: Rows {
     /// # Errors
     /// The payload is shorter than its own lengths say.
     fn decode(&mut self, payload: Payload, _facts: &Facts) -> Result<(), Malformed> {
-        let attributes = payload.attributes()?;
-        for (i, row) in self.rows().iter().enumerate() {
-            let number = match row.wire {
-                Wire::Own => None,
-                Wire::U8(n) => attributes.u8(n)?.map(u64::from),
-                Wire::U16(n) => attributes.u16(n)?.map(u64::from),
-                Wire::U32(n) | Wire::S32(n) => attributes.u32(n)?.map(u64::from),
-                Wire::U64(n) => attributes.u64(n)?,
-                Wire::Micros(n) => attributes.u32(n)?.map(|us| u64::from(us) * 1000),
-                Wire::Masked8(value, mask) => match (attributes.u8(value)?, attributes.u8(mask)?) {
-                    (_, None | Some(0)) => None, // the kernel says a mask of 0 where none was set
-                    (value, Some(mask)) => Some(u64::from(mask) << 8 | u64::from(value.unwrap_or(0))),
-                },
-            };
-            if let (Some(number), Some(slot)) = (number, self.slot_mut(i)) {
-                slot.set_number(number);
-            }
-        }
-        Ok(())
+        decode_rows(self, &payload.attributes()?)
     }
 
     /// Writes the kernel's default into every row that is unset, as far as it can be known: constants from the rows, and
@@ -396,13 +380,61 @@ pub trait Options: Rows {
             match row.wire {
                 Wire::Own | Wire::U64(_) => {}
                 Wire::U8(_) => fits(row.word, number, u64::from(u8::MAX), out),
-                Wire::U16(_) => fits(row.word, number, u64::from(u16::MAX), out),
-                Wire::U32(_) | Wire::S32(_) => fits(row.word, number, u64::from(u32::MAX), out),
+                Wire::U16(_) | Wire::Be16(_) => fits(row.word, number, u64::from(u16::MAX), out),
+                Wire::U32(_) | Wire::Be32(_) | Wire::S32(_) => fits(row.word, number, u64::from(u32::MAX), out),
                 Wire::Micros(_) => fits(row.word, number.map(|ns| ns / 1000), u64::from(u32::MAX), out),
                 Wire::Masked8(..) => {} // its unit reads no more than two octets
             }
         }
     }
+}
+
+/// Appends the attributes of the rows that are set: what [`Options::encode`] does by default.
+pub fn encode_rows<T: Rows + ?Sized>(options: &T, out: &mut Attributes) {
+    for (i, row) in options.rows().iter().enumerate() {
+        let Some(number) = options.slot(i).and_then(|s| s.number()) else { continue };
+        match row.wire {
+            Wire::Own => {}
+            Wire::U8(n) => out.u8(n, number as u8),
+            Wire::U16(n) => out.u16(n, number as u16),
+            Wire::U32(n) | Wire::S32(n) => out.u32(n, number as u32),
+            Wire::U64(n) => out.u64(n, number),
+            Wire::Be16(n) => out.be16(n, number as u16),
+            Wire::Be32(n) => out.be32(n, number as u32),
+            Wire::Micros(n) => out.u32(n, u32::try_from(number / 1000).unwrap_or(u32::MAX)),
+            Wire::Masked8(value, mask) => {
+                out.u8(mask, (number >> 8) as u8);
+                out.u8(value, number as u8);
+            }
+        }
+    }
+}
+
+/// Reads attributes into the rows: what [`Options::decode`] does by default.
+///
+/// # Errors
+/// An attribute is shorter than its row.
+pub fn decode_rows<T: Rows + ?Sized>(options: &mut T, attributes: &Parsed) -> Result<(), Malformed> {
+    for (i, row) in options.rows().iter().enumerate() {
+        let number = match row.wire {
+            Wire::Own => None,
+            Wire::U8(n) => attributes.u8(n)?.map(u64::from),
+            Wire::U16(n) => attributes.u16(n)?.map(u64::from),
+            Wire::U32(n) | Wire::S32(n) => attributes.u32(n)?.map(u64::from),
+            Wire::U64(n) => attributes.u64(n)?,
+            Wire::Be16(n) => attributes.be16(n)?.map(u64::from),
+            Wire::Be32(n) => attributes.be32(n)?.map(u64::from),
+            Wire::Micros(n) => attributes.u32(n)?.map(|us| u64::from(us) * 1000),
+            Wire::Masked8(value, mask) => match (attributes.u8(value)?, attributes.u8(mask)?) {
+                (_, None | Some(0)) => None, // the kernel says a mask of 0 where none was set
+                (value, Some(mask)) => Some(u64::from(mask) << 8 | u64::from(value.unwrap_or(0))),
+            },
+        };
+        if let (Some(number), Some(slot)) = (number, options.slot_mut(i)) {
+            slot.set_number(number);
+        }
+    }
+    Ok(())
 }
 
 /// Finds a value that is more than the wire holds.
@@ -418,20 +450,18 @@ pub(crate) fn fits(row: &'static str, value: Option<u64>, most: u64, out: &mut V
 /// As [`Options::read_tc`].
 pub fn read_row<T: Rows + ?Sized>(options: &mut T, words: &mut Words, reader: &mut Reader) -> Result<bool, Refusal> {
     let Some(word) = words.peek() else { return Ok(false) };
-    for (i, row) in options.rows().iter().enumerate() {
-        let Some(slot) = options.slot_mut(i) else { break };
-        if row.off == Some(word) {
-            words.next();
-            slot.set_number(0);
-            return Ok(true);
-        }
-        if row.is(word) && !row.hidden {
-            words.next();
-            slot.read_words(words, reader)?;
-            return Ok(true);
-        }
+    let rows = options.rows();
+    let exact = rows.iter().position(|row| row.off == Some(word) || row.is(word) && !row.hidden);
+    let short = || rows.iter().position(|row| reader.tc && row.begins(word) && !row.hidden);
+    let Some(at) = exact.or_else(short) else { return Ok(false) };
+    let (Some(row), Some(slot)) = (rows.get(at), options.slot_mut(at)) else { return Ok(false) };
+    words.next();
+    if row.off == Some(word) {
+        slot.set_number(0);
+    } else {
+        slot.read_words(words, reader)?;
     }
-    Ok(false)
+    Ok(true)
 }
 
 /// tc's words for one row.

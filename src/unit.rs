@@ -133,6 +133,15 @@ impl<'a> Words<'a> {
         hit
     }
 
+    /// Takes the next word if tc takes it for this one.
+    pub fn take_short(&mut self, whole: &str) -> bool {
+        let hit = self.peek().is_some_and(|word| begins(word, whole));
+        if hit {
+            self.next();
+        }
+        hit
+    }
+
     /// The next word, or a refusal that says what is missing.
     pub fn want(&mut self, what: &str) -> Result<&'a str, Refusal> {
         self.next().ok_or_else(|| Refusal::new(format!("{what} is missing at the end")))
@@ -146,6 +155,11 @@ impl<'a> Iterator for Words<'a> {
         self.words = rest;
         Some(first)
     }
+}
+
+/// Whether tc takes `word` for `whole`: it is the beginning of it (`matches` in iproute2's lib/utils.c).
+pub fn begins(word: &str, whole: &str) -> bool {
+    !word.is_empty() && whole.starts_with(word)
 }
 
 /// What the manual, the schema and diagnostics say of a unit.
