@@ -77,6 +77,8 @@ pub struct Row {
     pub computed: Option<&'static str>,
     /// Whether the kernel refuses or ignores a change of it on a living object.
     pub fixed: bool,
+    /// Whether a change in place must say it although it is fixed (taprio's clock).
+    pub repeated: bool,
     /// Whether 100 % has a meaning for it: a rate of a class.
     pub percent: bool,
     /// Whether it is kept out of policies and tc text: what only the kernel says, or only the compiler fills in.
@@ -100,6 +102,7 @@ impl Row {
             default: None,
             computed: None,
             fixed: false,
+            repeated: false,
             percent: false,
             hidden: false,
             tool: false,
@@ -154,6 +157,12 @@ impl Row {
     /// Marks it as not changeable in place.
     pub const fn fixed(mut self) -> Row {
         self.fixed = true;
+        self
+    }
+    /// Marks it as not changeable in place, and as said in every change all the same.
+    pub const fn repeated(mut self) -> Row {
+        self.fixed = true;
+        self.repeated = true;
         self
     }
     /// Allows a percentage.
@@ -360,6 +369,11 @@ pub trait Options: Rows {
     /// The option's value is missing or wrong.
     fn read_tc(&mut self, words: &mut Words, reader: &mut Reader) -> Result<bool, Refusal> {
         read_row(self, words, reader)
+    }
+
+    /// Whether tc marks the whole as nested (`NLA_F_NESTED`): kinds whose parser in the kernel is strict refuse it otherwise.
+    fn nested(&self) -> bool {
+        false
     }
 
     /// What the kernel does to a discipline of kind `leaf` that hangs below when these options are changed in place.

@@ -15,7 +15,7 @@ pub use held::{filter_parents, tree};
 pub use link::{LinkInfo, decode_links};
 
 use crate::facts::Facts;
-use crate::kind::wire::{Attributes, Payload};
+use crate::kind::wire::{Attributes, NESTED, Payload};
 use crate::plan::Verb;
 use crate::tree::{Id, Object};
 use netlink_packet_core::{
@@ -140,7 +140,8 @@ pub fn encode(object: &Object, verb: Verb, ifindex: u32, facts: &Facts) -> Messa
     out.text(TCA_KIND, &object.name);
     if verb != Verb::Delete {
         let start = out.bytes.len();
-        out.nest(TCA_OPTIONS, |options| object.options.encode(options, facts));
+        let nested = if object.options.nested() { NESTED } else { 0 };
+        out.nest(TCA_OPTIONS | nested, |options| object.options.encode(options, facts));
         // as tc does: nothing to say is not said, and fw takes an empty list for something wrong
         if out.bytes.len() == start + 4 && !matches!(object.id, Id::Class { .. }) {
             out.bytes.truncate(start);

@@ -36,7 +36,7 @@ impl Attributes {
         self.bytes.extend_from_slice(&(payload.len() as u16 + 4).to_ne_bytes());
         self.bytes.extend_from_slice(&number.to_ne_bytes());
         self.bytes.extend_from_slice(payload);
-        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+        self.align();
     }
 
     /// A flag: an attribute without payload.
@@ -74,7 +74,7 @@ impl Attributes {
         self.raw(number, &bytes);
     }
 
-    /// An attribute that holds attributes.
+    /// An attribute that holds attributes, padded to four octets.
     pub fn nest(&mut self, number: u16, fill: impl FnOnce(&mut Attributes)) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(&[0, 0]);
@@ -84,11 +84,16 @@ impl Attributes {
         if let Some(place) = self.bytes.get_mut(start..start + 2) {
             place.copy_from_slice(&length.to_ne_bytes());
         }
+        self.align();
     }
 
     /// Bytes of a C struct, without an attribute's header: for kinds whose whole payload is one.
     pub fn bare(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Pads what there is to four octets: where attributes follow a struct.
+    pub fn align(&mut self) {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
 }

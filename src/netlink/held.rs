@@ -1,6 +1,7 @@
 //! Records as a tree.
 
 use super::{Machine, Record};
+use crate::kind::Children;
 use crate::tree::{Branch, Id, Interface, Object, Tree};
 use crate::unit::Handle;
 use std::collections::{HashMap, HashSet};
@@ -74,11 +75,11 @@ fn branch_of<'a>(object: &Object, egress: &'a mut Branch, ingress: &'a mut Branc
     if object.id.parent().is_hook() { ingress } else { egress }
 }
 
-/// Whether a class stands for a band or flow and cannot be made: its kind has no options for classes. A class of a kind
-/// that no file here knows is told by having none.
+/// Whether a class stands for a band or flow and cannot be made: its discipline brings it along. A class of a kind that no
+/// file here knows is told by having no options.
 fn is_automatic_class(object: &Object) -> bool {
     match object.kind {
-        Some(kind) => kind.class.is_none(),
+        Some(kind) => kind.children != Children::Classes,
         None => !object.options.slot(0).is_some_and(|options| options.is_set()),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Difference, Step, Subject, Verb};
 use crate::facts::Facts;
-use crate::kind::Reset;
+use crate::kind::{Children, Reset};
 use crate::tree::{Branch, Id, Object, Stab};
 use crate::unit::{Handle, Slot};
 use compact_str::CompactString;
@@ -69,7 +69,7 @@ fn compare(asked: &Object, held: &Object, facts: &Facts) -> Comparison {
     }
     if in_place && asked.is_qdisc() {
         // the kernel refuses some of these in a change even where they say nothing new (`flows` of fq_codel)
-        for (i, _) in asked.options.rows().iter().enumerate().filter(|(_, row)| row.fixed) {
+        for (i, _) in asked.options.rows().iter().enumerate().filter(|(_, row)| row.fixed && !row.repeated) {
             send.options.slot_mut(i).into_iter().for_each(Slot::clear);
         }
     }
@@ -134,14 +134,19 @@ pub(super) fn settle(
         (Some(asked_root), Some(held_root)) => {
             let comparison = compare(&asked_root, &held_root, facts);
             let same_kind = asked_root.name == held_root.name && asked_root.handle() == held_root.handle();
-            if same_kind && (comparison.differences.is_empty() || comparison.in_place) {
+            let stuck = stuck(asked, held, facts);
+            let has_stuck = asked_root.handle().is_some_and(|h| stuck.contains(&h));
+            if same_kind && !has_stuck && (comparison.differences.is_empty() || comparison.in_place) {
                 let changed = (!comparison.differences.is_empty()).then_some(&asked_root);
                 if changed.is_some() {
                     s.push(Verb::Change, comparison.send, comparison.differences, None);
                 }
-                settle_below(asked, held, changed, &mut s);
+                settle_below(asked, held, changed, &stuck, &mut s);
             } else {
-                let remark = "everything below is made anew: packets that wait are lost";
+                let remark = match has_stuck {
+                    true => STUCK,
+                    false => "everything below is made anew: packets that wait are lost",
+                };
                 let differences = if same_kind {
                     comparison.differences
                 } else {
@@ -164,8 +169,21 @@ fn own(handle: Handle) -> Handle {
     Handle::new(handle.major(), 0)
 }
 
-/// The tree below a root that stays; `changed` is the root if it changes in place.
-fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, s: &mut Settler) {
+/// The disciplines with a class that differs in what the kernel does not change on a living class (a curve of hfsc that is
+/// to go). They are made anew with all that is below: a class that filters name cannot be taken away alone.
+fn stuck(asked: &Branch, held: &Branch, facts: &Facts) -> HashSet<Handle> {
+    let class = |o: &Object| matches!(o.id, Id::Class { .. }).then(|| o.handle()).flatten();
+    let standing: HashMap<Handle, &Object> = held.objects.iter().filter_map(|o| Some((class(o)?, o))).collect();
+    let differs = |o: &Object| {
+        let held = class(o).and_then(|handle| standing.get(&handle));
+        held.is_some_and(|held| held.name == o.name && !compare(o, held, facts).in_place)
+    };
+    asked.objects.iter().filter(|o| differs(o)).filter_map(|o| o.handle()).map(own).collect()
+}
+
+/// The tree below a root that stays; `changed` is the root if it changes in place, `stuck` has the disciplines below that
+/// have to be made anew.
+fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: &HashSet<Handle>, s: &mut Settler) {
     let mut classes = HashMap::new();
     let mut qdiscs = HashMap::new();
     let mut filters = HashMap::new();
@@ -220,8 +238,9 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, s: &mut
                     }
                     Some(held) if held.name == object.name && held.handle() == object.handle() => {
                         let mut c = compare(object, held, s.facts);
-                        if c.differences.is_empty() && reset.is_none() {
-                        } else if c.in_place {
+                        let stuck = stuck.contains(&handle);
+                        if c.differences.is_empty() && reset.is_none() && !stuck {
+                        } else if c.in_place && !stuck {
                             changed.insert(handle, object);
                             let remark = reset.map(|_| "the change above it set its limit");
                             if reset.is_some() {
@@ -230,7 +249,11 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, s: &mut
                             s.push(Verb::Change, c.send, c.differences, remark);
                         } else {
                             anew.insert(handle);
-                            s.delete(held, Some("the kernel cannot change this in place: packets that wait are lost"));
+                            let remark = match stuck {
+                                true => STUCK,
+                                false => "the kernel cannot change this in place: packets that wait are lost",
+                            };
+                            s.delete(held, Some(remark));
                             s.push(Verb::Add, c.send, c.differences, None);
                         }
                     }
@@ -303,6 +326,7 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, s: &mut
     s.steps.extend(late);
 }
 
+const STUCK: &str = "a class of it cannot be changed in place: all is made anew, and packets that wait are lost";
 const LOST: &str = "packets that wait in the old queue are lost";
 
 /// Whether the discipline that a class belongs to is still asked for; if not, its classes go with it.
@@ -315,7 +339,7 @@ fn qdisc_stays(held: &Branch, asked: &Branch, class: Handle) -> bool {
 
 /// Whether the class is one that was made, not one that its discipline brings along (a band, the one child of tbf).
 fn configurable(object: &Object) -> bool {
-    object.kind.is_none_or(|k| k.class.is_some())
+    object.kind.is_none_or(|k| k.children == Children::Classes)
 }
 
 fn protocol(object: &Object) -> Option<u16> {
