@@ -85,6 +85,8 @@ pub struct Row {
     pub hidden: bool,
     /// Whether only the tool uses it and the kernel never holds it (`tbf latency`, a class's `mtu`): never compared.
     pub tool: bool,
+    /// Whether tc refuses it a second time, once it has a value other than zero.
+    pub once: bool,
 }
 
 impl Row {
@@ -106,6 +108,7 @@ impl Row {
             percent: false,
             hidden: false,
             tool: false,
+            once: false,
         }
     }
     /// Sets the unit.
@@ -178,6 +181,11 @@ impl Row {
     /// Marks it as the tool's own, never held by the kernel.
     pub const fn tool(mut self) -> Row {
         self.tool = true;
+        self
+    }
+    /// Refuses it twice in tc's text.
+    pub const fn once(mut self) -> Row {
+        self.once = true;
         self
     }
     /// Whether `word` is one of the spellings of this row.
@@ -473,6 +481,10 @@ pub fn read_row<T: Rows + ?Sized>(options: &mut T, words: &mut Words, reader: &m
     if row.off == Some(word) {
         slot.set_number(0);
     } else {
+        if row.once && slot.number().is_some_and(|n| n != 0) {
+            let twice = Refusal::coded(&codes::DUPLICATE_KEY, format!("`{}` stands here twice", row.word));
+            return Err(twice.help("leave one of them out"));
+        }
         slot.read_words(words, reader)?;
     }
     Ok(true)

@@ -3,6 +3,7 @@
 //! Words and units are tc's, with the traps closed: in a policy a bare number where a unit is wanted is an error that
 //! offers the spellings. tc's own lax reading is kept for tc's own text ([`Reader::tc`]).
 
+mod clock;
 mod handle;
 mod mark;
 mod number;
@@ -11,6 +12,7 @@ mod size;
 mod stab;
 mod time;
 
+pub use clock::Clock;
 pub use handle::{ClassId, Handle};
 pub use mark::Mark;
 pub use number::{
@@ -20,7 +22,8 @@ pub use number::{
 pub use rate::Rate;
 pub use size::Bytes;
 pub use stab::Stab;
-pub use time::{Seconds, Time};
+pub(crate) use time::same_in_jiffies;
+pub use time::{Milliseconds, Nanoseconds, Seconds, Time};
 
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, codes};

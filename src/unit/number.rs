@@ -92,7 +92,7 @@ impl Unit for Packets {
     };
 
     fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
-        let number = text.strip_suffix('p').unwrap_or(text);
+        let number = text.strip_suffix('p').filter(|_| !reader.tc).unwrap_or(text);
         let n = integer(number, reader, Self::INFO.name).map_err(|r| {
             let size = number.ends_with(['b', 'k', 'm', 'B', 'K', 'M']);
             let code = if size { &codes::WRONG_UNIT } else { r.code };
@@ -128,7 +128,7 @@ impl Unit for Length {
     };
 
     fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
-        let digits = text.strip_suffix(['b', 'B']).unwrap_or(text);
+        let digits = text.strip_suffix(['b', 'B']).filter(|_| !reader.tc).unwrap_or(text);
         let n = integer(digits, reader, Self::INFO.name).map_err(|r| {
             let unit =
                 text.starts_with(|c: char| c.is_ascii_digit()) && text.ends_with(|c: char| c.is_ascii_alphabetic());

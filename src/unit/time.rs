@@ -11,6 +11,14 @@ pub struct Time(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seconds(pub u64);
 
+/// A time that tc writes as a bare number of milliseconds (`sfb rehash`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Milliseconds(pub u32);
+
+/// A time that tc writes as a bare number of nanoseconds, up to two seconds (`etf delta`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Nanoseconds(pub u32);
+
 const PATTERN: Schema = Schema::Pattern(r"^[0-9]+(\.[0-9]+)?([sS]|secs?|ms|msecs?|us|usecs?|ns|nsecs?)$");
 
 fn nanoseconds(text: &str, bare: Option<u64>) -> Result<u64, Refusal> {
@@ -90,10 +98,99 @@ impl Unit for Seconds {
     }
 }
 
+/// A policy's time in steps of `step` nanoseconds, or tc's bare number of them.
+fn steps(text: &str, reader: &Reader, step: u64, most: u32) -> Result<u32, Refusal> {
+    let n = if reader.tc {
+        super::number::integer(text, reader, "a number")?
+    } else {
+        let ns = nanoseconds(text, (text == "0").then_some(1))?;
+        if ns % step != 0 {
+            return Err(Refusal::new(format!("`{text}` is finer than the kernel counts here")).help("write `10ms`"));
+        }
+        ns / step
+    };
+    u32::try_from(n).ok().filter(|n| *n <= most).ok_or_else(|| {
+        let longest = Time(u64::from(most) * step).show();
+        Refusal::coded(&codes::OUT_OF_RANGE, format!("`{text}` is too long a time: at most {longest}"))
+    })
+}
+
+impl Unit for Milliseconds {
+    const INFO: Info = Info { name: "a time in milliseconds", spellings: "`50ms`, `600s`", schema: PATTERN };
+
+    fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
+        steps(text, reader, 1_000_000, u32::MAX).map(Milliseconds)
+    }
+
+    fn show(&self) -> String {
+        Time(u64::from(self.0) * 1_000_000).show()
+    }
+
+    fn tc(&self) -> String {
+        self.0.to_string()
+    }
+
+    fn number(&self) -> Option<u64> {
+        Some(u64::from(self.0))
+    }
+
+    fn from_number(number: u64) -> Option<Self> {
+        u32::try_from(number).ok().map(Milliseconds)
+    }
+}
+
+impl Unit for Nanoseconds {
+    const INFO: Info = Info { name: "a short time", spellings: "`300us`, `500ns`", schema: PATTERN };
+
+    fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
+        steps(text, reader, 1, i32::MAX as u32).map(Nanoseconds)
+    }
+
+    fn show(&self) -> String {
+        Time(u64::from(self.0)).show()
+    }
+
+    fn tc(&self) -> String {
+        self.0.to_string()
+    }
+
+    fn number(&self) -> Option<u64> {
+        Some(u64::from(self.0))
+    }
+
+    fn from_number(number: u64) -> Option<Self> {
+        u32::try_from(number).ok().map(Nanoseconds)
+    }
+}
+
+/// Whether a kernel that counts in jiffies may say `held` microseconds of what it was told as `asked`: rounded up to a
+/// jiffy of one of the frequencies that kernels are built with (`usecs_to_jiffies`).
+pub(crate) fn same_in_jiffies(asked: u64, held: u64) -> bool {
+    asked == held
+        || [100, 128, 250, 256, 300, 1000, 1024].into_iter().any(|hz: u64| {
+            let jiffies = asked.saturating_mul(hz).div_ceil(1_000_000);
+            (jiffies as f64 * 1e6 / hz as f64 - held as f64).abs() < 2.0
+        })
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn counts_of_small_times_are_bare_to_tc_only() {
+        let mut r = Reader::default();
+        assert_eq!(Milliseconds::read("600s", &mut r).unwrap(), Milliseconds(600_000));
+        assert_eq!(Milliseconds::read("600", &mut Reader::tc()).unwrap(), Milliseconds(600));
+        assert!(Milliseconds::read("600s", &mut Reader::tc()).is_err());
+        assert!(Milliseconds::read("500us", &mut r).is_err());
+        assert_eq!(Nanoseconds::read("300us", &mut r).unwrap(), Nanoseconds(300_000));
+        assert_eq!(Nanoseconds::read("300000", &mut Reader::tc()).unwrap(), Nanoseconds(300_000));
+        assert_eq!(Nanoseconds::read("3s", &mut r).unwrap_err().code.name, "out-of-range");
+        assert!(same_in_jiffies(40_000, 40_000) && same_in_jiffies(1, 10_000) && same_in_jiffies(1_234, 4_000));
+        assert!(!same_in_jiffies(40_000, 45_000) && !same_in_jiffies(40_000, 50_000));
+    }
 
     #[test]
     fn times_want_units_and_seconds_are_whole() {
