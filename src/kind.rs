@@ -311,6 +311,17 @@ pub enum Reset {
     Resized,
 }
 
+/// What stands in tc's words before an object's options and concerns them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// A filter's number, which its kind may still complete.
+    pub handle: u32,
+    /// A filter's protocol, in host order; 0 for none.
+    pub protocol: u16,
+    /// How many words follow the kind's name.
+    pub words: usize,
+}
+
 /// The options of one object. All defaults work from the rows; a kind overrides what differs.
 pub trait Options: Rows {
     /// Appends the payload of `TCA_OPTIONS`: the attributes of the rows that are set. Nothing appended means that the
@@ -382,6 +393,27 @@ pub trait Options: Rows {
     /// Whether tc marks the whole as nested (`NLA_F_NESTED`): kinds whose parser in the kernel is strict refuse it otherwise.
     fn nested(&self) -> bool {
         false
+    }
+
+    /// Reads what tc's `handle` says of a filter: its number. tc reads it before the kind's own words.
+    ///
+    /// # Errors
+    /// It is no number of this kind's.
+    fn read_handle(&mut self, text: &str) -> Result<u32, Refusal> {
+        crate::unit::integer_of_32(text, 0)
+            .ok_or_else(|| Refusal::new(format!("`{text}` is not the number of a filter")).help("write `1` or `0x1`"))
+    }
+
+    /// What tc knows of the object's place when it begins to read the words.
+    fn begin_tc(&mut self, _place: &Place) {}
+
+    /// What tc does when it has read all words: it fills in what follows from the object's place, and refuses what is
+    /// not whole.
+    ///
+    /// # Errors
+    /// What tc refuses before it asks the kernel.
+    fn settle_tc(&mut self, _place: &mut Place) -> Result<(), Refusal> {
+        Ok(())
     }
 
     /// What the kernel does to a discipline of kind `leaf` that hangs below when these options are changed in place.

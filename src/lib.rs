@@ -19,6 +19,7 @@ pub mod script;
 pub mod source;
 pub mod state;
 pub mod syntax;
+pub mod tc;
 pub mod tree;
 pub mod unit;
 pub mod view;

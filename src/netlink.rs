@@ -17,7 +17,7 @@ pub use link::{LinkInfo, decode_links};
 use crate::facts::Facts;
 use crate::kind::wire::{Attributes, NESTED, Payload};
 use crate::plan::Verb;
-use crate::tree::{Id, Object};
+use crate::tree::{Estimator, Id, Object};
 use netlink_packet_core::{
     Emitable, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader,
 };
@@ -42,10 +42,13 @@ pub(crate) const RTM_GETTFILTER: u16 = 46;
 pub(crate) const TCA_KIND: u16 = 1;
 pub(crate) const TCA_OPTIONS: u16 = 2;
 pub(crate) const TCA_XSTATS: u16 = 4;
+pub(crate) const TCA_RATE: u16 = 5;
 pub(crate) const TCA_STATS2: u16 = 7;
 pub(crate) const TCA_STAB: u16 = 8;
 pub(crate) const TCA_CHAIN: u16 = 11;
 pub(crate) const TCA_HW_OFFLOAD: u16 = 12;
+pub(crate) const TCA_INGRESS_BLOCK: u16 = 13;
+pub(crate) const TCA_EGRESS_BLOCK: u16 = 14;
 
 const HEADER: usize = 16;
 const TC_HEADER: usize = 20;
@@ -139,6 +142,14 @@ pub fn encode(object: &Object, verb: Verb, ifindex: u32, facts: &Facts) -> Messa
     }
     out.text(TCA_KIND, &object.name);
     if verb != Verb::Delete {
+        if !is_filter {
+            estimator(object, &mut out);
+        }
+        for (number, block) in [(TCA_INGRESS_BLOCK, object.blocks.ingress), (TCA_EGRESS_BLOCK, object.blocks.egress)] {
+            if block != 0 {
+                out.u32(number, block);
+            }
+        }
         let start = out.bytes.len();
         let nested = if object.options.nested() { NESTED } else { 0 };
         out.nest(TCA_OPTIONS | nested, |options| object.options.encode(options, facts));
@@ -149,9 +160,19 @@ pub fn encode(object: &Object, verb: Verb, ifindex: u32, facts: &Facts) -> Messa
         if let Some(stab) = &object.stab {
             stab::encode(stab, &mut out);
         }
+        if is_filter {
+            estimator(object, &mut out);
+        }
     }
     let kind = if verb == Verb::Delete { delete } else { new };
     Message { kind, flags: NLM_F_REQUEST | flags, body: out.bytes }
+}
+
+/// `struct tc_estimator`.
+fn estimator(object: &Object, out: &mut Attributes) {
+    if let Some(Estimator { interval, ewma_log }) = object.estimator {
+        out.raw(TCA_RATE, &[interval.cast_unsigned(), ewma_log]);
+    }
 }
 
 /// Why bytes are no dump: which object, and what is wrong with it.

@@ -157,7 +157,7 @@ fn stab_words(stab: &Stab, c: &mut Command) {
     if stab.overhead != 0 {
         c.extend(["overhead".into(), stab.overhead.to_string()]);
     }
-    c.extend(["linklayer".into(), stab.linklayer.tc()]);
+    c.extend(["linklayer".into(), stab.layer().tc()]);
 }
 
 /// A word as `sh` reads it: quoted if it holds anything but plain characters.

@@ -85,6 +85,46 @@ pub struct Stats {
     pub own: Vec<(&'static str, u64)>,
 }
 
+/// The kernel's rate estimator of an object, as tc's `estimator INTERVAL TIME-CONSTANT` asks for it (`struct
+/// tc_estimator`). The kernel never says it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Estimator {
+    /// The interval between measurements: a quarter of a second, times two to the power of this plus 2.
+    pub interval: i8,
+    /// How slowly the average follows: the time constant as a power of two of intervals.
+    pub ewma_log: u8,
+}
+
+impl Estimator {
+    /// As tc chooses it for an interval and a time constant in microseconds (iproute2, `tc_setup_estimator`); `None`
+    /// where they are out of range: the interval is at most 8 seconds, and the constant longer than about it.
+    pub fn of(interval: u64, time_constant: u64) -> Option<Estimator> {
+        let step = (0..=5_i8).find(|step| interval <= 250_000 << step)?;
+        let fits = |log: &u8| {
+            let weight = 1.0 - 1.0 / (1_u64 << log) as f64;
+            interval as f64 / -weight.ln() > time_constant as f64
+        };
+        let ewma_log = (1..32_u8).find(fits).unwrap_or(32) - 1;
+        (1..31).contains(&ewma_log).then_some(Estimator { interval: step - 2, ewma_log })
+    }
+
+    /// tc's two words for it, in microseconds: read again they are the same.
+    pub fn tc(self) -> [String; 2] {
+        let interval = 250_000_u64 << (self.interval + 2).clamp(0, 5);
+        let weight = 1.0 - 1.0 / (1_u64 << self.ewma_log.min(31)) as f64;
+        [interval.to_string(), ((interval as f64 / -weight.ln()).ceil() as u64).to_string()]
+    }
+}
+
+/// The shared blocks of filters that a qdisc looks into (tc's `ingress_block` and `egress_block`); 0 is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Blocks {
+    /// For what arrives.
+    pub ingress: u32,
+    /// For what leaves.
+    pub egress: u32,
+}
+
 /// A tc object.
 #[derive(Clone, Debug)]
 pub struct Object {
@@ -98,6 +138,10 @@ pub struct Object {
     pub options: Box<dyn Options>,
     /// The size table, on root qdiscs only.
     pub stab: Option<Stab>,
+    /// The rate estimator, on asked objects.
+    pub estimator: Option<Estimator>,
+    /// The shared blocks, on qdiscs.
+    pub blocks: Blocks,
     /// The policy's place, on asked objects.
     pub origin: Origin,
     /// The counters, on held objects.
@@ -115,6 +159,8 @@ impl Object {
             kind: Some(kind),
             options,
             stab: None,
+            estimator: None,
+            blocks: Blocks::default(),
             origin: Origin::default(),
             stats: None,
             offloaded: false,
@@ -129,6 +175,8 @@ impl Object {
             kind: None,
             options: Box::new(Raw::default()),
             stab: None,
+            estimator: None,
+            blocks: Blocks::default(),
             origin: Origin::default(),
             stats: None,
             offloaded: false,
@@ -198,4 +246,30 @@ pub struct Interface {
 pub struct Tree {
     /// By name.
     pub interfaces: IndexMap<CompactString, Interface>,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Figures of tc 6.1's `estimator`, and that its words give them again.
+    #[test]
+    fn an_estimator_is_tcs() {
+        for (interval, constant, expected) in [
+            (1_000_000, 8_000_000, Some((0, 3))),
+            (250_000, 500_000, Some((-2, 1))),
+            (250_000, 1_000_000, Some((-2, 2))),
+            (8_000_000, 60_000_000, Some((3, 3))),
+            (8_000_001, 60_000_000, None),
+            (1_000_000, 1_000_000, None),
+        ] {
+            let made = Estimator::of(interval, constant);
+            assert_eq!(made.map(|e| (e.interval, e.ewma_log)), expected, "{interval} {constant}");
+            if let Some(made) = made {
+                let [interval, constant] = made.tc().map(|text| text.parse().unwrap());
+                assert_eq!(Estimator::of(interval, constant), Some(made));
+            }
+        }
+    }
 }

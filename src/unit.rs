@@ -3,6 +3,7 @@
 //! Words and units are tc's, with the traps closed: in a policy a bare number where a unit is wanted is an error that
 //! offers the spellings. tc's own lax reading is kept for tc's own text ([`Reader::tc`]).
 
+mod c;
 mod clock;
 mod handle;
 mod mark;
@@ -12,6 +13,7 @@ mod size;
 mod stab;
 mod time;
 
+pub use c::{integer_of_32, signed_of_32, strtoul};
 pub use clock::Clock;
 pub use handle::{ClassId, Handle};
 pub use mark::Mark;
@@ -109,12 +111,35 @@ impl Reader {
 #[derive(Clone, Debug)]
 pub struct Words<'a> {
     words: &'a [String],
+    all: usize,
+    short: bool,
 }
 
 impl<'a> Words<'a> {
     /// All of a command's words.
     pub fn new(words: &'a [String]) -> Self {
-        Words { words }
+        Words { words, all: words.len(), short: false }
+    }
+
+    /// How many have been taken.
+    pub fn taken(&self) -> usize {
+        self.all - self.words.len()
+    }
+
+    /// How many are left.
+    pub fn left(&self) -> usize {
+        self.words.len()
+    }
+
+    /// How many there were.
+    pub fn total(&self) -> usize {
+        self.all
+    }
+
+    /// The number, counted from 0, of the word that a refusal is about: the last one taken, or the place behind the last
+    /// word of all if one was missing there.
+    pub fn blamed(&self) -> usize {
+        if self.short { self.all } else { self.taken().saturating_sub(1) }
     }
 
     /// The next word, left in place.
@@ -147,6 +172,7 @@ impl<'a> Words<'a> {
 
     /// The next word, or a refusal that says what is missing.
     pub fn want(&mut self, what: &str) -> Result<&'a str, Refusal> {
+        self.short = self.words.is_empty();
         self.next().ok_or_else(|| Refusal::new(format!("{what} is missing at the end")))
     }
 }

@@ -106,7 +106,7 @@ fn a_dump_is_read_as_a_tree() {
             "filter 80100800 of 1: chain 7 prio 6 protocol 86dd: u32",
         ]
     );
-    let stab = Stab { overhead: 10, mtu: 2047, tsize: 512, linklayer: LinkLayer::Atm, ..Stab::default() };
+    let stab = Stab { overhead: 10, mtu: 2047, tsize: 512, linklayer: Some(LinkLayer::Atm), ..Stab::default() };
     assert_eq!(egress.objects[0].stab, Some(stab));
     assert!(egress.objects[0].stats.is_some());
     assert!(egress.automatic.is_empty());

@@ -6,13 +6,17 @@ use std::path::{Path, PathBuf};
 
 /// A room and the rooms that it must not name.
 const STRANGERS: &[(&str, &[&str])] = &[
-    ("syntax", &["unit", "kind", "policy", "lower", "tree", "plan", "script", "netlink", "kernel", "view", "command"]),
-    ("unit", &["kind", "policy", "lower", "tree", "plan", "script", "netlink", "kernel", "view", "command"]),
-    ("kind", &["policy", "lower", "tree", "plan", "script", "netlink", "kernel", "view", "command"]),
-    ("policy", &["lower", "tree", "plan", "script", "netlink", "kernel", "view", "command"]),
+    (
+        "syntax",
+        &["unit", "kind", "policy", "lower", "tree", "plan", "script", "netlink", "kernel", "view", "command", "tc"],
+    ),
+    ("unit", &["kind", "policy", "lower", "tree", "plan", "script", "netlink", "kernel", "view", "command", "tc"]),
+    ("kind", &["policy", "lower", "tree", "plan", "script", "netlink", "kernel", "view", "command", "tc"]),
+    ("policy", &["lower", "tree", "plan", "script", "netlink", "kernel", "view", "command", "tc"]),
     ("lower", &["plan", "script", "netlink", "kernel", "view", "command"]),
-    ("tree", &["policy", "lower", "plan", "script", "netlink", "kernel", "view", "command"]),
-    ("plan", &["policy", "lower", "script", "netlink", "kernel", "view", "command"]),
+    ("tree", &["policy", "lower", "plan", "script", "netlink", "kernel", "view", "command", "tc"]),
+    ("plan", &["policy", "lower", "script", "netlink", "kernel", "view", "command", "tc"]),
+    ("tc", &["policy", "lower", "plan", "script", "netlink", "kernel", "view", "command"]),
     ("script", &["policy", "lower", "netlink", "kernel", "view", "command"]),
     ("netlink", &["policy", "lower", "script", "kernel", "view", "command"]),
     ("kernel", &["policy", "lower", "script", "view", "command"]),

@@ -27,6 +27,11 @@ pub(crate) const SKIP_SW: Row = Row::new("skip_sw").flag().default("no");
 /// `TCA_CLS_FLAGS_SKIP_HW` and `TCA_CLS_FLAGS_SKIP_SW`.
 const SKIP: [std::primitive::u32; 2] = [1, 2];
 
+/// A filter's number as tc reads it for kinds that use `strtol` and look no further: what is no number is 0.
+pub(crate) fn loose_handle(text: &str) -> std::primitive::u32 {
+    crate::unit::strtoul(text, 0).map_or(0, |(number, _)| number as std::primitive::u32)
+}
+
 /// Writes the flags, if there are any.
 fn encode_flags(number: u16, hw: Option<Flag>, sw: Option<Flag>, out: &mut Attributes) {
     let bit = |flag: Option<Flag>, bit| if flag == Some(Flag(true)) { bit } else { 0 };

@@ -6,7 +6,7 @@ mod packets;
 use super::*;
 use crate::kind::filter::fw;
 use crate::policy::model::Class;
-use crate::unit::Hex;
+use crate::unit::{Hex, LinkLayer};
 use build::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -302,7 +302,7 @@ interfaces:
     assert_eq!(tree.interfaces["eth1"].link.txqueuelen, Some(100));
     // 18 bytes over the IP packet are 4 over the frame; nothing but the root has a size table
     let root = &ifb.egress.as_ref().unwrap().objects[0];
-    assert_eq!(root.stab, Some(Stab { overhead: 4, mpu: 64, ..Stab::default() }));
+    assert_eq!(root.stab, Some(Stab { overhead: 4, mpu: 64, linklayer: Some(LinkLayer::Ethernet), ..Stab::default() }));
     assert!(root.origin.remark.as_deref().unwrap().contains("overhead 18 over the IP packet is 4 over the frame"));
     assert!(ifb.egress.as_ref().unwrap().objects[1..].iter().all(|o| o.stab.is_none()));
     assert_eq!(lowered(&policy, &ids).1, ids);

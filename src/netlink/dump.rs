@@ -1,14 +1,14 @@
 //! Messages of a dump as objects.
 
 use super::{
-    Machine, RTM_NEWQDISC, RTM_NEWTCLASS, RTM_NEWTFILTER, Received, TCA_CHAIN, TCA_HW_OFFLOAD, TCA_KIND, TCA_OPTIONS,
-    TCA_STATS2, TCA_XSTATS, Undecodable, messages, stab,
+    Machine, RTM_NEWQDISC, RTM_NEWTCLASS, RTM_NEWTFILTER, Received, TCA_CHAIN, TCA_EGRESS_BLOCK, TCA_HW_OFFLOAD,
+    TCA_INGRESS_BLOCK, TCA_KIND, TCA_OPTIONS, TCA_STATS2, TCA_XSTATS, Undecodable, messages, stab,
 };
 use crate::facts::Facts;
 use crate::kind::raw::Raw;
 use crate::kind::wire::{Malformed, Parsed, Payload};
 use crate::kind::{Kind, Options, Role, find};
-use crate::tree::{Id, Object, Origin, Stats};
+use crate::tree::{Blocks, Id, Object, Origin, Stats};
 use crate::unit::Handle;
 use netlink_packet_core::{NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP};
 use netlink_packet_route::tc::TcHeader;
@@ -99,6 +99,11 @@ fn record(message: &Received, header: &TcHeader, facts: &Facts) -> Result<Record
                 kind,
                 options: options(id, kind, &attributes, facts)?,
                 stab: stab::decode(&attributes)?,
+                estimator: None,
+                blocks: Blocks {
+                    ingress: attributes.u32(TCA_INGRESS_BLOCK)?.unwrap_or(0),
+                    egress: attributes.u32(TCA_EGRESS_BLOCK)?.unwrap_or(0),
+                },
                 origin: Origin::default(),
                 stats: stats(kind, &attributes, facts)?.map(Box::new),
                 offloaded: attributes.u8(TCA_HW_OFFLOAD)?.is_some_and(|on| on != 0),

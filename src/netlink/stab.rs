@@ -18,7 +18,7 @@ pub(super) fn encode(stab: &Stab, out: &mut Attributes) {
         .u8(size_log)
         .u16(align.cast_unsigned())
         .u32(full.overhead.cast_unsigned())
-        .u32(full.linklayer.number().unwrap_or(1) as u32)
+        .u32(full.linklayer.and_then(|layer| layer.number()).unwrap_or(0) as u32)
         .u32(full.mpu)
         .u32(full.mtu)
         .u32(full.tsize);
@@ -54,7 +54,7 @@ fn table(stab: &Stab) -> (u8, u8, Vec<u16>) {
 /// What a packet of that size takes on the link.
 fn charged(size: u64, stab: &Stab) -> u64 {
     let size = size.max(u64::from(stab.mpu));
-    match stab.linklayer {
+    match stab.layer() {
         LinkLayer::Ethernet => size,
         LinkLayer::Atm => size.div_ceil(48) * 53,
     }
@@ -71,7 +71,7 @@ pub(super) fn decode(attributes: &Parsed) -> Result<Option<Stab>, Malformed> {
         mpu,
         mtu,
         tsize,
-        linklayer: LinkLayer::from_number(u64::from(linklayer)).unwrap_or_default(),
+        linklayer: LinkLayer::from_number(u64::from(linklayer)).filter(|_| linklayer != 0),
     }))
 }
 
@@ -90,7 +90,7 @@ mod tests {
     /// As recorded from tc 6.1: `stab overhead 10 linklayer atm mtu 2047 tsize 512`.
     #[test]
     fn atm_has_a_table() {
-        let asked = Stab { overhead: 10, linklayer: LinkLayer::Atm, ..Stab::default() };
+        let asked = Stab { overhead: 10, linklayer: Some(LinkLayer::Atm), ..Stab::default() };
         let bytes = encoded(&asked);
         assert_eq!(bytes.len(), 1060);
         let table: Vec<u16> = bytes[36..].chunks(2).map(|b| u16::from_ne_bytes([b[0], b[1]])).collect();

@@ -44,7 +44,7 @@ struct Comparison {
 }
 
 fn show_stab(stab: Option<&Stab>) -> Option<String> {
-    stab.map(|s| format!("overhead {} mpu {} linklayer {:?}", s.overhead, s.mpu, s.linklayer).to_lowercase())
+    stab.map(|s| format!("overhead {} mpu {} linklayer {:?}", s.overhead, s.mpu, s.layer()).to_lowercase())
 }
 
 fn compare(asked: &Object, held: &Object, facts: &Facts) -> Comparison {
@@ -73,7 +73,8 @@ fn compare(asked: &Object, held: &Object, facts: &Facts) -> Comparison {
             send.options.slot_mut(i).into_iter().for_each(Slot::clear);
         }
     }
-    let plain = |s: &Option<Stab>| s.as_ref().map(Stab::complete).filter(|s| *s != Stab::default());
+    let full = |s: &Stab| Stab { linklayer: Some(s.layer()), ..s.complete() };
+    let plain = |s: &Option<Stab>| s.as_ref().map(full).filter(|s| *s != full(&Stab::default()));
     if plain(&asked.stab) != plain(&held.stab) {
         let (held, asked) = (show_stab(held.stab.as_ref()), show_stab(asked.stab.as_ref()));
         differences.push(Difference { word: "stab", held, asked });

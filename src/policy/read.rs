@@ -268,7 +268,7 @@ impl<'a> Reader<'a> {
             mpu: mpu.unwrap_or_default().0,
             mtu: mtu.unwrap_or_default().0,
             tsize: tsize.unwrap_or_default().0,
-            linklayer: linklayer.unwrap_or_default(),
+            linklayer: Some(linklayer.unwrap_or_default()),
         });
         let refused = rate.is_none() && written.place("rate").is_some();
         let link = Link {

@@ -1,5 +1,6 @@
 //! Handles and class ids.
 
+use super::c::strtoul;
 use super::{Info, Reader, Refusal, Schema, Unit};
 use std::fmt;
 
@@ -34,6 +35,54 @@ impl Handle {
         self.0 as u16
     }
 
+    /// As tc reads the handle of a qdisc: `1:` or `1`, or `none`. What stands behind the colon does not count.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn of_qdisc(text: &str) -> Result<Handle, Refusal> {
+        if text == "none" {
+            return Ok(Handle(0));
+        }
+        let major = strtoul(text, 16).filter(|(_, rest)| rest.is_empty() || rest.starts_with(':'));
+        match major.and_then(|(major, _)| u16::try_from(major).ok()) {
+            Some(major) => Ok(Handle::new(major, 0)),
+            None => Err(Refusal::new(format!("`{text}` is not the handle of a qdisc"))
+                .help("write `1:`, the number in hexadecimal, at most ffff")),
+        }
+    }
+
+    /// As tc reads a class, or a qdisc as a parent: `1:10`, `1:`, `:10`, `root`, `none`, or all 32 bits in hexadecimal.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn of_class(text: &str) -> Result<Handle, Refusal> {
+        let wrong = || {
+            Refusal::new(format!("`{text}` is not the number of a class or qdisc"))
+                .help("write `1:10` or `1:`, both halves in hexadecimal and at most ffff")
+        };
+        match text {
+            "root" => return Ok(Handle::ROOT),
+            "none" => return Ok(Handle(0)),
+            _ => {}
+        }
+        let (major, rest) = match strtoul(text, 16) {
+            Some(read) => read,
+            None if text.starts_with(':') => (0, text),
+            None => return Err(wrong()),
+        };
+        let Some(minor) = rest.strip_prefix(':') else {
+            return if rest.is_empty() { Ok(Handle(major as u32)) } else { Err(wrong()) };
+        };
+        let minor = match minor {
+            "" => 0,
+            minor => strtoul(minor, 16).filter(|(_, rest)| rest.is_empty()).ok_or_else(wrong)?.0,
+        };
+        match (u16::try_from(major), u16::try_from(minor)) {
+            (Ok(major), Ok(minor)) => Ok(Handle::new(major, minor)),
+            _ => Err(wrong()),
+        }
+    }
+
     /// Whether it is the ingress hook or something below it.
     pub const fn is_hook(self) -> bool {
         self.major() == 0xffff && self.0 != Handle::ROOT.0
@@ -65,6 +114,9 @@ impl Unit for Handle {
     };
 
     fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
+        if reader.tc {
+            return Handle::of_class(text);
+        }
         let wrong =
             || Refusal::new(format!("`{text}` is not a handle")).help(format!("write {}", Self::INFO.spellings));
         match text {
@@ -81,10 +133,6 @@ impl Unit for Handle {
                 (Some(major), Some(minor)) => Ok(Handle::new(major, minor)),
                 _ => Err(wrong()),
             },
-            // tc reads a lone number as a whole 32-bit handle in hexadecimal
-            None if reader.tc => {
-                u32::from_str_radix(text.trim_start_matches("0x"), 16).map(Handle).map_err(|_| wrong())
-            }
             None => Err(wrong()),
         }
     }
@@ -104,3 +152,42 @@ impl Unit for Handle {
 
 /// The class a filter sends to, `flowid` or `classid` in tc.
 pub type ClassId = Handle;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handles_have_their_spellings() {
+        for (text, expected) in [
+            ("1:", Some(0x1_0000)),
+            ("1", Some(0x1_0000)),
+            ("ffff:", Some(0xffff_0000)),
+            ("0x10:", Some(0x10_0000)),
+            ("1:5", Some(0x1_0000)),
+            ("none", Some(0)),
+            ("10000:", None),
+            (":1", None),
+            ("root", None),
+        ] {
+            assert_eq!(Handle::of_qdisc(text).ok(), expected.map(Handle), "{text}");
+        }
+        for (text, expected) in [
+            ("1:10", Some(0x1_0010)),
+            ("1:", Some(0x1_0000)),
+            (":10", Some(0x10)),
+            ("10", Some(0x10)),
+            ("ffff0000", Some(0xffff_0000)),
+            ("root", Some(0xffff_ffff)),
+            ("none", Some(0)),
+            ("ffff:fff1", Some(0xffff_fff1)),
+            ("1:10000", None),
+            ("10000:1", None),
+            ("1:1:1", None),
+            ("1:x", None),
+            ("x", None),
+        ] {
+            assert_eq!(Handle::of_class(text).ok(), expected.map(Handle), "{text}");
+        }
+    }
+}

@@ -189,7 +189,7 @@ pub(super) fn object_json(object: &Object) -> Value {
         if let Some(stab) = &object.stab {
             let stab = json!({
                 "overhead": stab.overhead, "mpu": stab.mpu, "mtu": stab.mtu, "tsize": stab.tsize,
-                "linklayer": stab.linklayer.show(),
+                "linklayer": stab.layer().show(),
             });
             map.insert("stab".into(), stab);
         }

@@ -150,8 +150,9 @@ impl Line {
                 mtu: figure("stab mtu") as u32,
                 tsize: figure("stab tsize") as u32,
                 linklayer: match self.get("stab linklayer") {
-                    Some("atm" | "adsl") => LinkLayer::Atm,
-                    _ => LinkLayer::Ethernet,
+                    Some("atm" | "adsl") => Some(LinkLayer::Atm),
+                    Some(_) => Some(LinkLayer::Ethernet),
+                    None => None,
                 },
             });
         }

@@ -53,7 +53,7 @@ fn what_is_sent_is_read_back_in_an_order_to_make_it() {
     assert_eq!((facts.mtu, facts.header, facts.txqueuelen), (1500, 14, 1000));
     let index = kernel.link("eth0").unwrap().index;
     let mut root = htb(0x20);
-    root.stab = Some(Stab { overhead: 10, linklayer: LinkLayer::Atm, ..Stab::default() });
+    root.stab = Some(Stab { overhead: 10, linklayer: Some(LinkLayer::Atm), ..Stab::default() });
     // high numbers first, so that the kernel's order is not by chance the right one
     let inner = Handle::new(1, 0x99);
     let asked = [root, class(ROOT, 0x99, 5000), class(inner, 0x98, 1000), class(inner, 0x20, 2000), class(ROOT, 5, 70)];

@@ -5,7 +5,7 @@ use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::action::Actions;
 use crate::kind::wire::{Attributes, Malformed, Parsed, Payload};
-use crate::kind::{Children, Finding, Kind, Options, Role, Row, Rows, fits, no_xstats, read_row, row_words};
+use crate::kind::{Children, Finding, Kind, Options, Place, Role, Row, Rows, fits, no_xstats, read_row, row_words};
 use crate::rows;
 use crate::unit::{ClassId, Flag, Handle, Info, Name, Number, Octets, Reader, Refusal, Schema, Unit, Words};
 use std::net::IpAddr;
@@ -863,6 +863,11 @@ impl Options for Flower {
                 _ => {}
             }
         }
+    }
+
+    /// tc takes the protocol for the first key, 0 for a filter of which it says none.
+    fn begin_tc(&mut self, place: &Place) {
+        self.eth_type = (place.protocol != ALL).then_some(EtherType(place.protocol));
     }
 
     fn read_tc(&mut self, words: &mut Words, reader: &mut Reader) -> Result<bool, Refusal> {

@@ -5,9 +5,9 @@ use super::{ACTION, FLOWID};
 use crate::facts::Facts;
 use crate::kind::action::Actions;
 use crate::kind::wire::{Attributes, Malformed, Payload};
-use crate::kind::{Children, Finding, Kind, Options, Role, Row, no_xstats, read_row};
+use crate::kind::{Children, Finding, Kind, Options, Place, Role, Row, no_xstats, read_row};
 use crate::rows;
-use crate::unit::{ClassId, Handle, Hex, Name, Reader, Refusal, Words};
+use crate::unit::{ClassId, Handle, Hex, Name, Reader, Refusal, Words, integer_of_32};
 
 rows! {
     /// Packets with a mark.
@@ -90,6 +90,23 @@ impl Options for Fw {
 
     fn read_tc(&mut self, words: &mut Words, reader: &mut Reader) -> Result<bool, Refusal> {
         Ok(super::read_actions(&mut self.action, words, reader)? || read_row(self, words, reader)?)
+    }
+
+    /// The mark, and behind a slash the mask.
+    fn read_handle(&mut self, text: &str) -> Result<u32, Refusal> {
+        let (mark, mask) = text.split_once('/').map_or((text, None), |(mark, mask)| (mark, Some(mask)));
+        let wrong = || Refusal::new(format!("`{text}` is not a mark")).help("write `5`, `0x5`, or `0x5/0xff`");
+        let number = |text: &str| integer_of_32(text, 0).ok_or_else(wrong);
+        self.mask = mask.map(number).transpose()?.map(|mask| Hex(mask));
+        number(mark)
+    }
+
+    /// Without options nothing but the handle travels.
+    fn settle_tc(&mut self, place: &mut Place) -> Result<(), Refusal> {
+        if place.words == 0 {
+            self.mask = None;
+        }
+        Ok(())
     }
 
     fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {

@@ -88,6 +88,11 @@ impl Options for MatchAll {
         Ok(super::read_actions(&mut self.action, words, reader)? || read_row(self, words, reader)?)
     }
 
+    /// As tc, which reads a number as far as it goes.
+    fn read_handle(&mut self, text: &str) -> Result<u32, Refusal> {
+        Ok(super::loose_handle(text))
+    }
+
     fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
         super::check(self.skip_hw, self.skip_sw, self.action.as_ref(), facts, out);
     }

@@ -8,7 +8,7 @@ use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::action::Actions;
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
-use crate::kind::{Children, Finding, Kind, Options, Role, Row, no_xstats, read_row, row_words};
+use crate::kind::{Children, Finding, Kind, Options, Place, Role, Row, no_xstats, read_row, row_words};
 use crate::rows;
 use crate::unit::{ClassId, Decimal, Flag, Handle, Info, Mark, Name, Number, Reader, Refusal, Schema, Unit, Words};
 use std::fmt::Write as _;
@@ -851,6 +851,26 @@ impl Options for U32 {
             _ => return read_row(self, words, reader),
         }
         Ok(true)
+    }
+
+    fn read_handle(&mut self, text: &str) -> Result<u32, Refusal> {
+        Node::read(text, &mut Reader::tc()).map(|node| node.0)
+    }
+
+    /// `order` is the node's number, which the handle may say too.
+    fn settle_tc(&mut self, place: &mut Place) -> Result<(), Refusal> {
+        let node = Node(place.handle).node();
+        match self.order {
+            Some(Number(order)) if node != 0 && order != 0 && order != node => {
+                Err(Refusal::new(format!("`order {order}` contradicts the node {node:x} of the handle"))
+                    .help("leave `order` out: the handle says it"))
+            }
+            Some(Number(order)) => {
+                place.handle |= order;
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
