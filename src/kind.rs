@@ -87,6 +87,12 @@ pub struct Row {
     pub tool: bool,
     /// Whether tc refuses it a second time, once it has a value other than zero.
     pub once: bool,
+    /// Whether tc sends no 0 of it: a 0 is as if it were not written.
+    pub nonzero: bool,
+    /// The least and the most that tc or the kernel takes, as the number that travels (times: nanoseconds).
+    pub range: Option<(u64, u64)>,
+    /// The least and the most that the kernel keeps: what is beyond it brings there in silence.
+    pub kept: Option<(u64, u64)>,
 }
 
 impl Row {
@@ -109,6 +115,9 @@ impl Row {
             hidden: false,
             tool: false,
             once: false,
+            nonzero: false,
+            range: None,
+            kept: None,
         }
     }
     /// Sets the unit.
@@ -186,6 +195,21 @@ impl Row {
     /// Refuses it twice in tc's text.
     pub const fn once(mut self) -> Row {
         self.once = true;
+        self
+    }
+    /// Says that tc sends no 0 of it.
+    pub const fn nonzero(mut self) -> Row {
+        self.nonzero = true;
+        self
+    }
+    /// Sets what tc or the kernel takes.
+    pub const fn range(mut self, least: u64, most: u64) -> Row {
+        self.range = Some((least, most));
+        self
+    }
+    /// Sets what the kernel makes of values beyond.
+    pub const fn kept(mut self, least: u64, most: u64) -> Row {
+        self.kept = Some((least, most));
         self
     }
     /// Whether `word` is one of the spellings of this row.
@@ -326,16 +350,40 @@ pub struct Place {
 pub trait Options: Rows {
     /// Appends the payload of `TCA_OPTIONS`: the attributes of the rows that are set. Nothing appended means that the
     /// attribute is left out: an empty one is refused by kinds whose payload is a struct.
-    fn encode(&self, out: &mut Attributes, _facts: &Facts) {
-        encode_rows(self, out);
+    fn encode(&self, out: &mut Attributes, facts: &Facts) {
+        for (i, row) in self.rows().iter().enumerate() {
+            match self.slot(i).filter(|s| s.is_set()) {
+                Some(_) if row.wire == Wire::Own => self.encode_own(row.word, out, facts),
+                Some(slot) => encode_row(row, slot, out),
+                None => {}
+            }
+        }
+    }
+
+    /// Appends the attribute of a row that is [`Wire::Own`] and set, in its place among the others.
+    fn encode_own(&self, _word: &str, _out: &mut Attributes, _facts: &Facts) {}
+
+    /// Reads the rows that are [`Wire::Own`].
+    ///
+    /// # Errors
+    /// As [`Options::decode`].
+    fn decode_own(&mut self, _attributes: &Parsed, _facts: &Facts) -> Result<(), Malformed> {
+        Ok(())
+    }
+
+    /// Figures that the kernel puts among the options: counters that have no place in its statistics.
+    fn figures(&self, _payload: Payload) -> Vec<(&'static str, u64)> {
+        Vec::new()
     }
 
     /// Reads the payload of `TCA_OPTIONS` into the rows. Attributes that no row knows are passed over.
     ///
     /// # Errors
     /// The payload is shorter than its own lengths say.
-    fn decode(&mut self, payload: Payload, _facts: &Facts) -> Result<(), Malformed> {
-        decode_rows(self, &payload.attributes()?)
+    fn decode(&mut self, payload: Payload, facts: &Facts) -> Result<(), Malformed> {
+        let attributes = payload.attributes()?;
+        decode_rows(self, &attributes)?;
+        self.decode_own(&attributes, facts)
     }
 
     /// Writes the kernel's default into every row that is unset, as far as it can be known: constants from the rows, and
@@ -363,9 +411,13 @@ pub trait Options: Rows {
     /// Whether a row of both is the same to the wire's resolution. The kernel counts the times of codel in steps of 1,024 ns
     /// (`CODEL_SHIFT`), so that 5000 µs come back as 4999.
     fn same(&self, other: &dyn Options, row: usize, _facts: &Facts) -> bool {
-        let (Some(a), Some(b)) = (self.slot(row), other.slot(row)) else { return false };
-        match (self.rows().get(row).map(|r| r.wire), a.number(), b.number()) {
-            (Some(Wire::Micros(_)), Some(a), Some(b)) => (a / 1000).abs_diff(b / 1000) <= 2,
+        let (Some(a), Some(b), Some(row)) = (self.slot(row), other.slot(row), self.rows().get(row)) else {
+            return false;
+        };
+        let keep = |n: u64| row.kept.map_or(n, |(least, most)| n.clamp(least, most));
+        match (row.wire, a.number().map(keep), b.number().map(keep)) {
+            (Wire::Micros(_), Some(a), Some(b)) => (a / 1000).abs_diff(b / 1000) <= 2,
+            (_, Some(a), Some(b)) if row.kept.is_some() => a == b,
             _ => a.same(b),
         }
     }
@@ -427,39 +479,80 @@ pub trait Options: Rows {
         self.check_widths(out);
     }
 
-    /// That every value fits into its attribute.
+    /// That every value fits into its attribute, and is what tc and the kernel take.
     fn check_widths(&self, out: &mut Vec<Finding>) {
         for (i, row) in self.rows().iter().enumerate() {
-            let number = self.slot(i).and_then(|s| s.number());
-            match row.wire {
-                Wire::Own | Wire::U64(_) => {}
-                Wire::U8(_) => fits(row.word, number, u64::from(u8::MAX), out),
-                Wire::U16(_) | Wire::Be16(_) => fits(row.word, number, u64::from(u16::MAX), out),
-                Wire::U32(_) | Wire::Be32(_) | Wire::S32(_) => fits(row.word, number, u64::from(u32::MAX), out),
-                Wire::Micros(_) => fits(row.word, number.map(|ns| ns / 1000), u64::from(u32::MAX), out),
-                Wire::Masked8(..) => {} // its unit reads no more than two octets
+            let Some(slot) = self.slot(i) else { continue };
+            let (Some(number), Some(shown)) = (slot.number(), slot.show()) else { continue };
+            let word = row.word;
+            if let Some(refusal) = beyond(row, slot) {
+                let finding = Finding::new(refusal.code, word, refusal.message);
+                out.push(Finding { help: refusal.help, ..finding });
+            } else if row.nonzero && number == 0 {
+                let finding = Finding::new(&codes::OUT_OF_RANGE, word, format!("{word} {shown} cannot be said"));
+                out.push(finding.help("leave it out for the kernel's own value"));
+            } else if let Some((least, most)) = row.kept.filter(|(least, most)| !(*least..=*most).contains(&number)) {
+                let kept = shown_as(slot, number.clamp(least, most));
+                let finding =
+                    Finding::new(&codes::CUT_SHORT, word, format!("the kernel makes {kept} of {word} {shown}"));
+                out.push(finding.help(format!("write `{word}: {kept}`")));
             }
         }
     }
 }
 
-/// Appends the attributes of the rows that are set: what [`Options::encode`] does by default.
+/// Whether a value is more than its attribute holds, or beyond the row's range.
+fn beyond(row: &Row, slot: &dyn Slot) -> Option<Refusal> {
+    let number = slot.number().filter(|n| *n != 0 || !row.nonzero)?;
+    let holds = match row.wire {
+        Wire::Own | Wire::U64(_) | Wire::Masked8(..) => u64::MAX, // the unit of a mask reads no more than two octets
+        Wire::U8(_) => u64::from(u8::MAX),
+        Wire::U16(_) | Wire::Be16(_) => u64::from(u16::MAX),
+        Wire::U32(_) | Wire::Be32(_) | Wire::S32(_) => u64::from(u32::MAX),
+        Wire::Micros(_) => u64::from(u32::MAX) * 1000 + 999,
+    };
+    let (least, most) = row.range.unwrap_or((0, holds));
+    if (least..=most.min(holds)).contains(&number) {
+        return None;
+    }
+    let (word, shown) = (row.word, slot.show()?);
+    let (end, near) = if number < least { ("at least", least) } else { ("at most", most.min(holds)) };
+    let near = shown_as(slot, near);
+    let refusal = Refusal::coded(&codes::OUT_OF_RANGE, format!("{word} {shown} is out of range: {end} {near}"));
+    Some(refusal.help(format!("write `{word}: {near}`")))
+}
+
+/// Another number in the unit of a slot.
+fn shown_as(slot: &dyn Slot, number: u64) -> String {
+    let mut other = slot.boxed();
+    other.set_number(number);
+    other.show().unwrap_or_default()
+}
+
+/// Appends the attributes of the rows that are set: what [`Options::encode`] does by default, but for [`Wire::Own`].
 pub fn encode_rows<T: Rows + ?Sized>(options: &T, out: &mut Attributes) {
     for (i, row) in options.rows().iter().enumerate() {
-        let Some(number) = options.slot(i).and_then(|s| s.number()) else { continue };
-        match row.wire {
-            Wire::Own => {}
-            Wire::U8(n) => out.u8(n, number as u8),
-            Wire::U16(n) => out.u16(n, number as u16),
-            Wire::U32(n) | Wire::S32(n) => out.u32(n, number as u32),
-            Wire::U64(n) => out.u64(n, number),
-            Wire::Be16(n) => out.be16(n, number as u16),
-            Wire::Be32(n) => out.be32(n, number as u32),
-            Wire::Micros(n) => out.u32(n, u32::try_from(number / 1000).unwrap_or(u32::MAX)),
-            Wire::Masked8(value, mask) => {
-                out.u8(mask, (number >> 8) as u8);
-                out.u8(value, number as u8);
-            }
+        if let Some(slot) = options.slot(i) {
+            encode_row(row, slot, out);
+        }
+    }
+}
+
+/// Appends the attribute of a row, if it is set and has one.
+fn encode_row(row: &Row, slot: &dyn Slot, out: &mut Attributes) {
+    let Some(number) = slot.number() else { return };
+    match row.wire {
+        Wire::Own => {}
+        Wire::U8(n) => out.u8(n, number as u8),
+        Wire::U16(n) => out.u16(n, number as u16),
+        Wire::U32(n) | Wire::S32(n) => out.u32(n, number as u32),
+        Wire::U64(n) => out.u64(n, number),
+        Wire::Be16(n) => out.be16(n, number as u16),
+        Wire::Be32(n) => out.be32(n, number as u32),
+        Wire::Micros(n) => out.u32(n, u32::try_from(number / 1000).unwrap_or(u32::MAX)),
+        Wire::Masked8(value, mask) => {
+            out.u8(mask, (number >> 8) as u8);
+            out.u8(value, number as u8);
         }
     }
 }
@@ -518,6 +611,14 @@ pub fn read_row<T: Rows + ?Sized>(options: &mut T, words: &mut Words, reader: &m
             return Err(twice.help("leave one of them out"));
         }
         slot.read_words(words, reader)?;
+        if reader.tc {
+            if let Some(refusal) = beyond(row, slot) {
+                return Err(refusal);
+            }
+            if row.nonzero && slot.number() == Some(0) {
+                slot.clear();
+            }
+        }
     }
     Ok(true)
 }

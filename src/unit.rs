@@ -25,7 +25,7 @@ pub use rate::Rate;
 pub use size::Bytes;
 pub use stab::Stab;
 pub(crate) use time::same_in_jiffies;
-pub use time::{Milliseconds, Nanoseconds, Seconds, Time};
+pub use time::{FineTime, Milliseconds, Nanoseconds, Seconds, Time};
 
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, codes};
@@ -307,6 +307,8 @@ pub trait Slot: Debug {
     fn copy_from(&mut self, other: &dyn Slot);
     /// For downcasts.
     fn as_any(&self) -> &dyn Any;
+    /// A copy.
+    fn boxed(&self) -> Box<dyn Slot>;
 }
 
 impl<U: Unit> Slot for Option<U> {
@@ -354,6 +356,9 @@ impl<U: Unit> Slot for Option<U> {
     }
     fn as_any(&self) -> &dyn Any {
         self
+    }
+    fn boxed(&self) -> Box<dyn Slot> {
+        Box::new(self.clone())
     }
 }
 

@@ -91,13 +91,18 @@ fn record(message: &Received, header: &TcHeader, facts: &Facts) -> Result<Record
         let heading = matches!(id, Id::Filter { handle: 0, .. }) && attributes.get(TCA_OPTIONS).is_none();
         let role = if matches!(id, Id::Filter { .. }) { Role::Filter } else { Role::Qdisc };
         let kind = find(role, name);
+        let options = options(id, kind, &attributes, facts)?;
+        let mut stats = stats(kind, &attributes, facts)?;
+        if let (Some(stats), Some(payload)) = (&mut stats, attributes.get(TCA_OPTIONS)) {
+            stats.own.extend(options.figures(payload));
+        }
         Ok(Record {
             ifindex: header.index.cast_unsigned(),
             object: Object {
                 id,
                 name: name.as_str().into(),
                 kind,
-                options: options(id, kind, &attributes, facts)?,
+                options,
                 stab: stab::decode(&attributes)?,
                 estimator: None,
                 blocks: Blocks {
@@ -105,7 +110,7 @@ fn record(message: &Received, header: &TcHeader, facts: &Facts) -> Result<Record
                     egress: attributes.u32(TCA_EGRESS_BLOCK)?.unwrap_or(0),
                 },
                 origin: Origin::default(),
-                stats: stats(kind, &attributes, facts)?.map(Box::new),
+                stats: stats.map(Box::new),
                 offloaded: attributes.u8(TCA_HW_OFFLOAD)?.is_some_and(|on| on != 0),
             },
             heading,

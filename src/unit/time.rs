@@ -7,6 +7,10 @@ use crate::diagnostic::codes;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(pub u64);
 
+/// A time that tc counts in nanoseconds too: a bare number is nanoseconds in tc's own text (`get_time64`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FineTime(pub u64);
+
 /// A time that tc and the kernel count in whole seconds (`sfq perturb`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seconds(pub u64);
@@ -42,6 +46,10 @@ impl Unit for Time {
     const INFO: Info = Info { name: "a time", spellings: "`50ms`, `10s`, `500us`", schema: PATTERN };
 
     fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
+        // get_time of iproute2 counts microseconds, and knows no smaller unit
+        if reader.tc && text.to_ascii_lowercase().trim_end_matches("ecs").trim_end_matches("ec").ends_with("ns") {
+            return Err(Refusal::new(format!("`{text}` is below what tc can say here")).help("write it in `us`"));
+        }
         nanoseconds(text, reader.tc.then_some(1_000)).map(Time)
     }
 
@@ -66,6 +74,26 @@ impl Unit for Time {
 
     fn from_number(number: u64) -> Option<Self> {
         Some(Time(number))
+    }
+}
+
+impl Unit for FineTime {
+    const INFO: Info = Info { name: "a time", spellings: "`10us`, `50ms`, `500ns`", schema: PATTERN };
+
+    fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
+        nanoseconds(text, reader.tc.then_some(1)).map(FineTime)
+    }
+
+    fn show(&self) -> String {
+        Time(self.0).show()
+    }
+
+    fn number(&self) -> Option<u64> {
+        Some(self.0)
+    }
+
+    fn from_number(number: u64) -> Option<Self> {
+        Some(FineTime(number))
     }
 }
 
@@ -198,6 +226,10 @@ mod tests {
         assert_eq!(Time::read("50ms", &mut r).unwrap(), Time(50_000_000));
         assert_eq!(Time::read("50", &mut r).unwrap_err().code.name, "bare-number");
         assert_eq!(Time::read("50", &mut Reader::tc()).unwrap(), Time(50_000));
+        assert!(Time::read("50ns", &mut Reader::tc()).is_err());
+        assert!(Time::read("50nsecs", &mut Reader::tc()).is_err());
+        assert_eq!(FineTime::read("50", &mut Reader::tc()).unwrap(), FineTime(50));
+        assert_eq!(FineTime::read("50ns", &mut Reader::tc()).unwrap(), FineTime(50));
         assert_eq!(Seconds::read("10s", &mut r).unwrap(), Seconds(10));
         assert_eq!(Seconds::read("10", &mut Reader::tc()).unwrap(), Seconds(10));
         assert!(Seconds::read("500ms", &mut r).is_err());

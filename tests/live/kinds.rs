@@ -8,7 +8,7 @@ use crate::bed::wire;
 use crate::needs;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use shapectl::facts::Facts;
-use shapectl::kind::wire::{Attributes, Payload};
+use shapectl::kind::wire::{Attributes, NESTED, Payload};
 use shapectl::kind::{self, Kind, Options, Reset, Role};
 use shapectl::unit::{Handle, Reader, Words};
 
@@ -94,7 +94,7 @@ fn set(place: &Place, kind: &Kind, options: &dyn Options, flags: u16) -> Result<
     let mut payload = Attributes::new();
     options.encode(&mut payload, &facts());
     if !payload.bytes.is_empty() {
-        attributes.raw(TCA_OPTIONS, &payload.bytes);
+        attributes.raw(TCA_OPTIONS | if options.nested() { NESTED } else { 0 }, &payload.bytes);
     }
     let mut body = tcmsg(place.index, ROOT, Handle::ROOT);
     body.extend(attributes.bytes);
