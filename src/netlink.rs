@@ -7,12 +7,14 @@ mod dump;
 mod held;
 mod link;
 pub mod reply;
+mod request;
 mod stab;
 
 pub(crate) use dump::remembers;
 pub use dump::{Record, decode};
 pub use held::{filter_parents, tree};
 pub use link::{LinkInfo, decode_links};
+pub use request::request;
 
 use crate::facts::Facts;
 use crate::kind::wire::{Attributes, NESTED, Payload};
@@ -119,53 +121,79 @@ fn header(ifindex: u32, handle: u32, parent: u32, info: u32) -> Vec<u8> {
 /// The message that does `verb` to `object` on the link of that index: the same attributes in the same order as tc
 /// sends. On [`Verb::Delete`] the options are left out, and the kernel checks that what is there is of that kind.
 pub fn encode(object: &Object, verb: Verb, ifindex: u32, facts: &Facts) -> Message {
-    let (new, delete, handle, info) = match object.id {
-        Id::Qdisc { handle, .. } => (RTM_NEWQDISC, RTM_DELQDISC, handle.0, 0),
-        Id::Class { handle, .. } => (RTM_NEWTCLASS, RTM_DELTCLASS, handle.0, 0),
-        // tcm_info: the priority above, the protocol in network order below
-        Id::Filter { prio, protocol, handle, .. } => {
-            (RTM_NEWTFILTER, RTM_DELTFILTER, handle, u32::from(prio) << 16 | u32::from(protocol.to_be()))
-        }
+    let (new, delete) = match object.id {
+        Id::Qdisc { .. } => (RTM_NEWQDISC, RTM_DELQDISC),
+        Id::Class { .. } => (RTM_NEWTCLASS, RTM_DELTCLASS),
+        Id::Filter { .. } => (RTM_NEWTFILTER, RTM_DELTFILTER),
     };
-    let is_filter = matches!(object.id, Id::Filter { .. });
     let flags = match verb {
         Verb::Add => NLM_F_CREATE | NLM_F_EXCL,
-        Verb::Replace if is_filter => NLM_F_CREATE,
+        Verb::Replace if matches!(object.id, Id::Filter { .. }) => NLM_F_CREATE,
         Verb::Replace => NLM_F_CREATE | NLM_F_REPLACE,
         Verb::Change | Verb::Delete => 0,
     };
-    let mut out = Attributes { bytes: header(ifindex, handle, object.id.parent().0, info) };
-    if let Id::Filter { chain, .. } = object.id
-        && chain != 0
-    {
+    let chain = match object.id {
+        Id::Filter { chain, .. } => Some(chain).filter(|chain| *chain != 0),
+        _ => None,
+    };
+    let parts = Parts { options: verb != Verb::Delete, chain, block: None };
+    let kind = if verb == Verb::Delete { delete } else { new };
+    Message { kind, flags: NLM_F_REQUEST | flags, body: body(object, parts, ifindex, facts) }
+}
+
+/// What of an object's message is not in the object.
+#[derive(Clone, Copy, Debug)]
+struct Parts {
+    /// Whether more than place and kind is said.
+    options: bool,
+    /// The chain, if it is said.
+    chain: Option<u32>,
+    /// The shared block that is meant instead of a link and a parent.
+    block: Option<u32>,
+}
+
+/// `struct tcmsg` and the attributes, in tc's order. A kind without a name is not said.
+fn body(object: &Object, parts: Parts, ifindex: u32, facts: &Facts) -> Vec<u8> {
+    let (handle, info) = match object.id {
+        Id::Qdisc { handle, .. } | Id::Class { handle, .. } => (handle.0, 0),
+        // tcm_info: the priority above, the protocol in network order below
+        Id::Filter { prio, protocol, handle, .. } => (handle, u32::from(prio) << 16 | u32::from(protocol.to_be())),
+    };
+    let is_filter = matches!(object.id, Id::Filter { .. });
+    let (ifindex, parent) = parts.block.map_or((ifindex, object.id.parent().0), |block| (request::BLOCK, block));
+    let mut out = Attributes { bytes: header(ifindex, handle, parent, info) };
+    if let Some(chain) = parts.chain {
         out.u32(TCA_CHAIN, chain);
     }
-    out.text(TCA_KIND, &object.name);
-    if verb != Verb::Delete {
-        if !is_filter {
-            estimator(object, &mut out);
-        }
-        for (number, block) in [(TCA_INGRESS_BLOCK, object.blocks.ingress), (TCA_EGRESS_BLOCK, object.blocks.egress)] {
-            if block != 0 {
-                out.u32(number, block);
-            }
-        }
-        let start = out.bytes.len();
-        let nested = if object.options.nested() { NESTED } else { 0 };
-        out.nest(TCA_OPTIONS | nested, |options| object.options.encode(options, facts));
-        // as tc does: nothing to say is not said, and fw takes an empty list for something wrong
-        if out.bytes.len() == start + 4 && !matches!(object.id, Id::Class { .. }) {
-            out.bytes.truncate(start);
-        }
-        if let Some(stab) = &object.stab {
-            stab::encode(stab, &mut out);
-        }
-        if is_filter {
-            estimator(object, &mut out);
+    if !object.name.is_empty() {
+        out.text(TCA_KIND, &object.name);
+    }
+    if !parts.options {
+        return out.bytes;
+    }
+    if !is_filter {
+        estimator(object, &mut out);
+    }
+    for (number, block) in [(TCA_INGRESS_BLOCK, object.blocks.ingress), (TCA_EGRESS_BLOCK, object.blocks.egress)] {
+        if block != 0 {
+            out.u32(number, block);
         }
     }
-    let kind = if verb == Verb::Delete { delete } else { new };
-    Message { kind, flags: NLM_F_REQUEST | flags, body: out.bytes }
+    let start = out.bytes.len();
+    let nested = if object.options.nested() { NESTED } else { 0 };
+    out.nest(TCA_OPTIONS | nested, |options| object.options.encode(options, facts));
+    // as tc does: nothing to say is not said, and fw takes an empty list for something wrong
+    let bare = object.name.is_empty() || !matches!(object.id, Id::Class { .. });
+    if out.bytes.len() == start + 4 && bare {
+        out.bytes.truncate(start);
+    }
+    if let Some(stab) = &object.stab {
+        stab::encode(stab, &mut out);
+    }
+    if is_filter {
+        estimator(object, &mut out);
+    }
+    out.bytes
 }
 
 /// `struct tc_estimator`.

@@ -79,6 +79,26 @@ pub struct Request {
     pub chain: Option<u32>,
     /// To what.
     pub subject: Subject,
+    /// Which word says what, counted from 0: `dev`, `parent` (however that is written), `handle`, `classid`, `kind` and
+    /// the others that stand before the kind. The value of a word stands behind it.
+    pub places: Vec<(&'static str, usize)>,
+}
+
+impl Request {
+    /// The number of a word.
+    pub fn place(&self, word: &str) -> Option<usize> {
+        self.places.iter().find(|(name, _)| *name == word).map(|(_, at)| *at)
+    }
+
+    /// The object that it is about, if that is one.
+    pub fn object(&self) -> Option<&Object> {
+        match &self.subject {
+            Subject::Qdisc(object) | Subject::Class(object) | Subject::Filter(object) | Subject::Chain(object) => {
+                Some(object)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// To what a command does something. An object of which less is written than there is (a deletion by parent, a change of
@@ -174,7 +194,7 @@ type Read<T> = Result<T, Wrong>;
 /// # Errors
 /// What tc itself would refuse, before it asked the kernel: the first word that is wrong.
 pub fn read(words: &[String], speed: &dyn Fn(&str) -> Option<Rate>) -> Result<Vec<Request>, Wrong> {
-    let mut line = Cursor { words: Words::new(words), speed };
+    let mut line = Cursor { words: Words::new(words), speed, places: Vec::new() };
     const OBJECTS: &[&str] = &["qdisc", "class", "filter", "chain", "actions"];
     let Some(word) = line.words.next() else {
         return Err(line.missing("an object", &format!("objects are {}", advice::list(OBJECTS.iter().copied()))));
@@ -196,6 +216,7 @@ pub fn read(words: &[String], speed: &dyn Fn(&str) -> Option<Rate>) -> Result<Ve
 struct Cursor<'a> {
     words: Words<'a>,
     speed: &'a dyn Fn(&str) -> Option<Rate>,
+    places: Vec<(&'static str, usize)>,
 }
 
 /// What the words before a kind say that is common to all objects.
@@ -211,6 +232,16 @@ impl<'a> Cursor<'a> {
     fn wrong(&self, message: impl Into<String>, help: impl Into<String>) -> Wrong {
         let refusal = Refusal::coded(&codes::UNKNOWN_KEY, message).help(help);
         Wrong { word: self.words.taken().saturating_sub(1), refusal }
+    }
+
+    /// Remembers where the word stands that was taken last.
+    fn note(&mut self, word: &'static str) {
+        self.places.push((word, self.words.taken().saturating_sub(1)));
+    }
+
+    /// All that is remembered of a command.
+    fn request(&mut self, verb: Verb, target: Option<Target>, chain: Option<u32>, subject: Subject) -> Request {
+        Request { verb, target, chain, subject, places: std::mem::take(&mut self.places) }
     }
 
     /// A refusal of the end of the line.
@@ -281,12 +312,13 @@ impl<'a> Cursor<'a> {
         if dev.is_some() {
             return Err(self.twice("dev"));
         }
+        self.note("dev");
         *dev = Some(cut(self.value("the name of a link")?));
         Ok(())
     }
 
     /// A place above, written by the word that was taken last; two are too many.
-    fn place(&self, parent: &mut Handle, place: Handle) -> Read<()> {
+    fn place(&mut self, parent: &mut Handle, place: Handle) -> Read<()> {
         if parent.0 != 0 {
             return Err(self.wrong(
                 "a second parent for one object",
@@ -294,6 +326,7 @@ impl<'a> Cursor<'a> {
             ));
         }
         *parent = place;
+        self.note("parent");
         Ok(())
     }
 
@@ -346,6 +379,7 @@ impl<'a> Cursor<'a> {
             return Ok(Object::unknown(id, ""));
         };
         let named = self.words.taken().saturating_sub(1);
+        self.note("kind");
         let name = cut(name);
         let Some(kind) = kind::find(role, &name) else {
             return self.unknown_kind(id, &name, role, is_class, handle);

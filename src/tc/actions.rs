@@ -33,7 +33,7 @@ impl<'a> Cursor<'a> {
                 Verb::Show | Verb::Flush => (self.of_kind()?, true),
                 _ => (Subject::Actions(self.made()?), false),
             };
-            requests.push(Request { verb, target: None, chain: None, subject });
+            requests.push(self.request(verb, None, None, subject));
             if last {
                 break; // tc looks at nothing behind it
             }

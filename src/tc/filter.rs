@@ -79,7 +79,7 @@ impl<'a> Cursor<'a> {
         let object = self.object(id, place.kind, place.head.dev.as_deref(), place.handle)?;
         let object = Object { estimator: place.head.estimator, ..object };
         let subject = if is_chain { Subject::Chain(object) } else { Subject::Filter(object) };
-        Ok(Request { verb, target, chain: place.chain, subject })
+        Ok(self.request(verb, target, place.chain, subject))
     }
 
     /// The words up to the kind; of a list, all words.
@@ -105,6 +105,7 @@ impl<'a> Cursor<'a> {
                     if p.head.dev.is_some() {
                         return Err(self.both());
                     }
+                    self.note("block");
                     p.block = Some(self.number("the number of a block", 0, 1..=u32::MAX)?);
                 }
                 "root" => self.place(&mut p.head.parent, Handle::ROOT)?,
@@ -113,6 +114,7 @@ impl<'a> Cursor<'a> {
                 "parent" => self.parent(&mut p.head.parent)?,
                 "handle" if p.handle.is_some() => return Err(self.twice("handle")),
                 "handle" => {
+                    self.note("handle");
                     let value = self.value("the number of a filter")?;
                     p.handle = Some((self.words.taken() - 1, value));
                 }
@@ -120,18 +122,21 @@ impl<'a> Cursor<'a> {
                     if p.prio != 0 {
                         return Err(self.twice(word));
                     }
+                    self.note("prio");
                     p.prio = self.number("a priority", 0, 0..=most)?;
                 }
                 _ if begins(word, "protocol") => {
                     if p.protocol.is_some() {
                         return Err(self.twice("protocol"));
                     }
+                    self.note("protocol");
                     p.protocol = Some(self.read("a protocol", protocol::read)?);
                 }
                 _ if begins(word, "chain") => {
                     if p.chain.is_some() {
                         return Err(self.twice("chain"));
                     }
+                    self.note("chain");
                     p.chain = Some(self.number("the number of a chain", 0, 0..=u32::MAX)?);
                 }
                 _ if begins(word, "estimator") && matches!(verb, Verb::Get | Verb::Show) => {
@@ -168,6 +173,6 @@ impl<'a> Cursor<'a> {
             ..Show::all(of)
         };
         let target = place.block.map(Target::Block).or(place.head.dev.map(Target::Dev));
-        Ok(Request { verb: Verb::Show, target, chain: place.chain, subject: Subject::Show(show) })
+        Ok(self.request(Verb::Show, target, place.chain, Subject::Show(show)))
     }
 }

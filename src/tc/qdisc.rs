@@ -4,7 +4,6 @@ use super::{Cursor, Head, Listed, Read, Request, Show, Subject, Target, Verb};
 use crate::diagnostic::codes;
 use crate::tree::{Blocks, Id, Object};
 use crate::unit::{Handle, LinkLayer, Refusal, Stab, begins, integer_of_32, signed_of_32};
-use compact_str::CompactString;
 
 const QDISC_VERBS: &[(&str, Verb)] = &[
     ("add", Verb::Add),
@@ -45,7 +44,10 @@ impl<'a> Cursor<'a> {
             match word {
                 "dev" => self.dev(&mut head.dev)?,
                 "handle" if handle.0 != 0 => return Err(self.twice("handle")),
-                "handle" => handle = self.read("a handle", Handle::of_qdisc)?,
+                "handle" => {
+                    self.note("handle");
+                    handle = self.read("a handle", Handle::of_qdisc)?;
+                }
                 "root" => self.place(&mut head.parent, Handle::ROOT)?,
                 "clsact" | "ingress" => {
                     self.place(&mut head.parent, Handle::INGRESS)?;
@@ -57,9 +59,11 @@ impl<'a> Cursor<'a> {
                 _ if begins(word, "estimator") => self.estimator(&mut head.estimator)?,
                 _ if begins(word, "stab") => stab = Some(self.stab()?),
                 _ if begins(word, "ingress_block") => {
+                    self.note("ingress_block");
                     blocks.ingress = self.number("the number of a block", 0, 1..=u32::MAX)?;
                 }
                 _ if begins(word, "egress_block") => {
+                    self.note("egress_block");
                     blocks.egress = self.number("the number of a block", 0, 1..=u32::MAX)?;
                 }
                 _ if begins(word, "help") => return Err(self.help(QDISC_WORDS)),
@@ -72,7 +76,8 @@ impl<'a> Cursor<'a> {
         let id = Id::Qdisc { parent: head.parent, handle };
         let object = self.object(id, kind, head.dev.as_deref(), None)?;
         let object = Object { stab, blocks, estimator: head.estimator, ..object };
-        Ok(Request { verb, target: self.wanted(head.dev)?, chain: None, subject: Subject::Qdisc(object) })
+        let target = self.wanted(head.dev)?;
+        Ok(self.request(verb, target, None, Subject::Qdisc(object)))
     }
 
     pub(super) fn class(&mut self) -> Read<Request> {
@@ -85,7 +90,10 @@ impl<'a> Cursor<'a> {
             match word {
                 "dev" => self.dev(&mut head.dev)?,
                 "classid" if handle.0 != 0 => return Err(self.twice("classid")),
-                "classid" => handle = self.read("the number of a class", Handle::of_class)?,
+                "classid" => {
+                    self.note("classid");
+                    handle = self.read("the number of a class", Handle::of_class)?;
+                }
                 "handle" => return Err(self.wrong("a class has no `handle`", "write `classid 1:10`")),
                 "root" => self.place(&mut head.parent, Handle::ROOT)?,
                 "parent" => self.parent(&mut head.parent)?,
@@ -100,13 +108,15 @@ impl<'a> Cursor<'a> {
         let id = Id::Class { parent: head.parent, handle };
         let object = self.object(id, kind, head.dev.as_deref(), None)?;
         let object = Object { estimator: head.estimator, ..object };
-        Ok(Request { verb, target: self.wanted(head.dev)?, chain: None, subject: Subject::Class(object) })
+        let target = self.wanted(head.dev)?;
+        Ok(self.request(verb, target, None, Subject::Class(object)))
     }
 
     /// `stab`, and its words as long as they follow.
     fn stab(&mut self) -> Read<Stab> {
         let mut stab = Stab::default();
         let at = self.words.taken().saturating_sub(1);
+        self.note("stab");
         let mut first = true;
         loop {
             let Some(word) = self.words.peek() else { break };
@@ -178,7 +188,7 @@ impl<'a> Cursor<'a> {
                 }
             }
         }
-        Ok(shown(show, dev))
+        Ok(self.request(Verb::Show, dev.map(Target::Dev), None, Subject::Show(show)))
     }
 
     fn chosen(&self) -> super::Wrong {
@@ -205,12 +215,8 @@ impl<'a> Cursor<'a> {
                 }
             }
         }
-        Ok(shown(show, dev))
+        Ok(self.request(Verb::Show, dev.map(Target::Dev), None, Subject::Show(show)))
     }
-}
-
-fn shown(show: Show, dev: Option<CompactString>) -> Request {
-    Request { verb: Verb::Show, target: dev.map(Target::Dev), chain: None, subject: Subject::Show(show) }
 }
 
 fn figure(word: &str, of: &str) -> Refusal {

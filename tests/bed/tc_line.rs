@@ -1,65 +1,57 @@
-//! A line of tc's words taken apart: what belongs to every object, and what to the kind; and the object that it means.
+//! A line of tc's words, read as `shapectl tc` reads it, with what tests ask of one.
 
 use shapectl::facts::{Facts, Links};
-use shapectl::kind::filter::u32::Node;
-use shapectl::kind::{self, Kind, Options, Role};
-use shapectl::tree::{Id, Object, Stab};
-use shapectl::unit::{Handle, LinkLayer, Reader, Unit, Words};
+use shapectl::kind::action::Actions;
+use shapectl::kind::{Kind, Options};
+use shapectl::tc::{self, Request, Subject};
+use shapectl::tree::{Id, Object};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// `tc OBJECT VERB dev DEV … KIND OPTION…`
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Line {
-    /// `qdisc`, `class` or `filter`.
+    /// All words behind `tc`.
+    pub words: Vec<String>,
+    /// What they mean.
+    pub request: Result<Request, String>,
+    /// `qdisc`, `class`, `filter`, `chain` or `actions`; empty for what is not understood.
     pub object: String,
-    /// What stands before the kind, by word; `root`, `ingress` and `egress` have no value.
-    pub header: Vec<(String, String)>,
-    /// The kind.
+    /// The kind, if there is one.
     pub kind: String,
     /// The words after it.
     pub options: Vec<String>,
 }
 
 impl Line {
-    /// Takes a line apart.
+    /// Reads a line.
     pub fn read(line: &str) -> Line {
-        let words = line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        let object = words[1].clone();
-        let mut header = Vec::new();
-        let mut at = 3; // tc OBJECT VERB
-        while let Some(word) = words.get(at) {
-            // `prio` and `ingress` alone are kinds of a qdisc, and in the line of a filter they are not
-            let valued = ["dev", "parent", "handle", "classid"].contains(&word.as_str())
-                || ["protocol", "prio", "pref", "chain"].contains(&word.as_str()) && object == "filter"
-                || word.ends_with("_block");
-            let value = words.get(at + 1).cloned().unwrap_or_default();
-            if valued {
-                header.push((word.clone(), value));
-                at += 2;
-            } else if word == "root" || object == "filter" && (word == "ingress" || word == "egress") {
-                header.push((word.clone(), String::new()));
-                at += 1;
-            } else if word == "stab" {
-                at += 1;
-                while ["overhead", "mpu", "mtu", "tsize", "linklayer"].contains(&words[at].as_str()) {
-                    header.push((format!("stab {}", words[at]), words[at + 1].clone()));
-                    at += 2;
-                }
-            } else {
-                break;
-            }
-        }
-        Line { object, header, kind: words[at].clone(), options: words[at + 1..].to_vec() }
+        let words = line.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>();
+        let request = request(&words);
+        let object = request.as_ref().map_or("", |request| match request.subject {
+            Subject::Qdisc(_) => "qdisc",
+            Subject::Class(_) => "class",
+            Subject::Filter(_) => "filter",
+            Subject::Chain(_) => "chain",
+            _ => "actions",
+        });
+        let made = request.as_ref().ok().and_then(Request::object);
+        let kind = made.map(|object| object.name.to_string()).unwrap_or_default();
+        let behind = request.as_ref().ok().and_then(|request| request.place("kind")).map(|at| at + 1);
+        let options = behind.map(|at| words[at..].to_vec()).unwrap_or_default();
+        Line { object: object.to_owned(), kind, options, words, request }
     }
 
-    /// The value of a word of the header.
+    /// The value of a word that stands before the kind; empty for a word like `root`.
     pub fn get(&self, word: &str) -> Option<&str> {
-        self.header.iter().find(|(name, _)| name == word).map(|(_, value)| value.as_str())
+        let request = self.request.as_ref().ok()?;
+        let at = request.places.iter().map(|(_, at)| *at).find(|at| self.words[*at] == word)?;
+        let alone = ["root", "ingress", "egress", "clsact"].contains(&word);
+        Some(if alone { "" } else { &self.words[at + 1] })
     }
 
     fn kind(&self) -> Option<&'static Kind> {
-        kind::find(if self.object == "filter" { Role::Filter } else { Role::Qdisc }, &self.kind)
+        self.request.as_ref().ok().and_then(Request::object)?.kind
     }
 
     /// Fresh options of its kind, if the kind is known.
@@ -68,25 +60,14 @@ impl Line {
         if self.object == "class" { kind.class.map(|fresh| fresh()) } else { Some((kind.options)()) }
     }
 
-    /// Options of its kind from words, and from what of the header belongs to them.
+    /// Options of its kind from other words in the place of its own.
     ///
     /// # Errors
     /// The refusal's sentence.
     pub fn options_of(&self, words: &[String]) -> Result<Box<dyn Options>, String> {
-        let mut options = self.fresh().ok_or("the kind is not known")?;
-        kind::read_tc(options.as_mut(), &mut Words::new(words), &mut Reader::tc())
-            .map_err(|refusal| refusal.message)?;
-        let mut set = |word: &str, text: &str| {
-            let row = options.row(word).unwrap();
-            options.slot_mut(row).unwrap().read_text(text, &mut Reader::tc()).map_err(|refusal| refusal.message)
-        };
-        // the mask of fw stands behind the handle, and what flower calls its first key is the protocol
-        match (self.kind.as_str(), self.get("handle").and_then(|handle| handle.split_once('/')), self.get("protocol")) {
-            ("fw", Some((_, mask)), _) => set("mask", mask)?,
-            ("flower", _, Some(protocol)) if protocol != "all" => set("eth_type", protocol)?,
-            _ => {}
-        }
-        Ok(options)
+        let kind = self.request.as_ref()?.place("kind").ok_or("the line has no kind")?;
+        let words = [&self.words[..=kind], words].concat();
+        Ok(request(&words)?.object().expect("a line with a kind").options.clone())
     }
 
     /// The object, with a handle of 0 where the line has none.
@@ -94,96 +75,54 @@ impl Line {
     /// # Errors
     /// As [`Line::options_of`].
     pub fn object(&self) -> Result<Object, String> {
-        let handle = |word: &str| match self.get(word) {
-            Some(text) => Handle::read(&with_colon(text), &mut Reader::tc()).map_err(|refusal| refusal.message),
-            None => Ok(Handle(0)),
-        };
-        let has = |word: &str| self.get(word).is_some();
-        let id = match self.object.as_str() {
-            "qdisc" if ["ingress", "clsact"].contains(&self.kind.as_str()) => {
-                Id::Qdisc { parent: Handle::INGRESS, handle: Handle::HOOK }
-            }
-            "qdisc" if has("root") => Id::Qdisc { parent: Handle::ROOT, handle: handle("handle")? },
-            "qdisc" => Id::Qdisc { parent: handle("parent")?, handle: handle("handle")? },
-            "class" => Id::Class { parent: handle("parent")?, handle: handle("classid")? },
-            _ => {
-                let number = |word: &str, or: u32| self.get(word).map_or(Ok(or), |text| text.parse::<u32>());
-                let number = |word: &str, or: u32| number(word, or).map_err(|error| format!("{word}: {error}"));
-                let protocol = match self.get("protocol").unwrap_or("all") {
-                    "all" => 0x0003,
-                    "ip" => 0x0800,
-                    "ipv6" => 0x86dd,
-                    "802.1Q" => 0x8100,
-                    "802.1ad" => 0x88a8,
-                    other => return Err(format!("no protocol {other} is known to the tests")),
-                };
-                let text = self.get("handle").unwrap_or("0").split('/').next().unwrap_or_default();
-                let handle_of = |text: &str| {
-                    let hex = text.strip_prefix("0x").map(|hex| u32::from_str_radix(hex, 16));
-                    hex.unwrap_or_else(|| text.parse()).map_err(|error| format!("{text}: {error}"))
-                };
-                Id::Filter {
-                    parent: match () {
-                        () if has("ingress") => Handle::HOOK_INGRESS,
-                        () if has("egress") => Handle::HOOK_EGRESS,
-                        () => handle("parent")?,
-                    },
-                    chain: number("chain", 0)?,
-                    prio: number("prio", 0)? as u16,
-                    protocol,
-                    handle: match self.kind.as_str() {
-                        "u32" if text.contains(':') => {
-                            Node::read(text, &mut Reader::tc()).map_err(|refusal| refusal.message)?.0
-                        }
-                        _ => handle_of(text)?,
-                    },
-                }
-            }
-        };
-        let kind = self.kind().ok_or("the kind is not known")?;
-        let mut object = Object::new(id, kind, self.options_of(&self.options)?);
-        if self.header.iter().any(|(word, _)| word.starts_with("stab ")) {
-            let figure = |word: &str| self.get(word).map_or(0, |text| text.parse::<i32>().unwrap_or(0));
-            object.stab = Some(Stab {
-                overhead: figure("stab overhead"),
-                mpu: figure("stab mpu") as u32,
-                mtu: figure("stab mtu") as u32,
-                tsize: figure("stab tsize") as u32,
-                linklayer: match self.get("stab linklayer") {
-                    Some("atm" | "adsl") => Some(LinkLayer::Atm),
-                    Some(_) => Some(LinkLayer::Ethernet),
-                    None => None,
-                },
-            });
-        }
-        Ok(object)
+        self.request.as_ref()?.object().cloned().ok_or_else(|| "it is about no object".to_owned())
+    }
+
+    /// Its place and number.
+    pub fn id(&self) -> Id {
+        self.object().unwrap().id
     }
 
     /// What a kernel must have for this line, in the names of [`super::kernel`]'s probes.
     pub fn needs(&self) -> BTreeSet<String> {
         let mut needs = BTreeSet::new();
-        if self.kind == "u32" && self.options.windows(2).any(|pair| pair == ["match", "mark"]) {
-            needs.insert("u32-mark".to_owned());
+        let Ok(request) = &self.request else { return needs };
+        let mut of_actions = |actions: &Actions| needs.extend(actions.0.iter().map(|act| act.name.to_string()));
+        match &request.subject {
+            Subject::Actions(actions) => of_actions(actions),
+            Subject::Numbered(list) => needs.extend(list.iter().map(|act| act.name.to_string())),
+            Subject::OfKind { name, .. } => {
+                needs.insert(name.to_string());
+            }
+            _ => {}
         }
-        for (at, word) in self.options.iter().enumerate() {
-            match (word.as_str(), self.options.get(at + 1).map(String::as_str)) {
-                ("police", Some(_)) => needs.insert("police".to_owned()),
-                ("action", Some("mirred" | "skbedit")) => needs.insert(self.options[at + 1].clone()),
-                ("action", Some(next)) if next != "police" => needs.insert("gact".to_owned()),
-                _ => false,
-            };
+        if let Some(object) = request.object() {
+            if let Some(actions) = object.options.value::<Actions>("action") {
+                needs.extend(actions.0.iter().map(|act| act.name.to_string()));
+            }
+            if object.name == "u32" && object.options.show("mark").is_some() {
+                needs.insert("u32-mark".to_owned());
+            }
+            // every kernel with tc has these
+            let built_in = ["", "noqueue", "pfifo_fast", "mq"].contains(&object.name.as_str());
+            if !built_in {
+                needs.insert(object.name.to_string());
+            }
         }
-        needs.insert(self.kind.clone());
         needs
+    }
+}
+
+/// The one command of a line.
+fn request(words: &[String]) -> Result<Request, String> {
+    let mut requests = tc::read(words, &|_| None).map_err(|wrong| wrong.refusal.message)?;
+    match requests.len() {
+        1 => Ok(requests.remove(0)),
+        several => Err(format!("{several} commands in one")),
     }
 }
 
 /// A machine with the one link that the recordings name.
 pub fn facts() -> Facts {
     Facts { links: Arc::new(Links::new([(1, "lo".into())])), ..Facts::default() }
-}
-
-/// `ffff` as `ffff:`: tc takes both for the handle of a qdisc.
-fn with_colon(text: &str) -> String {
-    if text.contains(':') { text.to_owned() } else { format!("{text}:") }
 }

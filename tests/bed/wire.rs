@@ -10,12 +10,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What tc sends for a line of words.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Recording {
     /// The line, from `tc` on.
     pub words: String,
     /// The payload of the netlink message: `struct tcmsg` and the attributes.
     pub message: Vec<u8>,
+    /// The message's type and flags, if tc was just asked: no file holds them.
+    pub header: Option<(u16, u16)>,
 }
 
 /// A file of recordings, with what stands between them.
@@ -50,7 +52,7 @@ impl File {
             if let Some(version) = line.strip_prefix(VERSION) {
                 file.version = version.to_owned();
             } else if line.starts_with("tc ") {
-                file.recordings.push(Recording { words: line.to_owned(), message: Vec::new() });
+                file.recordings.push(Recording { words: line.to_owned(), message: Vec::new(), header: None });
             } else {
                 let recording = file.recordings.last_mut().expect("a line of tc's words comes first");
                 recording.message.extend(bytes(line));
@@ -61,8 +63,7 @@ impl File {
 
     /// Asks tc anew.
     pub fn refreshed(&self) -> File {
-        let recordings =
-            self.recordings.iter().map(|old| Recording { words: old.words.clone(), message: record(&old.words) });
+        let recordings = self.recordings.iter().map(|old| record(&old.words));
         File {
             path: self.path.clone(),
             name: self.name.clone(),
@@ -92,18 +93,22 @@ pub fn tc_version() -> String {
     said.trim().trim_start_matches("tc utility, ").split(',').next().unwrap_or_default().to_owned()
 }
 
-/// Runs tc in an empty namespace under strace and gives the one message that makes an object.
+/// Runs tc in an empty namespace under strace and gives the one message that is about traffic control.
 ///
 /// # Panics
 /// tc found its words wrong, or strace is missing.
-pub fn record(words: &str) -> Vec<u8> {
+pub fn record(words: &str) -> Recording {
     let ran = run_traced(words);
-    let mut messages = sent(&ran.stderr).into_iter().filter(|message| {
-        let kind = u16::from_ne_bytes([message[4], message[5]]);
-        [libc::RTM_NEWQDISC, libc::RTM_NEWTCLASS, libc::RTM_NEWTFILTER].contains(&kind)
-    });
+    let number = |message: &[u8], at: usize| u16::from_ne_bytes([message[at], message[at + 1]]);
+    // qdiscs, classes, filters and actions; chains
+    let tc = |kind: u16| (libc::RTM_NEWQDISC..=50).contains(&kind) || (100..=102).contains(&kind);
+    let mut messages = sent(&ran.stderr).into_iter().filter(|message| tc(number(message, 4)));
     match (messages.next(), messages.next()) {
-        (Some(message), None) => message[16..].to_vec(), // 16: struct nlmsghdr
+        (Some(message), None) => Recording {
+            words: words.to_owned(),
+            header: Some((number(&message, 4), number(&message, 6))),
+            message: message[16..].to_vec(), // 16: struct nlmsghdr
+        },
         _ => panic!("`{words}` sends no message, or more than one:\n{ran}"),
     }
 }

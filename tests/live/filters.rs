@@ -9,14 +9,11 @@ use crate::bed::wire;
 use crate::needs;
 use shapectl::facts::Facts;
 use shapectl::kernel::Kernel;
-use shapectl::kind::filter::flower::{EtherType, Flower};
-use shapectl::kind::filter::fw::Fw;
-use shapectl::kind::filter::u32::{Node, U32};
+use shapectl::kind::filter::u32::U32;
 use shapectl::kind::{self, Kind, Options, Role};
 use shapectl::netlink::encode;
 use shapectl::plan::Verb;
 use shapectl::tree::{Id, Object};
-use shapectl::unit::{Handle, Hex, Reader, Unit, Words};
 
 /// A namespace whose loopback has what filters hang on, and a way to its kernel.
 struct Place {
@@ -80,42 +77,6 @@ fn facts(place: &mut Place) -> Facts {
     place.kernel.facts("lo").unwrap()
 }
 
-/// Where a line puts its filter.
-fn id(line: &Line) -> Id {
-    let number = |word: &str| line.get(word).map_or(0, |text| text.parse().unwrap());
-    let parent = match line.get("parent") {
-        Some(text) => Handle::read(text, &mut Reader::tc()).unwrap(),
-        None if line.get("ingress").is_some() => Handle::HOOK_INGRESS,
-        None => Handle::HOOK_EGRESS,
-    };
-    let protocol = line.get("protocol").map(|name| match name {
-        "all" => 3,
-        "802.1Q" => 0x8100,
-        name => EtherType::read(name, &mut Reader::tc()).unwrap().0,
-    });
-    let handle = line.get("handle").map_or(0, |text| match line.kind.as_str() {
-        "u32" => Node::read(text, &mut Reader::tc()).unwrap().0,
-        _ => Hex::read(text.split('/').next().unwrap(), &mut Reader::tc()).unwrap().0,
-    });
-    let prio = number("prio") as u16;
-    // what tc says where no protocol is given: all, but to u32 and fw nothing
-    Id::Filter { parent, chain: number("chain"), prio, protocol: protocol.unwrap_or(3), handle }
-}
-
-fn read(kind: &Kind, line: &Line, words: &[String]) -> Box<dyn Options> {
-    let mut options = (kind.options)();
-    kind::read_tc(options.as_mut(), &mut Words::new(words), &mut Reader::tc()).unwrap();
-    if let (Some(flower), Id::Filter { protocol, .. }) = (options.as_kind_mut::<Flower>(), id(line)) {
-        flower.for_protocol(protocol);
-    }
-    if let (Some(fw), Some((_, mask))) =
-        (options.as_kind_mut::<Fw>(), line.get("handle").and_then(|handle| handle.split_once('/')))
-    {
-        fw.mask = Some(Hex::read(mask, &mut Reader::tc()).unwrap());
-    }
-    options
-}
-
 fn differ(asked: &dyn Options, held: &dyn Options, facts: &Facts) -> String {
     let mut held = held.boxed();
     held.assume(facts);
@@ -135,12 +96,11 @@ fn dump(at: &Place, line: &Line) -> Vec<String> {
 /// One line of words, set by tc, by our bytes, and by tc from what we read of it. Says what is wrong.
 fn examine(words: &str, places: &mut [Place; 3]) -> Result<(), String> {
     let line = Line::read(words);
-    let kind = kind::find(Role::Filter, &line.kind).unwrap();
     places.iter_mut().for_each(|place| place.clear(&line));
     let [by_tc, by_us, again] = places;
     let (us, there) = (facts(by_us), facts(by_tc));
-    let mut asked = read(kind, &line, &line.options);
-    let object = Object::new(id(&line), kind, asked.clone());
+    let object = line.object().unwrap();
+    let mut asked = object.options.clone();
     let ran = by_tc.netns.run("tc", words.split_whitespace().skip(1));
     let ours = by_us.kernel.send(&[encode(&object, Verb::Add, 1, &us)]).unwrap();
     if ran.status.success() != ours.refused.is_empty() {

@@ -11,7 +11,8 @@ use shapectl::facts::Facts;
 use shapectl::kernel::Kernel;
 use shapectl::kind::qdisc::htb::Class;
 use shapectl::netlink::encode;
-use shapectl::plan::{Verb, plan};
+use shapectl::plan;
+use shapectl::tc::{Target, Verb};
 use shapectl::tree::{Branch, Id, Interface, Object, Tree};
 use shapectl::unit::{Handle, Length};
 use std::collections::BTreeSet;
@@ -35,7 +36,7 @@ impl Place {
     /// Takes away what the last line left.
     fn clear(&mut self) {
         let places = [Handle::ROOT, Handle::INGRESS].map(|parent| Id::Qdisc { parent, handle: Handle(0) });
-        let delete = |id| encode(&Object::unknown(id, ""), Verb::Delete, 1, &self.facts);
+        let delete = |id| encode(&Object::unknown(id, ""), plan::Verb::Delete, 1, &self.facts);
         // refused where nothing is
         let _ = self.kernel.send(&places.map(delete)).unwrap();
     }
@@ -66,21 +67,22 @@ fn before(line: &Line) -> Vec<&'static str> {
     before
 }
 
+fn lo() -> Option<Target> {
+    Some(Target::Dev("lo".into()))
+}
+
 /// The line with the numbers that the kernel would give: a policy's objects have their own.
 fn numbered(words: &str) -> Option<String> {
     let line = Line::read(words);
     let has = |word: &str| line.get(word).is_some();
-    if words.split(' ').nth(2).is_none_or(|verb| verb != "add")
-        || line.header.iter().any(|(w, _)| w.ends_with("_block"))
-    {
+    let adds = line.request.as_ref().is_ok_and(|request| request.verb == Verb::Add && request.target == lo());
+    if !adds || line.fresh().is_none() || line.object == "chain" || has("ingress_block") || has("egress_block") {
         return None; // the same options as their `add`; shared blocks are no object of a tree
     }
     match line.object.as_str() {
         // tc sends a policer of before 2004 as such, and we as an action; and a filter without any option not at all
         "filter" if words.contains(" police ") && !words.contains("action police") => None,
         "filter" if line.options.is_empty() => None,
-        // without a word tc leaves the layer open, which the kernel takes for ethernet; we always say it
-        _ if words.contains(" stab ") && !words.contains("linklayer") => None,
         "qdisc" if has("root") && !has("handle") => Some(words.replacen(" root ", " root handle 1: ", 1)),
         "filter" if !has("prio") || line.kind == "fw" && !has("handle") => None,
         "filter" if !has("handle") => {
@@ -149,7 +151,7 @@ fn compare(by_tc: &mut Place, by_us: &mut Place, words: &str, lines: &[Line]) ->
     let messages = objects.iter().map(|object| {
         let mut object = object.clone();
         object.options.complete(&by_us.facts);
-        encode(&object, Verb::Add, 1, &by_us.facts)
+        encode(&object, plan::Verb::Add, 1, &by_us.facts)
     });
     let messages = messages.collect::<Vec<_>>();
     let sent = by_us.kernel.send(&messages).map_err(|error| error.to_string())?;
@@ -165,7 +167,7 @@ fn compare(by_tc: &mut Place, by_us: &mut Place, words: &str, lines: &[Line]) ->
     let asked = tree(&objects.into_iter().map(with_quantum).collect::<Vec<_>>());
     let facts = by_tc.facts.clone();
     let held = by_tc.kernel.read(Some(&["lo"])).map_err(|error| error.to_string())?;
-    let steps = plan(&asked, &held, &|_| facts.clone()).steps;
+    let steps = plan::plan(&asked, &held, &|_| facts.clone()).steps;
     // a table of u32 is nothing that a policy asks for
     if !steps.is_empty() && !words.contains("divisor") && !words.contains("link ") {
         let shown = steps.iter().map(|step| {
