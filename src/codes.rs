@@ -147,6 +147,10 @@ codes! {
     KERNEL_LACKS "kernel-lacks" Error "this kernel has no such kind";
     NOT_HELD "not-held" Error "the kernel holds something else than what was asked";
     STATE_SPOILT "state-spoilt" Warning "what was remembered cannot be trusted";
+    IMPORT_SKIPPED "import-skipped" Warning "a part of a tc script that is left out of the policy";
+    IMPORT_ASSUMED "import-assumed" Warning "a tc script that is read as if it had been told something";
+    IMPORT_REFUSED "import-refused" Warning "a tc command that the kernel would refuse";
+    IMPORT_PASSED "import-passed" Note "a command of a tc script that a policy has nothing to do with";
     STATE_LOST "state-lost" Warning "what was applied cannot be remembered";
 }
 

@@ -7,6 +7,7 @@ pub mod diagnostic;
 pub mod explain;
 pub mod facts;
 pub mod fuzz;
+pub mod import;
 pub mod kernel;
 pub mod kind;
 pub mod lower;

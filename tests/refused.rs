@@ -26,6 +26,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("kernel-refused", "commands on a machine"),
     ("kernel-lacks", "commands on a machine"),
     ("not-held", "commands on a machine"),
+    ("import-skipped", "tests/import.rs"),
+    ("import-assumed", "tests/import.rs"),
+    ("import-refused", "tests/import.rs"),
+    ("import-passed", "tests/import.rs"),
     ("state-spoilt", "commands on a machine"),
     ("state-lost", "commands on a machine"),
 ];

@@ -20,6 +20,7 @@ const STRANGERS: &[(&str, &[&str])] = &[
     ("script", &["policy", "lower", "netlink", "kernel", "view", "command"]),
     ("netlink", &["policy", "lower", "script", "kernel", "view", "command"]),
     ("kernel", &["policy", "lower", "script", "view", "command"]),
+    ("import", &["policy", "lower", "plan", "script", "kernel", "view", "command"]),
     ("view", &["policy", "lower", "netlink", "kernel", "command"]),
     (
         "diagnostic",
