@@ -129,7 +129,8 @@ codes! {
     RATES_OVER_PARENT "rates-over-parent" Warning "the classes below a class are guaranteed more than it has";
     RATE_OVER_LINK "rate-over-link" Warning "a rate above that of the link";
     CLASS_DEPTH "class-depth" Error "classes nested deeper than the kernel has levels";
-    NO_DEFAULT "no-default" Warning "packets that no rule takes leave unshaped";
+    CURVES "service-curve" Warning "service curves that do not do what they seem to say";
+    NO_DEFAULT "no-default" Warning "packets that no rule takes leave unshaped, or are dropped";
     NAT_SOURCE "nat-source" Warning "a private source is matched where addresses are already changed";
     STAB_AND_OVERHEAD "stab-and-overhead" Error "the link's overhead and a class's own are both given";
     HANDLE_BUDGET "handle-budget" Error "more classes or disciplines than the kernel has numbers";

@@ -22,7 +22,7 @@ pub use registry::{Words as Vocabulary, all, find};
 
 use crate::codes::{self, Code};
 use crate::facts::Facts;
-use crate::unit::{Info, Reader, Refusal, Slot, Words, begins};
+use crate::unit::{Info, Rate, Reader, Refusal, Slot, Words, begins};
 use std::any::Any;
 use std::fmt::Debug;
 use wire::{Attributes, Malformed, Parsed, Payload};
@@ -466,6 +466,30 @@ pub trait Options: Rows {
     /// What tc refuses before it asks the kernel.
     fn settle_tc(&mut self, _place: &mut Place) -> Result<(), Refusal> {
         Ok(())
+    }
+
+    /// What 100 % is for what hangs below: of a rate, and of a ceil.
+    fn whole(&self) -> [Option<Rate>; 2] {
+        ["rate", "ceil"].map(|word| {
+            let row = self.rows().iter().position(|r| r.word == word)?;
+            *self.slot(row)?.as_any().downcast_ref::<Option<Rate>>()?
+        })
+    }
+
+    /// How many levels of classes there may be, of a kind that has classes.
+    fn levels(&self) -> usize {
+        usize::MAX
+    }
+
+    /// What becomes of packets that no rule takes and no default catches, of a kind that has classes: "leave unshaped".
+    fn rest(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// How many bands these options make, of a kind that has bands; `None` where the device says it.
+    fn bands(&self) -> Option<u64> {
+        let (i, row) = self.rows().iter().enumerate().find(|(_, r)| r.word == "bands" && !r.hidden)?;
+        self.slot(i)?.number().or_else(|| row.default?.parse().ok())
     }
 
     /// What the kernel does to a discipline of kind `leaf` that hangs below when these options are changed in place.

@@ -25,7 +25,7 @@ use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::facts::Facts;
 use crate::kind::action::{Act, Actions, Control, mirred, police};
-use crate::kind::qdisc::{clsact, htb};
+use crate::kind::qdisc::{clsact, hfsc, htb};
 use crate::kind::{self, Options};
 use crate::policy::model::{Children, Direction, Ingress, Interface, Policy, Rule};
 use crate::source::Span;
@@ -185,6 +185,12 @@ impl Lowering<'_> {
             let said = quantum(class, r2q, self.facts);
             // an inner class sends nothing itself
             remarks.extend(said.filter(|_| source.classes.is_empty()));
+        }
+        if let Some(class) =
+            options.as_kind_mut::<hfsc::Class>().filter(|c| c.lacks_share() && !source.classes.is_empty())
+        {
+            class.ls = class.rt;
+            remarks.push("the kernel takes `rt` of a class with classes as its `ls`".to_owned());
         }
         let id = Id::Class { parent, handle: arena.class_handle(i) };
         let mut object = Object::new(id, discipline.source.kind.value, options);

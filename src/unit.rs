@@ -5,7 +5,9 @@
 
 mod c;
 mod clock;
+mod curve;
 mod handle;
+mod list;
 mod mark;
 mod number;
 mod rate;
@@ -15,11 +17,14 @@ mod time;
 
 pub use c::{integer_of_32, signed_of_32, strtoul};
 pub use clock::Clock;
+pub use curve::Curve;
 pub use handle::{ClassId, Handle};
+pub use list::{Item, List, MOST, Preemption, Queues};
 pub use mark::Mark;
+pub(crate) use number::integer;
 pub use number::{
-    Decimal, Flag, Hex, Hex64, Length, LinkLayer, LogFlag, MaskedOctet, Name, Number, NumberList, Octets, Packets,
-    Probability, Signed,
+    Count, Decimal, Flag, Hex, Hex64, Length, LinkLayer, LogFlag, MaskedOctet, Minor, Name, Number, NumberList, Octets,
+    Packets, Probability, Signed,
 };
 pub use rate::Rate;
 pub use size::Bytes;

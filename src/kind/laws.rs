@@ -31,6 +31,7 @@ fn subjects() -> Vec<Subject> {
 fn base(name: &str) -> &'static str {
     match name {
         "htb class" => "rate 1mbit",
+        "hfsc class" => "sc m2 1mbit",
         "tbf" => "rate 1mbit burst 10kb limit 100kb",
         "red" => "limit 400kb",
         "police" => "rate 1mbit burst 10kb",

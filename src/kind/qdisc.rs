@@ -2,7 +2,9 @@
 
 pub mod bfifo;
 pub mod clsact;
+pub mod drr;
 pub mod fq_codel;
+pub mod hfsc;
 pub mod htb;
 pub mod ingress;
 pub mod mq;
@@ -11,6 +13,7 @@ pub mod pfifo;
 pub mod pfifo_fast;
 pub mod pfifo_head_drop;
 pub mod prio;
+pub mod qfq;
 pub mod red;
 pub mod sfq;
 pub mod tbf;

@@ -1,5 +1,6 @@
 //! Plain numbers, flags, names and lists of numbers.
 
+use super::list::MOST;
 use super::{Info, Reader, Refusal, Schema, Unit, Words};
 use crate::diagnostic::codes;
 use crate::syntax::document::{Node, Value};
@@ -27,6 +28,16 @@ pub(crate) fn integer(text: &str, reader: &Reader, what: &str) -> Result<u64, Re
             .help(format!("write `{}`", if plain.is_empty() { "0" } else { plain })));
     }
     text.parse().map_err(|_| too_big())
+}
+
+/// A number that tc reads in decimal only; in a policy as [`integer`].
+fn decimal(text: &str, reader: &Reader, what: &str) -> Result<u64, Refusal> {
+    if !reader.tc {
+        return integer(text, reader, what);
+    }
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let wrong = Refusal::new(format!("`{text}` is not {what} in decimal"));
+    text.parse().ok().filter(|_| digits).ok_or(wrong)
 }
 
 /// A number as tc reads ids: hexadecimal, with or without its `0x`; in a policy as [`integer`].
@@ -68,12 +79,20 @@ plain!(
     Number(u32) integer "a number" "a number as `5` or `0x5`" "^([0-9]+|0x[0-9a-fA-F]+)$" "{}"
 );
 plain!(
+    /// A number of up to 32 bits that tc reads in decimal only.
+    Count(u32) decimal "a number" "a number as `5`" "^([0-9]+|0x[0-9a-fA-F]+)$" "{}"
+);
+plain!(
     /// A number of up to 64 bits.
     Decimal(u64) integer "a number" "a number as `5`" "^([0-9]+|0x[0-9a-fA-F]+)$" "{}"
 );
 plain!(
     /// A number that is hexadecimal to tc.
     Hex(u32) hexadecimal "a number" "a number as `0x10`" "^([0-9]+|0x[0-9a-fA-F]+)$" "{:#x}"
+);
+plain!(
+    /// The lower half of a class's handle.
+    Minor(u16) hexadecimal "the number of a class" "a number as `0x10`" "^([0-9]+|0x[0-9a-fA-F]+)$" "{:#x}"
 );
 plain!(
     /// A number of up to 64 bits that is shown in hexadecimal.
@@ -463,10 +482,10 @@ impl Unit for NumberList {
         }
     }
 
-    /// As many numbers as follow.
+    /// As many numbers as follow, up to one for each priority.
     fn read_words(words: &mut Words, reader: &mut Reader) -> Result<Self, Refusal> {
         let mut list = Vec::new();
-        while let Some(word) = words.peek().filter(|w| w.bytes().all(|b| b.is_ascii_digit())) {
+        while let Some(word) = words.peek().filter(|w| list.len() < MOST && w.bytes().all(|b| b.is_ascii_digit())) {
             words.next();
             list.extend(Self::read(word, reader)?.0);
         }

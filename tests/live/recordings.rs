@@ -7,6 +7,7 @@ use crate::bed::kernel;
 use crate::bed::netns::Netns;
 use crate::bed::tc_line::Line;
 use crate::bed::wire;
+use nix::errno::Errno;
 use shapectl::facts::Facts;
 use shapectl::kernel::Kernel;
 use shapectl::kind::qdisc::htb::Class;
@@ -37,13 +38,27 @@ impl Place {
     fn clear(&mut self) {
         let places = [Handle::ROOT, Handle::INGRESS].map(|parent| Id::Qdisc { parent, handle: Handle(0) });
         let delete = |id| encode(&Object::unknown(id, ""), plan::Verb::Delete, 1, &self.facts);
-        // refused where nothing is
-        let _ = self.kernel.send(&places.map(delete)).unwrap();
+        // refused where nothing is, and for nothing else
+        let sent = self.kernel.send(&places.map(delete)).unwrap();
+        assert!(sent.refused.iter().all(|(_, error)| error.is(Errno::ENOENT)), "{:?}", sent.refused);
     }
 }
 
 /// What must stand before a line can be run.
 fn before(line: &Line) -> Vec<&'static str> {
+    // a class stands below a discipline of its own kind
+    match (line.object.as_str(), line.kind.as_str(), line.get("parent").unwrap_or_default()) {
+        ("class", "drr", _) => return vec!["tc qdisc add dev lo root handle 1: drr"],
+        ("class", "qfq", _) => return vec!["tc qdisc add dev lo root handle 1: qfq"],
+        ("class", "hfsc", "1:") => return vec!["tc qdisc add dev lo root handle 1: hfsc"],
+        ("class", "hfsc", _) => {
+            return vec![
+                "tc qdisc add dev lo root handle 1: hfsc",
+                "tc class add dev lo parent 1: classid 1:1 hfsc sc rate 1gbit",
+            ];
+        }
+        _ => {}
+    }
     let mut before = match (line.object.as_str(), line.get("parent").unwrap_or_default()) {
         ("filter", "ffff:" | "ffff") => vec!["tc qdisc add dev lo handle ffff: ingress"],
         ("filter", "") => vec!["tc qdisc add dev lo clsact"],

@@ -106,6 +106,16 @@ impl Options for Htb {
         Ok(())
     }
 
+    /// `TC_HTB_MAXDEPTH`, include/uapi/linux/pkt_sched.h.
+    fn levels(&self) -> usize {
+        8
+    }
+
+    /// `HTB_DIRECT`, net/sched/sch_htb.c.
+    fn rest(&self) -> Option<&'static str> {
+        Some("leave unshaped")
+    }
+
     fn assume(&mut self, facts: &Facts) {
         self.assume_constants();
         // htb_init: at least 2

@@ -1,16 +1,16 @@
 //! Classes among each other: what they are promised, how deep they go, where packets end that no rule takes.
 
 use super::{Place, Visit, walk};
-use crate::codes::{CLASS_DEPTH, DUPLICATE_ID, LEAF_ON_INNER, NO_DEFAULT, RATE_OVER_LINK, RATES_OVER_PARENT};
+use crate::codes::{
+    CLASS_DEPTH, CURVES, DUPLICATE_ID, LEAF_ON_INNER, NO_DEFAULT, OUT_OF_RANGE, RATE_OVER_LINK, RATES_OVER_PARENT,
+};
 use crate::diagnostic::{Diagnostic, Sink};
+use crate::kind::qdisc::{hfsc, qfq};
 use crate::policy::model::{Children, Class, Direction, Discipline, Rule};
 use crate::source::Span;
 use crate::syntax::expression::{Expression, Field};
 use crate::unit::{Rate, Unit};
 use std::collections::HashMap;
-
-/// Levels of htb's classes (`TC_HTB_MAXDEPTH`, include/uapi/linux/pkt_sched.h).
-const DEPTH: usize = 8;
 
 pub(super) fn check(place: &Place, direction: &Direction, sink: &mut Sink) {
     let speed = place.facts.speed;
@@ -19,13 +19,13 @@ pub(super) fn check(place: &Place, direction: &Direction, sink: &mut Sink) {
         Visit::Discipline(discipline) => {
             if let Children::Classes(classes) = &discipline.children {
                 ids(classes, sink);
-                if discipline.kind.value.name == "htb" {
-                    depth(classes, 1, sink);
-                }
+                depth(discipline, classes, 1, sink);
+                weights(discipline, classes, sink);
             }
         }
         Visit::Class(class) => {
             promises(class, sink);
+            idle_curve(class, sink);
             if let (Some(leaf), Some(first)) = (&class.leaf, class.classes.first()) {
                 let message =
                     format!("class `{}` has classes, so its leaf would never hold a packet", class.name.value);
@@ -89,6 +89,11 @@ fn rates_of_root(place: &Place, discipline: &Discipline, speed: Option<Rate>, si
             if let (false, true, Some(first)) = (alone, sum > speed.0, classes.first()) {
                 over("the sum of the rates,".to_owned(), Rate(sum), place_of(first, "rate"));
             }
+            let mut real_time = 0;
+            real_times(classes, &mut real_time);
+            if let (true, Some(first)) = (real_time > speed.0, classes.first()) {
+                over("the sum of the real-time curves,".to_owned(), Rate(real_time), first.name.span);
+            }
         }
         _ => {
             if let Some(value) = discipline.options.value::<Rate>("rate").filter(|r| *r > speed) {
@@ -125,16 +130,51 @@ fn each<'a>(classes: &'a [Class], visit: &mut dyn FnMut(&'a Class)) {
     }
 }
 
-fn depth(classes: &[Class], level: usize, sink: &mut Sink) {
+fn depth(discipline: &Discipline, classes: &[Class], level: usize, sink: &mut Sink) {
+    let (kind, levels) = (discipline.kind.value.name, discipline.options.levels());
     for class in classes {
-        if level > DEPTH {
-            let message = format!("class `{}` is on level {level}, and htb has {DEPTH}", class.name.value);
+        if level > levels {
+            let message = format!("class `{}` is on level {level}, and {kind} has {levels}", class.name.value);
             let d = Diagnostic::new(&CLASS_DEPTH, message).at(class.name.span, "");
-            sink.push(d.help("take a level out, or give the class above an `htb` of its own as its leaf"));
+            sink.push(d.help(format!("take a level out, or give the class above another `{kind}` as its leaf")));
         } else {
-            depth(&class.classes, level + 1, sink);
+            depth(discipline, &class.classes, level + 1, sink);
         }
     }
+}
+
+/// What the weights of a qfq come to.
+fn weights(discipline: &Discipline, classes: &[Class], sink: &mut Sink) {
+    let weight = |class: &Class| class.options.as_kind::<qfq::Class>().map(|c| c.weight.map_or(1, |w| u64::from(w.0)));
+    let sum: u64 = classes.iter().filter_map(weight).sum();
+    if sum > qfq::WEIGHTS {
+        let message = format!("the weights come to {sum}, and qfq counts up to {}", qfq::WEIGHTS);
+        let d = Diagnostic::new(&OUT_OF_RANGE, message).at(discipline.kind.span, "");
+        sink.push(d.help("only how the weights compare counts: write smaller ones for all classes"));
+    }
+}
+
+/// What real time of hfsc comes to, in the classes that hold packets.
+fn real_times(classes: &[Class], sum: &mut u64) {
+    each(classes, &mut |class| {
+        let own = class.options.as_kind::<hfsc::Class>().and_then(hfsc::Class::real_time);
+        *sum = sum.saturating_add(own.filter(|_| class.classes.is_empty()).map_or(0, |curve| curve.m2.0));
+    });
+}
+
+/// A class with classes is not served in real time (`hfsc_upgrade_rt`, net/sched/sch_hfsc.c).
+fn idle_curve(class: &Class, sink: &mut Sink) {
+    let Some(own) = class.options.as_kind::<hfsc::Class>().filter(|_| !class.classes.is_empty()) else { return };
+    let Some(curve) = own.rt else { return };
+    let name = &class.name.value;
+    let message = match own.lacks_share() {
+        true => {
+            format!("class `{name}` has classes: the kernel makes its `rt` a link share, and promises nothing by it")
+        }
+        false => format!("class `{name}` has classes, so its `rt` promises nothing"),
+    };
+    let d = Diagnostic::new(&CURVES, message).at(place_of(class, "rt"), "");
+    sink.push(d.help(format!("write `ls: {}`, and `rt` for the classes below", curve.m2.show())));
 }
 
 /// Whether a rule takes every packet.
@@ -145,29 +185,70 @@ fn takes_all(rule: &Rule) -> bool {
     }
 }
 
-/// An htb at the top without a default: what no rule takes leaves at once (`HTB_DIRECT`, net/sched/sch_htb.c).
-fn no_default(direction: &Direction, sink: &mut Sink) {
-    let mut discipline = &direction.discipline;
-    while let Children::Leaf(leaf) = &discipline.children {
-        discipline = leaf;
-    }
-    let Children::Classes(classes) = &discipline.children else { return };
-    if discipline.kind.value.name != "htb" || discipline.default.is_some() || classes.is_empty() {
-        return;
-    }
-    if direction.rules.iter().any(|r| takes_all(r) && r.class.is_some()) {
-        return;
-    }
-    let mut last = None;
-    each(classes, &mut |c| {
-        if c.classes.is_empty() {
-            last = Some(&c.name.value);
+/// A discipline, the path of the class that it hangs on, and whether packets come there that no rule sent.
+type Standing<'a, 'b> = (&'a Discipline, &'b str, bool);
+
+fn standing<'a>(discipline: &'a Discipline, path: &str, always: bool, visit: &mut dyn FnMut(Standing<'a, '_>)) {
+    visit((discipline, path, always));
+    match &discipline.children {
+        Children::None => {}
+        Children::Leaf(leaf) => standing(leaf, path, always, visit),
+        Children::Bands(bands) => {
+            for (i, band) in bands.iter().enumerate() {
+                let Some(leaf) = &band.leaf else { continue };
+                let name = band.name.as_ref().map_or_else(|| i.to_string(), |name| name.value.to_string());
+                standing(leaf, &below(path, &name), true, visit);
+            }
         }
+        Children::Classes(classes) => standing_below(classes, path, visit),
+    }
+}
+
+fn standing_below<'a>(classes: &'a [Class], path: &str, visit: &mut dyn FnMut(Standing<'a, '_>)) {
+    for class in classes {
+        let path = below(path, &class.name.value);
+        standing_below(&class.classes, &path, visit);
+        if let Some(leaf) = &class.leaf {
+            standing(leaf, &path, false, visit);
+        }
+    }
+}
+
+fn below(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
+}
+
+/// Packets that no rule takes, where no default catches them. A discipline that hangs on a class gets them if the class is
+/// itself the target of a rule or default; a default or a rule for everything that names a class below it catches them.
+fn no_default(direction: &Direction, sink: &mut Sink) {
+    let mut defaults: Vec<String> = Vec::new();
+    standing(&direction.discipline, "", true, &mut |(discipline, path, _)| {
+        defaults.extend(discipline.default.as_ref().map(|default| below(path, &default.value)));
     });
-    let message = "packets that no rule takes leave unshaped, ARP among them: there is no `default`";
-    let d = Diagnostic::new(&NO_DEFAULT, message).at(discipline.kind.span, "");
-    sink.push(match last {
-        Some(name) => d.help(format!("write `default: {name}`, or name another class")),
-        None => d,
+    let rules = direction.rules.iter().filter_map(|rule| Some((takes_all(rule), rule.class.as_ref()?.value.as_str())));
+    let rules: Vec<(bool, &str)> = rules.collect();
+    standing(&direction.discipline, "", true, &mut |(discipline, path, always)| {
+        let (Children::Classes(classes), Some(fate)) = (&discipline.children, discipline.options.rest()) else {
+            return;
+        };
+        let come = always || rules.iter().any(|(_, class)| *class == path) || defaults.iter().any(|d| d == path);
+        let inside =
+            |target: &str| path.is_empty() || target.strip_prefix(path).is_some_and(|end| end.starts_with('/'));
+        let caught = defaults.iter().any(|d| inside(d)) || rules.iter().any(|(all, class)| *all && inside(class));
+        if classes.is_empty() || !come || caught {
+            return;
+        }
+        let mut last = None;
+        each(classes, &mut |c| {
+            if c.classes.is_empty() {
+                last = Some(&c.name.value);
+            }
+        });
+        let message = format!("packets that no rule takes {fate}, ARP among them: there is no `default`");
+        let d = Diagnostic::new(&NO_DEFAULT, message).at(discipline.kind.span, "");
+        sink.push(match last {
+            Some(name) => d.help(format!("write `default: {name}`, or name another class")),
+            None => d,
+        });
     });
 }

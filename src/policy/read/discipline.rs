@@ -35,10 +35,10 @@ impl Written {
     /// What a percentage below is of: the rate and ceil here, or else those above.
     fn inner(&self, above: Option<Whole>) -> Whole {
         let above = above.unwrap_or_default();
-        let own = |word: &str| self.options.value::<unit::Rate>(word);
-        let refused = |word| own(word).is_none() && self.place(word).is_some();
-        let rate = own("rate").or(above.rate.filter(|_| !refused("rate")));
-        let ceil = own("ceil").or(rate.filter(|_| !refused("ceil"))).or(above.ceil);
+        let [own_rate, own_ceil] = self.options.whole();
+        let refused = |own: Option<unit::Rate>, word| own.is_none() && self.place(word).is_some();
+        let rate = own_rate.or(above.rate.filter(|_| !refused(own_rate, "rate")));
+        let ceil = own_ceil.or(rate.filter(|_| !refused(own_ceil, "ceil"))).or(above.ceil);
         Whole { rate, ceil, unsure: above.unsure || self.places.spoilt(self.options.as_ref()) }
     }
 
