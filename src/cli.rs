@@ -140,6 +140,15 @@ pub enum Command {
         #[arg(long)]
         all: bool,
     },
+    /// Print what the kernel holds as a policy, whoever made it
+    Export {
+        /// The interfaces; all that have more than their default without one
+        #[arg(value_name = "INTERFACE")]
+        interfaces: Vec<String>,
+        /// The notation to write
+        #[arg(long, value_enum, default_value_t = To::Yaml)]
+        to: To,
+    },
     /// Give an interface back its default
     Clear {
         /// The interface

@@ -153,6 +153,75 @@ codes! {
     IMPORT_REFUSED "import-refused" Warning "a tc command that the kernel would refuse";
     IMPORT_PASSED "import-passed" Note "a command of a tc script that a policy has nothing to do with";
     STATE_LOST "state-lost" Warning "what was applied cannot be remembered";
+    ACCEPT_NEEDLESS "accept-needless" Warning "something is accepted that does not occur";
+    LEFT_OUT "left-out" Warning "something that a policy cannot say";
+}
+
+/// Codes of what makes a policy unreadable, or leaves something of it out: such a finding cannot be accepted.
+static STRUCTURAL: &[&Code] = &[
+    &SYNTAX,
+    &INPUT,
+    &BARE_NUMBER,
+    &WRONG_UNIT,
+    &PERCENT_OF_NOTHING,
+    &TOO_DEEP,
+    &UNKNOWN_FIELD,
+    &UNKNOWN_NAME,
+    &MATCH_VALUE,
+    &MATCH_CLASH,
+    &FILE_TOO_LARGE,
+    &ALIAS_BOMB,
+    &YAML_TAB,
+    &YAML_MERGE_KEY,
+    &YAML_TAG,
+    &YAML_ALIAS,
+    &YAML_DOCUMENTS,
+    &YAML_KEY,
+    &UNQUOTED_SET,
+    &NO_WORDS,
+    &SPLIT_VALUE,
+    &UNKNOWN_KEY,
+    &UNKNOWN_KIND,
+    &UNKNOWN_PROFILE,
+    &UNKNOWN_CLASS,
+    &UNKNOWN_BAND,
+    &WRONG_SHAPE,
+    &DUPLICATE_KEY,
+    &DUPLICATE_NAME,
+    &DUPLICATE_ID,
+    &VERSION,
+    &LET_CYCLE,
+    &EMPTY_RULE,
+    &NO_CHILDREN,
+    &BAD_NAME,
+    &BAD_INTERFACE_NAME,
+    &INGRESS_QUEUE,
+    &EMPTY_FILE,
+    &NOT_TEXT,
+    &INCLUDE_CYCLE,
+    &INCLUDE_LIMIT,
+    &HANDLE_BUDGET,
+    &NOT_YET,
+    &TOO_MANY_FILTERS,
+    &MARK_UNSUPPORTED,
+    &NO_FILTERS,
+    &NO_INTERFACE,
+    &INTERFACE_ELSEWHERE,
+    &KERNEL_REFUSED,
+    &KERNEL_LACKS,
+    &NOT_HELD,
+    &STATE_SPOILT,
+    &STATE_LOST,
+    &ACCEPT_NEEDLESS,
+    &LEFT_OUT,
+];
+
+impl Code {
+    /// Whether a policy may say that it has this on purpose: nonsense that the kernel accepts. Only findings of checks
+    /// are accepted then, not a value that could not be read.
+    pub fn acceptable(&self) -> bool {
+        !STRUCTURAL.contains(&self)
+    }
 }
 
 /// The code of that name.

@@ -6,6 +6,7 @@ mod check;
 mod clear;
 mod diff;
 mod explain;
+mod export;
 mod fmt;
 mod frame;
 mod rehearse;
@@ -40,6 +41,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Apply { policy, dry_run } => apply::run(&mut frame, &policy, dry_run),
         Command::Diff { policy, quiet } => diff::run(&mut frame, &policy, quiet),
         Command::Show { interface, all } => show::run(&mut frame, interface.as_deref(), all),
+        Command::Export { interfaces, to } => export::run(&mut frame, &interfaces, to),
         Command::Clear { interface, dry_run } => clear::run(&mut frame, &interface, dry_run),
         Command::Try { policy } => rehearse::run(&mut frame, &policy),
         Command::Fmt { files, to, write, check } => fmt::run(&mut frame, &files, to, write, check),

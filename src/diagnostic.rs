@@ -29,12 +29,14 @@ pub struct Diagnostic {
     pub labels: Vec<Label>,
     /// What to do, ready to paste where possible.
     pub help: Option<String>,
+    /// Whether the policy has it on purpose ([`Sink::accept`]): then it is worth knowing, and stops nothing.
+    pub accepted: bool,
 }
 
 impl Diagnostic {
     /// A finding without a place yet. Control characters of foreign words are made visible.
     pub fn new(code: &'static Code, message: impl Into<String>) -> Self {
-        Diagnostic { code, message: visible(&message.into()), labels: Vec::new(), help: None }
+        Diagnostic { code, message: visible(&message.into()), labels: Vec::new(), help: None, accepted: false }
     }
 
     /// Adds a place. [`Span::NONE`] is passed over.
@@ -55,7 +57,12 @@ impl Diagnostic {
 
     /// Whether it stops a policy from being used.
     pub fn is_error(&self) -> bool {
-        self.code.severity == Severity::Error
+        self.severity() == Severity::Error
+    }
+
+    /// How grave it is here: what is accepted is a note.
+    pub fn severity(&self) -> Severity {
+        if self.accepted { Severity::Note } else { self.code.severity }
     }
 
     /// The main place.
@@ -84,6 +91,18 @@ pub fn visible(text: &str) -> String {
 pub struct Sink {
     /// What was found, in the order of finding.
     pub found: Vec<Diagnostic>,
+    /// What the policy has on purpose.
+    accepted: Vec<Accepted>,
+    /// What is found now leaves the policy whole, and may be accepted.
+    checking: bool,
+}
+
+/// A code that a policy accepts.
+#[derive(Debug)]
+struct Accepted {
+    code: &'static Code,
+    span: Span,
+    needed: bool,
 }
 
 impl Sink {
@@ -94,7 +113,41 @@ impl Sink {
 
     /// Adds a finding.
     pub fn push(&mut self, diagnostic: Diagnostic) {
+        if self.checking { self.push_nonsense(diagnostic) } else { self.found.push(diagnostic) }
+    }
+
+    /// Adds a finding about something that the kernel takes and that is all in the policy: it may be accepted.
+    pub fn push_nonsense(&mut self, mut diagnostic: Diagnostic) {
+        if let Some(accepted) = self.accepted.iter_mut().find(|a| a.code == diagnostic.code) {
+            accepted.needed = true;
+            diagnostic.accepted = true;
+        }
         self.found.push(diagnostic);
+    }
+
+    /// From now on, findings with this code that may be accepted are. `span` is the place of the policy that says so.
+    pub fn accept(&mut self, code: &'static Code, span: Span) {
+        self.accepted.push(Accepted { code, span, needed: false });
+    }
+
+    /// Another policy begins, which accepts nothing yet.
+    pub fn accept_nothing(&mut self) {
+        self.accepted.clear();
+    }
+
+    /// Runs checks of a policy that has been read: what they find leaves it whole, and may be accepted.
+    pub fn check(&mut self, checks: impl FnOnce(&mut Sink)) {
+        let before = std::mem::replace(&mut self.checking, true);
+        checks(self);
+        self.checking = before;
+    }
+
+    /// Warns of what is accepted and does not occur, each once.
+    pub fn warn_of_needless(&mut self) {
+        for Accepted { code, span, .. } in self.accepted.extract_if(.., |a| !a.needed) {
+            let message = format!("`{}` is accepted here, and does not occur", code.name);
+            self.found.push(Diagnostic::new(&codes::ACCEPT_NEEDLESS, message).at(span, "").help("leave it out"));
+        }
     }
 
     /// Whether any finding is an error.
@@ -151,7 +204,7 @@ pub fn json(d: &Diagnostic, sources: &Sources) -> serde_json::Value {
         })
         .collect();
     serde_json::json!({
-        "code": d.code.name, "severity": d.code.severity.word(), "message": d.message, "labels": labels, "help": d.help,
+        "code": d.code.name, "severity": d.severity().word(), "message": d.message, "labels": labels, "help": d.help,
     })
 }
 
@@ -202,7 +255,7 @@ impl miette::Diagnostic for Report<'_> {
         self.elsewhere.is_none().then(|| Box::new(self.diagnostic.code.name) as Box<dyn fmt::Display>)
     }
     fn severity(&self) -> Option<miette::Severity> {
-        Some(match (self.elsewhere, self.diagnostic.code.severity) {
+        Some(match (self.elsewhere, self.diagnostic.severity()) {
             (Some(_), _) | (_, Severity::Note) => miette::Severity::Advice,
             (_, Severity::Warning) => miette::Severity::Warning,
             (_, Severity::Error) => miette::Severity::Error,

@@ -15,6 +15,7 @@ pub mod manual;
 pub mod netlink;
 pub mod plan;
 pub mod policy;
+pub mod raise;
 pub mod schema;
 pub mod script;
 pub mod source;

@@ -12,12 +12,14 @@ mod arena;
 mod cube;
 mod filters;
 mod fingerprint;
+mod given;
 mod ids;
 mod ifb;
 mod matching;
 mod order;
 
 pub use apart::{ROUNDS, apart};
+pub use given::first;
 pub use ids::{Filters, Hook, Ids, Numbers, Table};
 pub use order::Place;
 
@@ -27,7 +29,7 @@ use crate::facts::Facts;
 use crate::kind::action::{Act, Actions, Control, mirred, police};
 use crate::kind::qdisc::{clsact, hfsc, htb};
 use crate::kind::{self, Options};
-use crate::policy::model::{Children, Direction, Ingress, Interface, Policy, Rule};
+use crate::policy::model::{self, Children, Direction, Ingress, Interface, Policy, Rule};
 use crate::source::Span;
 use crate::tree::{self, Branch, Id, Link, OWN_ALIAS, Object, Origin, Stab, Tree};
 use crate::unit::{Handle, Length, Name, Number, Rate, Unit};
@@ -117,6 +119,14 @@ impl Lowering<'_> {
         }
         let wanted = self.rules(&arena, &direction.rules);
         let mut numbers = arena.numbers(old);
+        let given = given::filters(&direction.filters, Some(&arena), self.facts, self.sink);
+        // rules stay out of the priorities that filters have as they are
+        let mut taken = old.foreign_groups.clone();
+        for object in &given {
+            if let Id::Filter { parent, prio, .. } = object.id {
+                taken.entry(parent).or_default().insert(prio / 2);
+            }
+        }
         let none = BTreeSet::new();
         for (discipline, wanted) in arena.disciplines.iter().zip(wanted) {
             if wanted.is_empty() {
@@ -124,11 +134,12 @@ impl Lowering<'_> {
             }
             let held = old.filters.get(&discipline.key);
             let parent = discipline.handle();
-            let foreign = old.foreign_groups.get(&parent).unwrap_or(&none);
+            let foreign = taken.get(&parent).unwrap_or(&none);
             let (mut made, places) = filters::place(parent, wanted, held, foreign, self.facts, self.sink);
             objects.append(&mut made);
             numbers.filters.insert(discipline.key.clone(), places);
         }
+        objects.extend(given);
         (Branch { objects, ..Branch::default() }, numbers)
     }
 
@@ -143,6 +154,9 @@ impl Lowering<'_> {
                 slot.set_number(u64::from(arena.class_handle(class).minor()));
             }
             remarks.push(format!("what no rule takes goes to {}", arena.path(class)));
+        }
+        if let (Some(number), Some(row)) = (source.default_number, options.row("default")) {
+            options.slot_mut(row).into_iter().for_each(|slot| slot.set_number(u64::from(number)));
         }
         if let Children::Bands(bands) = &source.children {
             set_if_unset(options.as_mut(), "bands", Number(bands.len() as u32));
@@ -178,20 +192,8 @@ impl Lowering<'_> {
         let discipline = arena.disciplines.get(node.discipline)?;
         let parent = node.parent.map_or(discipline.handle(), |p| arena.class_handle(p));
         let mut options = source.options.clone();
-        options.complete(self.facts);
-        let mut remarks = Vec::new();
-        if let Some(class) = options.as_kind_mut::<htb::Class>() {
-            let r2q = discipline.source.options.value::<Number>("r2q");
-            let said = quantum(class, r2q, self.facts);
-            // an inner class sends nothing itself
-            remarks.extend(said.filter(|_| source.classes.is_empty()));
-        }
-        if let Some(class) =
-            options.as_kind_mut::<hfsc::Class>().filter(|c| c.lacks_share() && !source.classes.is_empty())
-        {
-            class.ls = class.rt;
-            remarks.push("the kernel takes `rt` of a class with classes as its `ls`".to_owned());
-        }
+        let said = choose(options.as_mut(), discipline.source.options.as_ref(), !source.classes.is_empty(), self.facts);
+        let remarks = said.into_iter().collect();
         let id = Id::Class { parent, handle: arena.class_handle(i) };
         let mut object = Object::new(id, discipline.source.kind.value, options);
         object.origin = origin(source.name.span, node.path.clone(), remarks);
@@ -260,7 +262,12 @@ impl Lowering<'_> {
 
     /// The hook for what arrives.
     fn ingress(&mut self, ingress: &Ingress, ifb: Option<&CompactString>, old: &Table) -> (Branch, Filters) {
-        let (kind, parent) = match old.hook {
+        let hook = match ingress.hook.as_ref().map(|h| h.value) {
+            Some(model::Hook::Clsact) => Hook::Clsact,
+            Some(model::Hook::Ingress) => Hook::Ingress,
+            None => old.hook,
+        };
+        let (kind, parent) = match hook {
             Hook::Clsact => (&clsact::KIND, Handle::HOOK_INGRESS),
             Hook::Ingress => (&kind::qdisc::ingress::KIND, Handle::HOOK),
         };
@@ -292,12 +299,30 @@ impl Lowering<'_> {
             rest.origin.remark = (!remarks.is_empty()).then(|| remarks.join("; "));
             wanted.push(rest);
         }
-        let foreign: BTreeSet<u16> = old.foreign_prios.iter().map(|p| p / 2).collect();
+        let given = given::hook_filters(&ingress.filters, parent, self.facts, self.sink);
+        let own = given.iter().filter_map(|o| match o.id {
+            Id::Filter { prio, .. } => Some(prio),
+            _ => None,
+        });
+        let foreign: BTreeSet<u16> = old.foreign_prios.iter().copied().chain(own).map(|p| p / 2).collect();
         let (mut made, places) =
             filters::place(parent, wanted, Some(&old.hook_filters), &foreign, self.facts, self.sink);
         branch.objects.append(&mut made);
+        branch.objects.extend(given);
         (branch, places)
     }
+}
+
+/// Writes what the compiler chooses for a class of a discipline with these options, `inner` if it has classes itself, and
+/// says what is odd about it.
+pub fn choose(class: &mut dyn Options, discipline: &dyn Options, inner: bool, facts: &Facts) -> Option<String> {
+    class.complete(facts);
+    if let Some(class) = class.as_kind_mut::<hfsc::Class>().filter(|c| inner && c.lacks_share()) {
+        class.ls = class.rt;
+        return Some("the kernel takes `rt` of a class with classes as its `ls`".to_owned());
+    }
+    // an inner class sends nothing itself
+    quantum(class.as_kind_mut::<htb::Class>()?, discipline.value("r2q"), facts).filter(|_| !inner)
 }
 
 /// Actions with what tc leaves to chance. A policer drops what exceeds: tc's `reclassify` asks all rules again, up to 16

@@ -23,6 +23,9 @@
 //! | an option with a list: `bands [high, medium, low]` | `bands: [high, medium, low]` |
 //! | an option with a block: `tos { minimize-delay high; … }` | `tos: { minimize-delay: high, … }` |
 //! | a flag: `ecn`, `ecn no` | `ecn: yes`, `ecn: no` |
+//! | `accept ceil-below-rate` | `accept: [ceil-below-rate]` |
+//! | `filter u32 prio 10 match "ip dport 22 0xffff" flowid ssh` | an item of `filters`: `{ u32: { prio: 10, match: …, flowid: ssh } }` |
+//! | `ingress { hook clsact; filter … }` | `ingress: { hook: clsact, filters: [ … ] }` |
 //! | `rule class ssh if EXPR` | an item of `rules`: `{ class: ssh, match: EXPR }` |
 //! | `rule drop if EXPR` | `{ do: drop, match: EXPR }` |
 //! | `rule do police rate 1mbit if EXPR` | `{ do: { police: { rate: 1mbit } }, match: EXPR }` |
@@ -59,7 +62,7 @@ pub trait Vocabulary {
     /// How much the action of that name takes; `None` if there is no such action.
     fn action(&self, word: &str) -> Option<Arity>;
     /// Whether `word` is a flag among the options of `owner`: a discipline's or action's name, or `"htb class"` for the
-    /// classes of a discipline, or `"link"`. Unknown words are not flags.
+    /// classes of a discipline, `"u32 filter"`, or `"link"`. Unknown words are not flags.
     fn is_flag(&self, owner: &str, word: &str) -> bool;
 }
 

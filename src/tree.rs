@@ -228,6 +228,21 @@ pub struct Branch {
     /// Held: what the kernel made of itself and nobody asked for, all with handle 0: the link's default root qdisc and
     /// what `mq` puts below it. A branch whose root is among these counts as empty.
     pub automatic: Vec<Object>,
+    /// Held: the tables that u32 makes for itself, one a priority, in the order of their making.
+    pub roots: Vec<Root>,
+}
+
+/// A table that u32 made for a priority; nobody asks for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Root {
+    /// What the filters hang on.
+    pub parent: Handle,
+    /// Their chain.
+    pub chain: u32,
+    /// Their priority.
+    pub prio: u16,
+    /// The table's number, from 800 (hexadecimal) on in the order of making.
+    pub table: u32,
 }
 
 /// One interface.

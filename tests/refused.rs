@@ -32,6 +32,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("import-passed", "tests/import.rs"),
     ("state-spoilt", "commands on a machine"),
     ("state-lost", "commands on a machine"),
+    ("left-out", "commands on a machine"),
 ];
 
 fn directory() -> PathBuf {

@@ -14,6 +14,7 @@ const STRANGERS: &[(&str, &[&str])] = &[
     ("kind", &["policy", "lower", "tree", "plan", "script", "netlink", "kernel", "view", "command", "tc"]),
     ("policy", &["lower", "tree", "plan", "script", "netlink", "kernel", "view", "command", "tc"]),
     ("lower", &["plan", "script", "netlink", "kernel", "view", "command"]),
+    ("raise", &["script", "netlink", "kernel", "view", "command"]),
     ("tree", &["policy", "lower", "plan", "script", "netlink", "kernel", "view", "command", "tc"]),
     ("plan", &["policy", "lower", "script", "netlink", "kernel", "view", "command", "tc"]),
     ("tc", &["policy", "lower", "plan", "script", "netlink", "kernel", "view", "command"]),

@@ -97,7 +97,7 @@ impl Frame {
 
     /// Whether what was found stops the command.
     pub fn stops(&self, deny_warnings: bool) -> bool {
-        self.found.found.iter().any(|d| d.is_error() || (deny_warnings && d.code.severity == codes::Severity::Warning))
+        self.found.found.iter().any(|d| d.is_error() || (deny_warnings && d.severity() == codes::Severity::Warning))
     }
 
     /// The bounds on what is read.
@@ -126,6 +126,7 @@ impl Frame {
     /// Reads and checks a policy; what is wrong is found in [`Frame::found`].
     pub fn policy(&mut self, file: &str, facts: &dyn Fn(&str) -> Facts) -> Policy {
         let limits = self.limits();
+        self.found.accept_nothing();
         let Some(documents) = policy::load::load(file, &limits, &mut self.sources, &mut self.found) else {
             return Policy::default();
         };

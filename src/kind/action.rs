@@ -173,6 +173,34 @@ impl Act {
         out
     }
 
+    /// What it has besides its options and cookie, in the policy's words.
+    pub(crate) fn words(&self) -> Vec<(&'static str, String)> {
+        let stats = HW_STATS_WORDS.iter().find(|(_, bits)| Some(*bits) == self.hw_stats);
+        let flags = FLAG_WORDS.iter().filter(|(_, bit)| self.flags & bit != 0);
+        let stats = stats.map(|(word, _)| ("hw_stats", (*word).to_owned()));
+        stats.into_iter().chain(flags.map(|(word, _)| (*word, Flag(true).show()))).collect()
+    }
+
+    /// Reads such a word; false if it is none.
+    fn read_word(&mut self, entry: &Entry, reader: &mut Reader) -> Result<bool, Refusal> {
+        let word = entry.key.value.as_str();
+        if word == "cookie" {
+            self.cookie = Some(Octets::read_node(&entry.node, reader).map_err(|r| at(r, entry.node.span))?);
+        } else if word == "hw_stats" {
+            let known = HW_STATS_WORDS.iter().find(|(name, _)| Some(*name) == entry.node.as_word());
+            let refusal =
+                || Refusal::new("no such kind of statistics").help("write `immediate`, `delayed` or `disabled`");
+            let (_, bits) = known.ok_or_else(|| at(refusal(), entry.node.span))?;
+            self.hw_stats = Some(*bits);
+        } else if let Some((_, bit)) = FLAG_WORDS.iter().find(|(name, _)| *name == word) {
+            let Flag(on) = Flag::read_node(&entry.node, reader).map_err(|r| at(r, entry.node.span))?;
+            self.flags |= if on { *bit } else { 0 };
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
     /// In the policy's words, as [`Act::read`] reads them: the short form where there is one.
     fn show(&self) -> String {
         let options = self.options.as_ref();
@@ -241,7 +269,7 @@ impl Act {
     /// The row of a word; hidden rows have none.
     fn row(&self, word: &str) -> Result<usize, Refusal> {
         let options = self.options.as_ref();
-        let row = options.row(word).filter(|i| options.rows().get(*i).is_some_and(|r| !r.hidden));
+        let row = options.row(word).filter(|i| options.rows().get(*i).is_some_and(|r| !(r.hidden && r.tool)));
         row.ok_or_else(|| {
             let words: Vec<_> = options.rows().iter().filter(|r| !r.hidden).map(|r| format!("`{}`", r.word)).collect();
             Refusal::new(format!("`{}` has no option `{word}`", self.name)).help(format!("it has {}", words.join(", ")))
@@ -307,8 +335,7 @@ impl Act {
             return Err(at(r, node.span));
         };
         for entry in entries {
-            if entry.key.value == "cookie" {
-                act.cookie = Some(Octets::read_node(&entry.node, reader).map_err(|r| at(r, entry.node.span))?);
+            if act.read_word(entry, reader)? {
                 continue;
             }
             let row = act.row(&entry.key.value).map_err(|r| at(r, entry.key.span))?;
@@ -446,7 +473,9 @@ impl Actions {
             a.name == h.name
                 && (a.cookie.is_none() || a.cookie == h.cookie)
                 && a.hw_stats == h.hw_stats
-                && a.flags == h.flags
+                // in hardware or not is the filter's to say, which tells its actions
+                && a.flags & !h.flags == 0
+                && (a.flags ^ h.flags) & NO_PERCPU == 0
                 && options.as_any().type_id() == h.options.as_any().type_id()
                 && (0..options.rows().len()).all(|row| options.same(h.options.as_ref(), row, facts))
         };

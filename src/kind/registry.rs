@@ -62,6 +62,9 @@ impl syntax::Vocabulary for Words {
         if owner == "link" {
             return is_flag(&super::link::Link::default(), word);
         }
+        if let Some(kind) = owner.strip_suffix(" filter") {
+            return find(Role::Filter, kind).is_some_and(|k| is_flag((k.options)().as_ref(), word));
+        }
         if let Some(kind) = owner.strip_suffix(" class") {
             let class = find(Role::Qdisc, kind).and_then(|k| k.class);
             return class.is_some_and(|fresh| is_flag(fresh().as_ref(), word));

@@ -2,7 +2,7 @@
 
 use super::{Machine, Record};
 use crate::kind::Children;
-use crate::tree::{Branch, Id, Interface, Object, Tree};
+use crate::tree::{Branch, Id, Interface, Object, Root, Tree};
 use crate::unit::Handle;
 use std::collections::{HashMap, HashSet};
 
@@ -65,6 +65,9 @@ fn branches(records: Vec<Record>) -> (Branch, Branch) {
     for object in ordered(above) {
         branch_of(&object, &mut egress, &mut ingress).objects.push(object);
     }
+    let mut roots: Vec<Root> = filters.iter().filter_map(|record| root(&record.object)).collect();
+    roots.sort_by_key(|root| root.table);
+    (ingress.roots, egress.roots) = roots.into_iter().partition(|root| root.parent.is_hook());
     for object in ordered_filters(filters) {
         branch_of(&object, &mut egress, &mut ingress).objects.push(object);
     }
@@ -144,6 +147,13 @@ fn u32_table(object: &Object) -> Option<u32> {
         Id::Filter { handle, .. } if object.name == "u32" && handle != 0 && handle & 0xfffff == 0 => Some(handle >> 20),
         _ => None,
     }
+}
+
+/// What a table that the kernel made says of its priority.
+fn root(object: &Object) -> Option<Root> {
+    let Id::Filter { parent, chain, prio, .. } = object.id else { return None };
+    let table = u32_table(object).filter(|_| is_root_table(object))?;
+    Some(Root { parent, chain, prio, table })
 }
 
 /// Whether it is one of the tables that the kernel makes for each priority: numbers from 800 on. A table of one's own

@@ -14,6 +14,11 @@ use crate::facts::Facts;
 
 /// Checks a policy. `facts` gives what is known of a link from elsewhere; what the policy says of it in `link:` goes before.
 pub fn check(policy: &Policy, facts: &dyn Fn(&str) -> Facts, sink: &mut Sink) {
+    sink.check(|sink| whole(policy, facts, sink));
+    sink.warn_of_needless();
+}
+
+fn whole(policy: &Policy, facts: &dyn Fn(&str) -> Facts, sink: &mut Sink) {
     for interface in &policy.interfaces {
         let machine = facts(&interface.name.value);
         let known = known(interface, &machine);

@@ -16,6 +16,41 @@ pub struct Policy {
     pub interfaces: Vec<Interface>,
 }
 
+/// A filter of tc as it is written, beside the rules.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    /// The kind.
+    pub kind: Spanned<&'static Kind>,
+    /// What it hangs on: a class by its full path, or a number (`1:`, `1:10`); on a hook `ingress` or `egress`. `None`
+    /// is the direction's own discipline, or the hook for what arrives.
+    pub at: Option<Spanned<CompactString>>,
+    /// tc's `prio`.
+    pub prio: u16,
+    /// The Ethernet protocol in host order; 3 for all.
+    pub protocol: u16,
+    /// Its chain.
+    pub chain: u32,
+    /// Its number, if it is written.
+    pub handle: Option<u32>,
+    /// The class it sends to by name, by its full path; a number is among the options.
+    pub class: Option<Spanned<CompactString>>,
+    /// The options that are written.
+    pub options: Box<dyn Options>,
+    /// Their places.
+    pub places: Places,
+    /// The whole entry's place.
+    pub span: Span,
+}
+
+/// The two disciplines that give filters a place on the way in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// `clsact`, which has one for what leaves as well.
+    Clsact,
+    /// `ingress`.
+    Ingress,
+}
+
 /// One interface.
 #[derive(Clone, Debug)]
 pub struct Interface {
@@ -51,6 +86,8 @@ pub struct Direction {
     pub discipline: Discipline,
     /// The rules in the order in which they are asked: those in `rules`, and each class's own `match` in the class's place.
     pub rules: Vec<Rule>,
+    /// Filters as they are, after those of the rules.
+    pub filters: Vec<Filter>,
 }
 
 /// What happens to what arrives.
@@ -64,6 +101,10 @@ pub struct Ingress {
     pub police: Option<Spanned<Actions>>,
     /// Redirected to an ifb and shaped there.
     pub shape: Option<Spanned<Direction>>,
+    /// The discipline that holds the filters, if it is written.
+    pub hook: Option<Spanned<Hook>>,
+    /// Filters as they are, after those of the rules.
+    pub filters: Vec<Filter>,
 }
 
 /// A discipline with its options.
@@ -80,6 +121,8 @@ pub struct Discipline {
     /// `default:` of a kind with named classes: the class for what no rule takes, by its full path below this discipline
     /// (`line/rest`) where it is known; otherwise as it is written.
     pub default: Option<Spanned<CompactString>>,
+    /// A default that no class here has, as a number.
+    pub default_number: Option<u32>,
     /// What hangs below.
     pub children: Children,
 }

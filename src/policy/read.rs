@@ -3,6 +3,7 @@
 //! by [`super::check`].
 
 mod discipline;
+mod filter;
 mod rule;
 #[cfg(test)]
 mod tests;
@@ -111,6 +112,7 @@ impl<'a> Reader<'a> {
                     }
                 }
                 "include" => {} // read by `load`
+                "accept" => self.accept(&entry.node),
                 "let" => self.named(entry, "value", |r| &mut r.lets),
                 "sets" => self.named(entry, "set", |r| &mut r.sets),
                 "profiles" => self.named(entry, "profile", |r| &mut r.profiles),
@@ -120,7 +122,7 @@ impl<'a> Reader<'a> {
                     }
                 }
                 word => {
-                    let keys = ["shapectl", "include", "let", "sets", "profiles", "interfaces"];
+                    let keys = ["shapectl", "include", "accept", "let", "sets", "profiles", "interfaces"];
                     self.unknown(&UNKNOWN_KEY, format!("`{word}` is no part of a policy"), &entry.key, keys);
                 }
             }
@@ -288,7 +290,7 @@ impl<'a> Reader<'a> {
         }
         let example = "ingress: { police: { rate: 20mbit, burst: 625000b } }";
         let entries = self.entries(&entry.node, "`ingress`", example)?;
-        let mut out = Ingress { span, rules: Vec::new(), police: None, shape: None };
+        let mut out = Ingress { span, rules: Vec::new(), police: None, shape: None, hook: None, filters: Vec::new() };
         for (i, entry) in entries.iter().enumerate() {
             if self.repeated(entries, i) {
                 continue;
@@ -315,10 +317,15 @@ impl<'a> Reader<'a> {
                         }
                     }
                 }
+                "hook" => out.hook = self.hook(&entry.node),
+                "filters" => {
+                    out.filters = self.filters(&entry.node, whole);
+                    self.settle_hook_filters(&mut out.filters);
+                }
                 word if self.is_discipline(word) => self.queue_on_arrival(word, entry.key.span),
                 word => {
                     let message = format!("`{word}` is no part of `ingress`");
-                    self.unknown(&UNKNOWN_KEY, message, &entry.key, ["police", "shape", "rules"]);
+                    self.unknown(&UNKNOWN_KEY, message, &entry.key, ["police", "shape", "rules", "hook", "filters"]);
                 }
             }
         }
@@ -343,18 +350,23 @@ impl<'a> Reader<'a> {
     fn direction(&mut self, node: &'a Node, at: Span, whole: Whole) -> Option<Direction> {
         self.matches.clear();
         self.path.clear();
-        let discipline = self.discipline(node, at, whole, &["rules"]);
+        let discipline = self.discipline(node, at, whole, &["rules", "filters"]);
         let mut rules = std::mem::take(&mut self.matches);
+        let mut filters = Vec::new();
         if let Some(block) = node.entries() {
+            if let Some(entry) = block.iter().find(|e| e.key.value == "filters") {
+                filters = self.filters(&entry.node, whole);
+            }
             let place = |of: &dyn Fn(&Entry) -> bool| block.iter().position(of);
-            let first = place(&|e| e.key.value == "rules") < place(&|e| e.key.value != "rules");
+            let first =
+                place(&|e| e.key.value == "rules") < place(&|e| !matches!(e.key.value.as_str(), "rules" | "filters"));
             if let Some(entry) = block.iter().find(|e| e.key.value == "rules") {
                 let listed = self.rules(&entry.node, whole);
                 let at = if first { 0 } else { rules.len() };
                 rules.splice(at..at, listed);
             }
         }
-        let mut direction = Direction { discipline: discipline?, rules };
+        let mut direction = Direction { discipline: discipline?, rules, filters };
         self.settle_names(&mut direction);
         direction.rules.retain(|rule| rule.sound);
         Some(direction)

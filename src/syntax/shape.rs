@@ -206,10 +206,10 @@ struct Owner<'o> {
 }
 
 /// Words that start a line and never go on with an expression.
-const STATEMENTS: [&str; 10] =
-    ["rule", "class", "interface", "egress", "ingress", "let", "match", "leaf", "profile", "include"];
+const STATEMENTS: [&str; 11] =
+    ["rule", "filter", "class", "interface", "egress", "ingress", "let", "match", "leaf", "profile", "include"];
 
-const TOP: [&str; 6] = ["interface", "let", "set", "include", "profile", "shapectl"];
+const TOP: [&str; 7] = ["interface", "let", "set", "include", "profile", "shapectl", "accept"];
 
 struct Reader<'s, 'a> {
     text: &'s str,
@@ -663,10 +663,11 @@ impl<'s> Reader<'s, '_> {
                     return;
                 }
             }
-            "include" => {
+            "include" | "accept" => {
                 let mut nodes = Vec::new();
                 loop {
                     match self.value(word, at) {
+                        Some(Node { value: Value::List(items), .. }) => nodes.extend(items.into_iter().map(|i| i.node)),
                         Some(node) => nodes.push(node),
                         None => break,
                     }
@@ -678,8 +679,9 @@ impl<'s> Reader<'s, '_> {
                     }
                 }
                 let mut trivia = trivia(self.finish());
+                let collector = if word == "accept" { "accept" } else { "include" };
                 for node in nodes {
-                    root.add("include", at, Item { node, trivia: trivia.take() });
+                    root.add(collector, at, Item { node, trivia: trivia.take() });
                 }
                 return;
             }
@@ -970,6 +972,17 @@ impl<'s> Reader<'s, '_> {
                     body.add("rules", at, Item { node, trivia: boxed(Trivia { above, beside, below }) });
                 }
             }
+            Some("filter") => {
+                self.advance();
+                let node = self.filter(at);
+                if node.is_none() {
+                    self.sync();
+                }
+                let (beside, below) = self.finish();
+                if let Some(node) = node {
+                    body.add("filters", at, Item { node, trivia: boxed(Trivia { above, beside, below }) });
+                }
+            }
             Some("interface") => {
                 self.carried = above;
                 self.unwinds(Some(open), Unwind::Top);
@@ -996,6 +1009,26 @@ impl<'s> Reader<'s, '_> {
         }
     }
 
+    /// `filter KIND` with what it wants, on its line and in a block.
+    fn filter(&mut self, at: Span) -> Option<Node> {
+        let Some(word) = self.word() else {
+            self.missing("filter", at, "filter u32 prio 10 protocol ip match \"ip dport 22 0xffff\" flowid ssh");
+            return None;
+        };
+        let key = Spanned::new(word.into(), self.here());
+        self.advance();
+        self.count();
+        let mut body = Body::default();
+        let flags = format!("{word} filter");
+        let owner = Owner { name: &flags, kind: "", holds: false, acts: false };
+        self.options(owner, &mut body);
+        if self.is_mark('{') || (self.at_end() && self.opens_below()) {
+            self.option_block(owner, &mut body);
+        }
+        let node = body.node(key.span);
+        Some(block(vec![Entry::new(key, node)]))
+    }
+
     /// A discipline, an action or `shape` by its word. Whether there is such a kind is the policy reader's question.
     fn thing(&mut self, keyword: &str) -> Option<Entry> {
         let at = self.here();
@@ -1015,6 +1048,7 @@ impl<'s> Reader<'s, '_> {
         let key = Spanned::new(plain.into(), self.span(at.start as usize, at.start as usize + plain.len()));
         let node = match (keyword, plain, self.vocabulary.action(plain)) {
             ("ingress", "shape", _) => self.direction("shape", at)?,
+            ("ingress", "hook", _) => self.value("hook", at)?,
             ("ingress", _, Some(arity)) => self.action_value(plain, arity, at)?,
             _ => self.discipline(&key),
         };

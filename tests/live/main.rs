@@ -5,6 +5,7 @@
 #[path = "../bed/mod.rs"]
 mod bed;
 mod drift;
+mod export;
 mod filters;
 mod host;
 mod kinds;

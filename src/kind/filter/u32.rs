@@ -66,6 +66,10 @@ pub static KIND: Kind = Kind {
     xstats: no_xstats,
 };
 
+/// The first number of a table that the kernel makes for a priority; tables of people's own have lower ones.
+pub const ROOTS: u32 = 0x800;
+/// The first node of a bucket that the kernel numbers (`gen_new_kid`).
+pub const FIRST_NODE: u32 = 0x800;
 /// The most keys of a filter that tc can say.
 pub const MOST_KEYS: usize = 128;
 

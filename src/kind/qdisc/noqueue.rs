@@ -12,7 +12,7 @@ pub static KIND: Kind = Kind {
     class: None,
     children: Children::None,
     change: false,
-    writable: false,
+    writable: true,
     config: "NET_SCHED",
     module: "",
     attributes: &[],

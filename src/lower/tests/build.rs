@@ -26,7 +26,15 @@ pub fn qdisc(name: &str, words: &str) -> Discipline {
     let kind = kind::find(Role::Qdisc, name).unwrap();
     let mut options = (kind.options)();
     read(options.as_mut(), words);
-    Discipline { kind: at(kind), options, places: Places::default(), id: None, default: None, children: Children::None }
+    Discipline {
+        kind: at(kind),
+        options,
+        places: Places::default(),
+        id: None,
+        default: None,
+        default_number: None,
+        children: Children::None,
+    }
 }
 
 pub fn htb(words: &str, default: Option<&str>, classes: Vec<Class>) -> Discipline {
@@ -57,7 +65,7 @@ pub fn rule(class: &str, matches: &str) -> Rule {
 }
 
 pub fn direction(discipline: Discipline, rules: Vec<Rule>) -> Direction {
-    Direction { discipline, rules }
+    Direction { discipline, rules, filters: Vec::new() }
 }
 
 pub fn interface(name: &str, egress: Option<Direction>, ingress: Option<Ingress>) -> Interface {

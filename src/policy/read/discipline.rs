@@ -20,6 +20,13 @@ use std::borrow::Cow;
 
 /// The most bands that any discipline has.
 const BANDS: u64 = 16;
+/// The most queues of a device that are bands (`mq`).
+const QUEUES: u64 = 4096;
+
+/// A number that is no name: `0x20`.
+fn number_of(text: &str) -> Option<u32> {
+    u32::from_str_radix(text.strip_prefix("0x")?, 16).ok()
+}
 
 /// Options as they are being read, with their places.
 pub(super) struct Written {
@@ -40,6 +47,11 @@ impl Written {
         let rate = own_rate.or(above.rate.filter(|_| !refused(own_rate, "rate")));
         let ceil = own_ceil.or(rate.filter(|_| !refused(own_ceil, "ceil"))).or(above.ceil);
         Whole { rate, ceil, unsure: above.unsure || self.places.spoilt(self.options.as_ref()) }
+    }
+
+    /// The options and their places.
+    pub(super) fn finish(self) -> (Box<dyn Options>, Places) {
+        (self.options, self.places)
     }
 
     /// The place of an option by its word, if it is written.
@@ -127,7 +139,6 @@ impl<'a> Reader<'a> {
             Some(kind) => {
                 let d = Diagnostic::new(&UNKNOWN_KIND, format!("`{}` cannot be written in a policy", kind.name));
                 let help = match kind.name {
-                    "pfifo_fast" => "it cannot be configured: write `prio` for three bands that can",
                     "ingress" | "clsact" => "write what is to happen under `ingress:`; the hook comes by itself",
                     _ => "the kernel sets it up by itself; leave the direction out to have it back",
                 };
@@ -209,7 +220,8 @@ impl<'a> Reader<'a> {
                 Children::Bands(self.bands(&mut written, bands, priomap, tos_map, leaves, whole, at))
             }
         };
-        Discipline { kind, options: written.options, places: written.places, id, default, children }
+        let places = written.places;
+        Discipline { kind, options: written.options, places, id, default, default_number: None, children }
     }
 
     fn no_children(&mut self, kind: &Kind, word: &str, entry: &Entry) {
@@ -236,7 +248,8 @@ impl<'a> Reader<'a> {
     pub(super) fn option(&mut self, out: &mut Written, entry: &Entry, whole: Whole, owner: &str, beside: &[&str]) {
         let word = entry.key.value.as_str();
         let row = out.options.row(word).and_then(|i| Some((i, out.options.rows().get(i)?)));
-        let Some((i, row)) = row.filter(|(_, r)| !r.hidden) else {
+        // what only the compiler writes elsewhere can be written too; what only the kernel tells cannot
+        let Some((i, row)) = row.filter(|(_, r)| !(r.hidden && r.tool)) else {
             let known: Vec<&str> =
                 out.options.rows().iter().filter(|r| !r.hidden).map(|r| r.word).chain(beside.iter().copied()).collect();
             self.unknown(&UNKNOWN_KEY, format!("{owner} has no option `{word}`"), &entry.key, known);
@@ -548,7 +561,13 @@ impl<'a> Reader<'a> {
             written.places.set(row, span);
         }
         let usual = row.and_then(|r| written.options.rows().get(r)?.default?.parse().ok());
-        let count = count.map(|(n, _)| n).or(usual).unwrap_or(0).min(BANDS);
+        // without an option for it the device has as many as it has queues: those that are named are there
+        let named = || {
+            let last = leaves?.node.entries()?.iter().filter_map(|e| e.key.value.parse::<u64>().ok()).max()?;
+            (row.is_none() && last < QUEUES).then_some(last + 1)
+        };
+        let most = if row.is_none() { QUEUES } else { BANDS };
+        let count = count.map(|(n, _)| n).or(usual).or_else(named).unwrap_or(0).min(most);
         let named = |i: u64| usize::try_from(i).ok().and_then(|i| names.get(i)).cloned();
         let mut out: Vec<Band> = (0..count).map(|i| Band { name: named(i), leaf: None }).collect();
 
@@ -714,21 +733,31 @@ impl<'a> Reader<'a> {
                 self.settle_name(&index, class, "rule", &UNKNOWN_CLASS);
             }
         }
+        for filter in &mut direction.filters {
+            self.settle_filter(&index, filter);
+        }
         self.settle_default(&mut direction.discipline, Some(&mut index));
     }
 
-    fn settle_name(&mut self, index: &Index, name: &mut Name, what: &str, code: &'static crate::codes::Code) {
+    pub(super) fn settle_name(
+        &mut self,
+        index: &Index,
+        name: &mut Name,
+        what: &str,
+        code: &'static crate::codes::Code,
+    ) {
         let written = name.value.clone();
         match index.find(&written) {
             Found::One(target) => {
-                if target.inner {
+                if target.inner && what != "filter" {
                     let message = match what {
                         "rule" => format!("`{written}` has classes of its own, and holds no packets itself"),
                         _ => format!("the default `{written}` has classes of its own, and holds no packets itself"),
                     };
                     let d = Diagnostic::new(&INNER_CLASS, message).at(name.span, "").at(target.span, "the class");
                     let end = if what == "rule" { "go to the default" } else { "leave unshaped" };
-                    self.sink.push(d.help(format!("name one of the classes below it, or these packets {end}")));
+                    self.sink
+                        .push_nonsense(d.help(format!("name one of the classes below it, or these packets {end}")));
                 }
                 name.value = target.path.clone();
             }
@@ -766,10 +795,21 @@ impl<'a> Reader<'a> {
                 }
             };
             let spoilt = discipline.places.spoilt(discipline.options.as_ref());
-            if !(spoilt && matches!(index.find(&name.value), Found::None)) {
-                self.settle_name(index, &mut name, "default", &UNKNOWN_DEFAULT);
+            let found = !matches!(index.find(&name.value), Found::None);
+            match number_of(&name.value).filter(|_| !found && discipline.options.row("default").is_some()) {
+                Some(number) => {
+                    let message = format!("the default {number:#x} is the number of no class here that has a name");
+                    let d = Diagnostic::new(&UNKNOWN_DEFAULT, message).at(name.span, "");
+                    self.sink.push_nonsense(d.help("write the name of a class, or these packets leave unshaped"));
+                    discipline.default_number = Some(number);
+                }
+                None => {
+                    if found || !spoilt {
+                        self.settle_name(index, &mut name, "default", &UNKNOWN_DEFAULT);
+                    }
+                    discipline.default = Some(name);
+                }
             }
-            discipline.default = Some(name);
         }
         match &mut discipline.children {
             Children::None => {}

@@ -196,7 +196,7 @@ fn children_that_a_kind_cannot_have() {
     ] {
         assert_eq!(at(text), ("no-children", vec![word.to_owned()]), "{text}");
     }
-    assert_eq!(at("pfifo_fast: {}").0, "unknown-kind");
+    assert_eq!(at("clsact: {}").0, "unknown-kind");
     assert_eq!(at("rate: 1mbit").0, "unknown-kind");
     assert_eq!(at("tbf: {}, sfq: {}").0, "duplicate-key");
 }

@@ -34,6 +34,13 @@ fn lifted(trivia: Option<&Trivia>) -> Vec<String> {
     trivia.map_or(Vec::new(), |t| t.above.iter().chain(&t.beside).cloned().collect())
 }
 
+/// The comments of an entry that shares its statement's line.
+fn lifted_above(trivia: Option<&Trivia>) -> Vec<String> {
+    let mut lines = lifted(trivia);
+    lines.extend(below(trivia).iter().cloned());
+    lines
+}
+
 /// All comments of a value, for a statement that has no room for them inside.
 fn gathered(node: &Node, out: &mut Vec<String>) {
     let mut keep = |trivia: &Option<Box<Trivia>>, node: &Node| {
@@ -185,7 +192,7 @@ impl Writer<'_> {
             }
             Value::Block(entries) => {
                 if let [entry] = &entries[..]
-                    && entry.key.value != "rules"
+                    && !matches!(entry.key.value.as_str(), "rules" | "filters")
                     && !entry.node.entries().is_some_and(<[_]>::is_empty)
                     && !has_comment(entry.trivia.as_deref(), false)
                 {
@@ -213,6 +220,10 @@ impl Writer<'_> {
                     self.rules(items, &lifted(trivia), number == 0, indent);
                     self.lines.comments(below(trivia), indent, false);
                 }
+                (Value::List(items), "filters") => {
+                    self.filters(items, &lifted(trivia), number == 0, indent);
+                    self.lines.comments(below(trivia), indent, false);
+                }
                 _ => {
                     self.start(trivia.map_or(&[], |t| &t.above), indent, number == 0, "");
                     self.thing(keyword, entry, indent, trivia);
@@ -227,6 +238,7 @@ impl Writer<'_> {
         self.push(kind);
         match (keyword, kind, self.vocabulary.action(kind)) {
             ("ingress", "shape", _) => self.direction("shape", &entry.node, indent, trivia),
+            ("ingress", "hook", _) => self.option_value(&entry.node, indent, trivia),
             ("ingress", _, Some(Arity::Value)) => {
                 self.push(noise(kind));
                 self.option_value(&entry.node, indent, trivia);
@@ -441,7 +453,9 @@ impl Writer<'_> {
             "and",
             "or",
         ];
-        if flag || kind { lexis::quote(key) } else { name(key, &keywords) }
+        // in a filter, whose statement ends with it, no word starts another
+        let keywords = if owner.name.ends_with(" filter") { &[][..] } else { &keywords[..] };
+        if flag || kind { lexis::quote(key) } else { name(key, keywords) }
     }
 
     /// A value on one line, comments left out.
@@ -531,6 +545,28 @@ impl Writer<'_> {
             let text = self.rule(&item.node, indent);
             self.start(&std::mem::take(&mut carried), indent, first && number == 0, &text);
             self.lines.end(trivia.and_then(|t| t.beside.as_deref()));
+        }
+        self.lines.comments(&carried, indent, first);
+    }
+
+    /// Filters: each its kind with what it wants.
+    fn filters(&mut self, items: &[Item], lifted: &[String], first: bool, indent: usize) {
+        let mut carried = lifted.to_vec();
+        for (number, item) in items.iter().enumerate() {
+            let trivia = item.trivia.as_deref();
+            carried.extend(trivia.map_or(&[][..], |t| &t.above).iter().cloned());
+            let inner = item.node.entries().and_then(<[_]>::first);
+            carried.extend(lifted_above(inner.and_then(|e| e.trivia.as_deref())));
+            let kind = inner.map_or("", |e| e.key.value.as_str());
+            let words = format!("filter {}", name(kind, &[]));
+            self.start(&std::mem::take(&mut carried), indent, first && number == 0, &words);
+            match inner {
+                Some(inner) => {
+                    let owner = format!("{kind} filter");
+                    self.body(&inner.node, indent, Owner { name: &owner, kind: "", holds: false }, trivia);
+                }
+                None => self.lines.end(trivia.and_then(|t| t.beside.as_deref())),
+            }
         }
         self.lines.comments(&carried, indent, first);
     }

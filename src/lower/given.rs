@@ -1,0 +1,152 @@
+//! Filters as a policy writes them, with the numbers that it leaves out.
+
+use super::arena::Arena;
+use super::origin;
+use crate::codes;
+use crate::diagnostic::{Diagnostic, Sink};
+use crate::facts::Facts;
+use crate::kind::filter::flower::Flower;
+use crate::kind::filter::u32::{self as cls_u32, Node, U32};
+use crate::policy::model::Filter;
+use crate::tree::{Id, Object};
+use crate::unit::{Handle, Reader, Unit};
+use compact_str::{CompactString, format_compact};
+use std::collections::{HashMap, HashSet};
+
+/// Where filters count on: what they hang on, chain and priority, and of u32 the bucket of a table.
+type Row = (Handle, u32, u16, u32);
+
+/// The filters of a direction.
+pub fn filters(written: &[Filter], arena: Option<&Arena>, facts: &Facts, sink: &mut Sink) -> Vec<Object> {
+    let own = arena.and_then(|a| a.disciplines.first()).map_or(Handle(0), |d| d.handle());
+    let parent = |filter: &Filter, sink: &mut Sink| match &filter.at {
+        None => Some(own),
+        Some(at) => number(arena, &at.value).or_else(|| {
+            let d = Diagnostic::new(&codes::UNKNOWN_CLASS, format!("there is no class or discipline `{}`", at.value));
+            sink.push(d.at(at.span, ""));
+            None
+        }),
+    };
+    let placed: Vec<_> = written.iter().filter_map(|f| Some((f, parent(f, sink)?))).collect();
+    objects(&placed, arena, facts, sink)
+}
+
+/// The filters of the hook for what arrives, whose own side is `arriving`.
+pub fn hook_filters(written: &[Filter], arriving: Handle, facts: &Facts, sink: &mut Sink) -> Vec<Object> {
+    let side = |filter: &Filter| match filter.at.as_ref().map(|at| at.value.as_str()) {
+        Some("egress") => Handle::HOOK_EGRESS,
+        _ => arriving,
+    };
+    let placed: Vec<_> = written.iter().map(|f| (f, side(f))).collect();
+    if arriving == Handle::HOOK
+        && let Some((filter, _)) = placed.iter().find(|(_, side)| *side == Handle::HOOK_EGRESS)
+    {
+        let message = "the hook `ingress` has no side for what leaves";
+        let at = filter.at.as_ref().map_or(filter.span, |at| at.span);
+        sink.push(Diagnostic::new(&codes::NO_FILTERS, message).at(at, "").help("write `hook: clsact`"));
+    }
+    objects(&placed, None, facts, sink)
+}
+
+/// A class by its path, or a number of a discipline that is there (`1:`) or of its classes.
+fn number(arena: Option<&Arena>, name: &str) -> Option<Handle> {
+    let arena = arena?;
+    if let Ok(handle) = Handle::read(name, &mut Reader::default()) {
+        return arena.disciplines.iter().any(|d| d.major == handle.major()).then_some(handle);
+    }
+    arena.find(name).map(|class| arena.class_handle(class))
+}
+
+fn objects(placed: &[(&Filter, Handle)], arena: Option<&Arena>, facts: &Facts, sink: &mut Sink) -> Vec<Object> {
+    // those that are written are taken, wherever they stand
+    let mut taken: HashMap<Row, HashSet<u32>> = HashMap::new();
+    for (filter, parent) in placed {
+        let row = row(filter, *parent);
+        if let Some(handle) = filter.handle {
+            taken.entry(row).or_default().insert(own_part(filter, handle));
+        }
+    }
+    placed.iter().map(|(filter, parent)| object(filter, *parent, &mut taken, arena, facts, sink)).collect()
+}
+
+fn is_u32(filter: &Filter) -> bool {
+    filter.kind.value.name == cls_u32::KIND.name
+}
+
+/// The table and bucket of a u32 filter that is in a table of somebody's; 0 for the table of its priority.
+fn bucket(filter: &Filter) -> u32 {
+    let written = filter.options.as_kind::<U32>().and_then(|o| o.ht);
+    let told = filter.handle.filter(|_| is_u32(filter)).map(Node).filter(|n| n.table() < cls_u32::ROOTS);
+    written.or(told).filter(|n| n.table() != 0).map_or(0, |n| n.0 & 0xffff_f000)
+}
+
+fn row(filter: &Filter, parent: Handle) -> Row {
+    (parent, filter.chain, filter.prio, bucket(filter))
+}
+
+/// The part of a number that tells filters of one [`Row`] apart.
+fn own_part(filter: &Filter, handle: u32) -> u32 {
+    if is_u32(filter) { handle & 0xfff } else { handle }
+}
+
+/// The first number that the kernel gives.
+pub fn first(kind: &str) -> u32 {
+    if kind == cls_u32::KIND.name { cls_u32::FIRST_NODE } else { 1 }
+}
+
+fn object(
+    filter: &Filter,
+    parent: Handle,
+    taken: &mut HashMap<Row, HashSet<u32>>,
+    arena: Option<&Arena>,
+    facts: &Facts,
+    sink: &mut Sink,
+) -> Object {
+    let kind = filter.kind.value;
+    let mut options = filter.options.clone();
+    let mut name = CompactString::default();
+    if let Some(class) = &filter.class {
+        match arena.and_then(|a| a.find(&class.value).map(|c| a.class_handle(c))) {
+            Some(handle) => {
+                super::set_if_unset(options.as_mut(), "flowid", handle);
+                name = class.value.clone();
+            }
+            None => {
+                let d = Diagnostic::new(&codes::UNKNOWN_CLASS, format!("there is no class `{}`", class.value));
+                sink.push(d.at(class.span, ""));
+            }
+        }
+    }
+    if let Some(flower) = options.as_kind_mut::<Flower>().filter(|f| f.eth_type.is_none()) {
+        flower.for_protocol(filter.protocol);
+    }
+    let row = row(filter, parent);
+    let number = filter.handle.unwrap_or_else(|| {
+        let used = taken.entry(row).or_default();
+        let free = (first(kind.name)..).find(|n| !used.contains(n)).unwrap_or_default();
+        used.insert(free);
+        free
+    });
+    let mut handle = number;
+    if let Some(u32) = options.as_kind_mut::<U32>() {
+        if u32.is_table() {
+            if filter.handle.is_none() {
+                let message = "a table of u32 has a number, by which filters lead to it";
+                let d = Diagnostic::new(&codes::MISSING_OPTION, message).at(filter.kind.span, "");
+                sink.push(d.help(format_compact!("write `handle: \"1:\"`")));
+            }
+        } else {
+            let bucket = row.3;
+            // the root table of a priority is numbered by the kernel
+            handle = bucket | number & 0xfff;
+            if bucket != 0 {
+                u32.ht = Some(Node(bucket));
+            }
+        }
+    }
+    options.complete(facts);
+    let id = Id::Filter { parent, chain: filter.chain, prio: filter.prio, protocol: filter.protocol, handle };
+    let mut object = Object::new(id, kind, options);
+    object.origin = origin(filter.span, name, Vec::new());
+    object
+}

@@ -1,0 +1,214 @@
+//! Trees made by others, with tc: `export` gives a policy that is clean, that the same kernel holds, and that makes the
+//! same tree where nothing is.
+
+use crate::bed::dump;
+use crate::bed::kernel;
+use crate::bed::netns::Netns;
+use crate::bed::tc_line::Line;
+use crate::host::{Host, path};
+
+/// A machine on which trees are made, and one on which they are made again.
+struct Pair {
+    theirs: Host,
+    ours: Host,
+}
+
+impl Pair {
+    fn new() -> Pair {
+        let host = || {
+            let netns = Netns::new();
+            netns.ip("link set lo mtu 1500");
+            for name in ["ifb0", "eth0", "eth1"] {
+                netns.ip(&format!("link add {name} type dummy"));
+                netns.ip(&format!("link set {name} up"));
+            }
+            Host::of(netns)
+        };
+        Pair { theirs: host(), ours: host() }
+    }
+
+    fn clear(&self, dev: &str) {
+        for netns in [&self.theirs.netns, &self.ours.netns] {
+            for place in ["root", "ingress", "clsact"] {
+                let _ = netns.run("tc", ["qdisc", "del", "dev", dev, place]);
+            }
+        }
+    }
+
+    /// What is wrong with the export of what these commands of tc make on a device.
+    fn round(&self, dev: &str, commands: &[String]) -> Result<String, String> {
+        let batch = commands.iter().map(|line| format!("{}\n", line.trim_start_matches("tc "))).collect::<String>();
+        let ran = self.theirs.netns.run("sh", ["-c", "printf %s \"$1\" | tc -batch -", "sh", &batch]);
+        if !ran.status.success() {
+            return Err(format!("tc refuses it: {ran}"));
+        }
+        let exported = self.theirs.shapectl(&["export", dev]);
+        if !exported.status.success() || !exported.stderr.is_empty() {
+            return Err(format!("export: {exported}"));
+        }
+        let yaml = exported.stdout;
+        let policy = self.theirs.policy(&yaml);
+        let check = self.theirs.shapectl(&["check", path(&policy)]);
+        if !check.status.success() {
+            return Err(format!("check: {check}\n{yaml}"));
+        }
+        let (code, diff) = self.theirs.diff(&policy);
+        if code != 0 {
+            return Err(format!("diff: {diff}\n{yaml}"));
+        }
+        let shape = self.theirs.shapectl(&["export", dev, "--to", "shape"]).stdout;
+        let file = policy.with_extension("shape");
+        std::fs::write(&file, &shape).unwrap();
+        let back = self.theirs.shapectl(&["fmt", "--to", "yaml", path(&file)]);
+        // what one notation must quote, the other need not
+        let bare = |text: &str| text.replace(|c| "\"{}-, \n".contains(c), "");
+        if bare(&back.stdout) != bare(&yaml) {
+            return Err(format!("by way of the DSL: {back}{shape}{yaml}"));
+        }
+        let policy = self.ours.policy(&yaml);
+        let applied = self.ours.shapectl(&["apply", path(&policy)]);
+        if !applied.status.success() {
+            return Err(format!("apply: {applied}\n{yaml}"));
+        }
+        let shown = |host: &Host| dump::dump(&host.netns, dev).into_iter().map(as_action).collect::<Vec<_>>();
+        let (left, right) = (shown(&self.theirs), shown(&self.ours));
+        match dump::differences(&left, &right) {
+            Some(differences) => Err(format!("left: tc, right: the policy\n{differences}\n{yaml}")),
+            None => Ok(yaml),
+        }
+    }
+}
+
+/// A policer in the way of before 2004 is one among the actions to us.
+fn as_action(line: String) -> String {
+    if line.contains("action order") { line } else { line.replacen(" police 0x", " action order 1: police 0x", 1) }
+}
+
+/// Whole trees, as people make them. `DEV` is the device.
+const TREES: &[(&str, &str)] = &[
+    (
+        "htb with everything below it",
+        "qdisc add dev DEV root handle 1: htb default 30 r2q 5
+         class add dev DEV parent 1: classid 1:1 htb rate 6mbit burst 15k
+         class add dev DEV parent 1:1 classid 1:10 htb rate 5mbit burst 15k
+         class add dev DEV parent 1:1 classid 1:20 htb rate 3mbit ceil 6mbit burst 15k prio 2
+         class add dev DEV parent 1:1 classid 1:30 htb rate 1kbit ceil 6mbit burst 15k
+         class add dev DEV parent 1:20 classid 1:21 htb rate 1mbit quantum 3000
+         qdisc add dev DEV parent 1:10 handle 10: sfq perturb 10
+         qdisc add dev DEV parent 1:21 handle 21: prio bands 4 priomap 1 2 2 2 1 2 0 0 1 1 1 1 1 1 1 3
+         qdisc add dev DEV parent 21:1 handle 30: pfifo limit 20
+         qdisc add dev DEV parent 21:4 handle 31: tbf rate 1mbit burst 10kb latency 50ms
+         qdisc add dev DEV parent 1:30 sfq perturb 10
+         filter add dev DEV protocol ip parent 1: prio 1 u32 match ip dport 80 0xffff flowid 1:10
+         filter add dev DEV protocol ip parent 1: prio 1 u32 match ip sport 25 0xffff flowid 1:20
+         filter add dev DEV protocol ip parent 1:20 prio 2 u32 match ip tos 0x10 0xff flowid 1:21
+         filter add dev DEV protocol ip parent 21: prio 5 u32 match ip protocol 6 0xff flowid 21:2",
+    ),
+    (
+        "nonsense that the kernel takes",
+        "qdisc add dev DEV root handle 1: htb default 99
+         class add dev DEV parent 1: classid 1:1 htb rate 10mbit ceil 5mbit
+         class add dev DEV parent 1:1 classid 1:2 htb rate 20mbit burst 100 cburst 100 quantum 1000
+         class add dev DEV parent 1:1 classid 1:3 htb rate 100kbit
+         filter add dev DEV parent 1: prio 5 protocol all u32 match u32 0 0 flowid 1:77
+         filter add dev DEV parent 1: prio 6 protocol ipv6 u32 match ip6 dport 22 0xffff flowid 9:9",
+    ),
+    (
+        "a default that is an inner class",
+        "qdisc add dev DEV root handle 1: htb default 1
+         class add dev DEV parent 1: classid 1:1 htb rate 10mbit
+         class add dev DEV parent 1:1 classid 1:2 htb rate 1mbit",
+    ),
+    (
+        "bands of bands",
+        "qdisc add dev DEV root handle 8001: prio
+         qdisc add dev DEV parent 8001:1 handle 10: sfq
+         qdisc add dev DEV parent 8001:2 handle 20: tbf rate 20kbit buffer 1600 limit 3000
+         qdisc add dev DEV parent 8001:3 handle 30: sfq
+         filter add dev DEV parent 8001: prio 1 protocol ip u32 match ip dport 22 0xffff flowid 8001:1",
+    ),
+    ("no handle at all", "qdisc add dev DEV root tbf rate 220kbit latency 50ms burst 1540"),
+    ("what is there by itself, by hand", "qdisc add dev DEV root handle 1: pfifo_fast"),
+    (
+        "a leaf below a leaf",
+        "qdisc add dev DEV root handle 1: tbf rate 1mbit burst 10kb latency 50ms peakrate 2mbit mtu 1540
+         qdisc add dev DEV parent 1:1 handle 2: red limit 400kb min 30kb max 90kb avpkt 1000 burst 55 ecn bandwidth 10mbit",
+    ),
+    (
+        "a policer on the way in",
+        "qdisc add dev DEV handle ffff: ingress
+         filter add dev DEV parent ffff: protocol ip prio 50 u32 match ip src 0.0.0.0/0 police rate 1mbit burst 10k drop flowid :1",
+    ),
+    (
+        "tables of u32 with links",
+        "qdisc add dev DEV root handle 1: htb
+         class add dev DEV parent 1: classid 1:1 htb rate 1mbit
+         filter add dev DEV parent 1: prio 5 protocol ip u32
+         filter add dev DEV parent 1: prio 5 handle 2: protocol ip u32 divisor 256
+         filter add dev DEV protocol ip parent 1: prio 5 u32 ht 2:7b: match ip src 1.2.0.123 flowid 1:1
+         filter add dev DEV protocol ip parent 1: prio 5 u32 ht 2:7b: match ip src 1.2.1.123 flowid 1:2
+         filter add dev DEV protocol ip parent 1: prio 5 u32 ht 800:: match ip src 1.2.0.0/16 hashkey mask 0x000000ff at 12 link 2:",
+    ),
+    (
+        "tables in another order than their priorities",
+        "qdisc add dev DEV root handle 1: prio
+         filter add dev DEV parent 1: prio 9 protocol ip u32 match ip dport 9 0xffff flowid 1:1
+         filter add dev DEV parent 1: prio 3 protocol ip u32 match ip dport 3 0xffff flowid 1:2
+         filter add dev DEV parent 1: prio 3 protocol ip handle ::5 u32 match ip dport 4 0xffff flowid 1:2
+         filter add dev DEV parent 1: prio 6 protocol ip u32 match ip dport 6 0xffff flowid 1:3",
+    ),
+    (
+        "both sides of a clsact",
+        "qdisc add dev DEV clsact
+         filter add dev DEV ingress prio 1 protocol ip flower ip_proto tcp dst_port 80 action drop
+         filter add dev DEV ingress prio 1 protocol ip flower ip_proto udp src_ip 192.0.2.0/24 action mirred egress redirect dev lo
+         filter add dev DEV ingress chain 7 prio 3 protocol ipv6 flower skip_hw dst_ip 2001:db8::/32 action pass
+         filter add dev DEV ingress prio 9 matchall action goto chain 7
+         filter add dev DEV egress prio 2 protocol all matchall action mirred egress mirror dev lo
+         filter add dev DEV egress prio 3 protocol arp flower skip_hw action skbedit priority 1:2 mark 5/0xf pipe action police rate 1mbit burst 10kb conform-exceed pipe/continue action drop",
+    ),
+    (
+        "marks",
+        "qdisc add dev DEV root handle 1: htb default 2
+         class add dev DEV parent 1: classid 1:1 htb rate 1mbit
+         class add dev DEV parent 1: classid 1:2 htb rate 1mbit
+         filter add dev DEV parent 1: prio 1 protocol ip handle 1 fw flowid 1:1
+         filter add dev DEV parent 1: prio 1 protocol ip handle 0x20 fw classid 1:2
+         filter add dev DEV parent 1: prio 2 protocol ip handle 5/0xff fw classid 1:2",
+    ),
+    (
+        "a size table",
+        "qdisc add dev DEV root handle 1: stab overhead -4 mpu 64 linklayer atm tsize 1024 htb default 1
+         class add dev DEV parent 1: classid 1:1 htb rate 1gbit",
+    ),
+    (
+        "actions of one number",
+        "qdisc add dev DEV clsact
+         filter add dev DEV ingress prio 1 protocol ip matchall action police rate 1mbit burst 10kb index 7
+         filter add dev DEV ingress prio 2 protocol ip matchall action police index 7
+         filter add dev DEV ingress prio 3 protocol ip matchall action drop cookie deadbeef
+         filter add dev DEV ingress prio 4 protocol ip matchall action gact pass random determ drop 10",
+    ),
+];
+
+#[test]
+fn trees_of_others_come_back() {
+    let pair = Pair::new();
+    let mut wrong = Vec::new();
+    for (what, commands) in TREES {
+        pair.clear("eth0");
+        let commands: Vec<String> = commands.lines().map(|l| l.trim().replace("DEV", "eth0")).collect();
+        let lines = commands.iter().map(|words| Line::read(&format!("tc {words}")));
+        if let Some(lacking) =
+            lines.flat_map(|line| line.needs()).find(|thing| thing != "pfifo_fast" && kernel::lacks(thing).is_some())
+        {
+            kernel::skipped("trees_of_others_come_back", &[&lacking]);
+            continue;
+        }
+        match pair.round("eth0", &commands) {
+            Ok(yaml) => println!("# {what}\n{yaml}"),
+            Err(error) => wrong.push(format!("== {what}\n{error}")),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
