@@ -216,6 +216,10 @@ impl Row {
     pub fn is(&self, word: &str) -> bool {
         self.word == word || self.aliases.contains(&word)
     }
+    /// Whether tc sends nothing for that number, in the row's unit: it comes to a 0 on the wire, and is [`Row::nonzero`].
+    fn sends_none(&self, number: u64) -> bool {
+        self.nonzero && if matches!(self.wire, Wire::Micros(_)) { number < 1000 } else { number == 0 }
+    }
     /// Whether tc takes `word` for the beginning of one of the spellings of this row.
     pub fn begins(&self, word: &str) -> bool {
         self.short && std::iter::once(&self.word).chain(self.aliases).any(|whole| begins(word, whole))
@@ -386,6 +390,12 @@ pub trait Options: Rows {
         self.decode_own(&attributes, facts)
     }
 
+    /// What a kernel takes only in further messages, each a change of the object that was made by [`Options::encode`]:
+    /// the virtual queues of gred.
+    fn parts(&self) -> Vec<Box<dyn Options>> {
+        Vec::new()
+    }
+
     /// Writes the kernel's default into every row that is unset, as far as it can be known: constants from the rows, and
     /// in an override what is computed from facts.
     fn assume(&mut self, _facts: &Facts) {
@@ -399,8 +409,7 @@ pub trait Options: Rows {
                 && !slot.is_set()
                 && !row.tool
             {
-                // a default that does not read is found by the laws, which read every one
-                let _ = slot.read_text(text, &mut Reader::tc());
+                read_default(text, slot);
             }
         }
     }
@@ -512,7 +521,7 @@ pub trait Options: Rows {
             if let Some(refusal) = beyond(row, slot) {
                 let finding = Finding::new(refusal.code, word, refusal.message);
                 out.push(Finding { help: refusal.help, ..finding });
-            } else if row.nonzero && number == 0 {
+            } else if row.sends_none(number) {
                 let finding = Finding::new(&codes::OUT_OF_RANGE, word, format!("{word} {shown} cannot be said"));
                 out.push(finding.help("leave it out for the kernel's own value"));
             } else if let Some((least, most)) = row.kept.filter(|(least, most)| !(*least..=*most).contains(&number)) {
@@ -527,7 +536,7 @@ pub trait Options: Rows {
 
 /// Whether a value is more than its attribute holds, or beyond the row's range.
 fn beyond(row: &Row, slot: &dyn Slot) -> Option<Refusal> {
-    let number = slot.number().filter(|n| *n != 0 || !row.nonzero)?;
+    let number = slot.number().filter(|n| !row.sends_none(*n))?;
     let holds = match row.wire {
         Wire::Own | Wire::U64(_) | Wire::Masked8(..) => u64::MAX, // the unit of a mask reads no more than two octets
         Wire::U8(_) => u64::from(u8::MAX),
@@ -608,6 +617,12 @@ pub fn decode_rows<T: Rows + ?Sized>(options: &mut T, attributes: &Parsed) -> Re
     Ok(())
 }
 
+/// Reads a row's default: as a policy spells it, or as tc does where a bare number has no unit. One that does not read is
+/// found by the laws, which read every one.
+fn read_default(text: &str, slot: &mut dyn Slot) -> bool {
+    slot.read_text(text, &mut Reader::default()).is_ok() || slot.read_text(text, &mut Reader::tc()).is_ok()
+}
+
 /// Finds a value that is more than the wire holds.
 pub(crate) fn fits(row: &'static str, value: Option<u64>, most: u64, out: &mut Vec<Finding>) {
     if let Some(value) = value.filter(|v| *v > most) {
@@ -639,7 +654,7 @@ pub fn read_row<T: Rows + ?Sized>(options: &mut T, words: &mut Words, reader: &m
             if let Some(refusal) = beyond(row, slot) {
                 return Err(refusal);
             }
-            if row.nonzero && slot.number() == Some(0) {
+            if slot.number().is_some_and(|n| row.sends_none(n)) {
                 slot.clear();
             }
         }

@@ -1,10 +1,15 @@
 //! Queueing disciplines, one file each, named as the kernel names them.
 
 pub mod bfifo;
+pub mod cbs;
+pub mod choke;
 pub mod clsact;
 pub mod drr;
+pub mod etf;
 pub mod fq_codel;
+pub mod gred;
 pub mod hfsc;
+pub mod hhf;
 pub mod htb;
 pub mod ingress;
 pub mod mq;
@@ -12,10 +17,13 @@ pub mod noqueue;
 pub mod pfifo;
 pub mod pfifo_fast;
 pub mod pfifo_head_drop;
+pub mod plug;
 pub mod prio;
 pub mod qfq;
 pub mod red;
+pub mod sfb;
 pub mod sfq;
+pub mod skbprio;
 pub mod tbf;
 
 use crate::kind::Options;

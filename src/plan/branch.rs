@@ -93,7 +93,10 @@ impl Settler<'_> {
     fn push(&mut self, verb: Verb, object: Object, differences: Vec<Difference>, remark: Option<&str>) {
         let interface = self.interface.clone();
         let remark = remark.map(str::to_owned);
+        let parts = if verb == Verb::Delete { Vec::new() } else { object.options.parts() };
+        let parts: Vec<_> = parts.into_iter().map(|options| Object { options, ..object.clone() }).collect();
         self.steps.push(Step { interface, verb, subject: Subject::Object(object), differences, remark });
+        parts.into_iter().for_each(|part| self.push(Verb::Change, part, Vec::new(), None));
     }
 
     fn add(&mut self, object: &Object) {

@@ -295,8 +295,15 @@ pub struct LogFlag(pub bool);
 impl Unit for LogFlag {
     const INFO: Info = Flag::INFO;
 
+    /// tc's text has a number of one octet.
     fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
-        Flag::read(text, reader).map(|f| LogFlag(f.0))
+        if !reader.tc {
+            return Flag::read(text, reader).map(|f| LogFlag(f.0));
+        }
+        match integer(text, reader, "0 or 1")? {
+            n @ 0..=255 => Ok(LogFlag(n != 0)),
+            _ => Err(Refusal::coded(&codes::OUT_OF_RANGE, format!("`{text}` is neither 0 nor 1"))),
+        }
     }
 
     fn show(&self) -> String {

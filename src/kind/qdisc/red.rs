@@ -85,16 +85,26 @@ pub(crate) fn ewma(min: u64, burst: u32, avpkt: u64) -> Option<u8> {
     })
 }
 
-/// A packet size and a burst that [`ewma`] gives that weight for. A small packet has a finer burst; for each, bursts are
-/// tried upward in steps of about 3 %, which no weight's range is below.
+/// A packet size and a burst that [`ewma`] gives that weight for. A small packet has a finer burst.
 pub(crate) fn average_of(weight: u32, min: u64) -> Option<(Bytes, Number)> {
-    [1000, 1500, 500, 200, 100, 50, 20, 10, 5, 2, 1].into_iter().find_map(|avpkt| {
-        let least = u32::try_from(min / avpkt).ok()?;
-        let steps = std::iter::successors(Some(0u32), |step| step.checked_add(1 + step / 32));
-        let mut bursts = steps.map_while(|step| least.checked_add(step)).filter(|burst| *burst != 0);
-        let burst = bursts.find(|burst| ewma(min, *burst, avpkt).map(u32::from) == Some(weight))?;
-        Some((Bytes(avpkt), Number(burst)))
-    })
+    let sizes = [1000, 1500, 500, 200, 100, 50, 20, 10, 5, 2, 1];
+    sizes.into_iter().find_map(|avpkt| Some((Bytes(avpkt), burst_of(weight, min, avpkt)?)))
+}
+
+/// A burst that [`ewma`] gives that weight for. Bursts are tried upward in steps of about 3 %, which no weight's range is
+/// below.
+pub(crate) fn burst_of(weight: u32, min: u64, avpkt: u64) -> Option<Number> {
+    let least = u32::try_from(min / avpkt).ok()?;
+    let steps = std::iter::successors(Some(0u32), |step| step.checked_add(1 + step / 32));
+    let mut bursts = steps.map_while(|step| least.checked_add(step)).filter(|burst| *burst != 0);
+    bursts.find(|burst| ewma(min, *burst, avpkt).map(u32::from) == Some(weight)).map(Number)
+}
+
+/// A bandwidth that [`idle_table`] has a grain of that logarithm for.
+pub(crate) fn bandwidth_of(weight: u32, avpkt: u64, cell: u32) -> Option<Rate> {
+    let facts = Facts::default();
+    let grain = |rate: Rate| u32::from(idle_table(weight as u8, avpkt, rate, &facts).0);
+    (0..48).map(|n| Rate(8 << n)).find(|rate| grain(*rate) == cell)
 }
 
 /// `probability / (max - min)` as its negative logarithm: read by kernels that know no exact probability (before 3.3).
@@ -104,19 +114,24 @@ pub(crate) fn probability_log(min: u64, max: u64, probability: f64) -> Option<u8
     (0..32).find(|log| share * 2f64.powi(*log) > 1.0).and_then(|log| u8::try_from(log).ok())
 }
 
-/// What the average loses in idle time: a table of 256 shifts and the logarithm of its grain.
-fn idle_table(weight: u8, avpkt: u64, bandwidth: Rate, facts: &Facts) -> Option<(u8, [u8; 256])> {
-    let ticks = f64::from(facts.ticks(bandwidth, avpkt).max(1));
-    let decay = -(1.0 - 0.5f64.powi(i32::from(weight))).ln() / ticks;
-    let grain = (0u8..32).find(|grain| 31.0 / decay / 2f64.powi(i32::from(*grain)) < 512.0)?;
+/// What the average loses in idle time: the logarithm of a table's grain, and its 256 shifts. The time of a packet is in
+/// whole microseconds, as iproute2 counted before 2025: on links above 8 Gbit/s it is nothing, and so is what is lost.
+pub(crate) fn idle_table(weight: u8, avpkt: u64, bandwidth: Rate, facts: &Facts) -> (u8, [u8; 256]) {
+    let micros = (avpkt as f64 * 1e6 / bandwidth.bytes().max(1) as f64).floor();
+    let ticks = (micros * 1000.0 / facts.tick_ns).floor();
     let mut table = [0u8; 256];
-    for (i, shift) in table.iter_mut().enumerate() {
-        *shift = (i as f64 * 2f64.powi(i32::from(grain)) * decay).min(31.0) as u8;
+    let mut grain = 0;
+    if ticks > 0.0 {
+        let decay = -(1.0 - 0.5f64.powi(i32::from(weight))).ln() / ticks;
+        grain = (0u8..31).find(|grain| 31.0 / decay / 2f64.powi(i32::from(*grain)) < 512.0).unwrap_or(31);
+        for (i, shift) in table.iter_mut().enumerate() {
+            *shift = (i as f64 * 2f64.powi(i32::from(grain)) * decay).min(31.0) as u8;
+        }
     }
     if let Some(last) = table.last_mut() {
         *last = 31;
     }
-    Some((grain, table))
+    (grain, table)
 }
 
 /// Default thresholds and burst, as tc has them from Floyd's advice.
@@ -130,20 +145,33 @@ pub(crate) fn usual_burst(min: u64, max: u64, avpkt: u64) -> u32 {
     u32::try_from((2 * min).saturating_add(max) / (3 * avpkt.max(1))).unwrap_or(u32::MAX)
 }
 
+/// What an average is kept of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backlog {
+    /// Of bytes; a packet has so many.
+    Bytes(u64),
+    /// Of packets.
+    Packets,
+}
+
 /// Finds thresholds and a burst that the kernel or tc refuses.
 pub(crate) fn check_average(
     (min, max): (u64, u64),
     (limit, limit_word): (u64, &'static str),
     burst: Option<u32>,
-    avpkt: u64,
+    of: Backlog,
     out: &mut Vec<Finding>,
 ) {
+    let (avpkt, u, sized) = match of {
+        Backlog::Bytes(avpkt) => (avpkt, "b", format!(" of {avpkt} bytes")),
+        Backlog::Packets => (1, "p", String::new()),
+    };
     if avpkt == 0 {
         out.push(Finding::new(&codes::OUT_OF_RANGE, "avpkt", "avpkt 0b is no size of a packet").help("write `1000b`"));
         return;
     }
     if min >= max || max > limit {
-        let message = format!("min {min}b, max {max}b and {limit_word} {limit}b are not in rising order");
+        let message = format!("min {min}{u}, max {max}{u} and {limit_word} {limit}{u} are not in rising order");
         let f = Finding::new(&codes::RED_THRESHOLDS, "max", message).and("min", "").and(limit_word, "");
         out.push(f.help("write a `min` below `max`, and `max` within the limit; a third and a quarter are usual"));
         return;
@@ -151,7 +179,7 @@ pub(crate) fn check_average(
     let burst = burst.unwrap_or_else(|| usual_burst(min, max, avpkt));
     match ewma(min, burst, avpkt) {
         None => {
-            let message = format!("a burst of {burst} packets of {avpkt} bytes is below min {min}b");
+            let message = format!("a burst of {burst} packets{sized} is below min {min}{u}");
             let least = 1 + min / avpkt.max(1);
             out.push(
                 Finding::new(&codes::RED_BURST, "burst", message)
@@ -161,7 +189,7 @@ pub(crate) fn check_average(
         }
         // red_check_params: both thresholds must fit after their shift
         Some(weight) if (max << weight.min(31)) >= 1 << 31 => {
-            let message = format!("max {max}b with a burst of {burst} packets is more than the kernel can average");
+            let message = format!("max {max}{u} with a burst of {burst} packets is more than the kernel can average");
             let f = Finding::new(&codes::OUT_OF_RANGE, "max", message).and("burst", "");
             out.push(f.help("write a smaller `burst` or smaller thresholds"));
         }
@@ -187,8 +215,7 @@ impl Options for Red {
         let narrow = |b: Option<Bytes>| u32::try_from(size(b)).unwrap_or(u32::MAX);
         let weight = ewma.map_or(1, |w| w.0 as u8);
         let probability = probability.unwrap_or(Probability(PROBABILITY));
-        let (grain, table) =
-            idle_table(weight, size(avpkt), bandwidth.unwrap_or_default(), facts).unwrap_or((0, [0; 256]));
+        let (grain, table) = idle_table(weight, size(avpkt), bandwidth.unwrap_or_default(), facts);
         // struct tc_red_qopt: limit, qth_min, qth_max, Wlog, Plog, Scell_log, flags
         let opt = Fields::new()
             .u32(narrow(limit))
@@ -254,8 +281,7 @@ impl Options for Red {
         let burst = self.burst.get_or_insert(Number(usual_burst(min, max, avpkt))).0;
         let bandwidth = *self.bandwidth.get_or_insert(facts.speed.unwrap_or(Rate(10_000_000)));
         self.ewma = ewma(min, burst, avpkt).map(|w| Number(u32::from(w)));
-        let table = self.ewma.and_then(|w| idle_table(w.0 as u8, avpkt, bandwidth, facts));
-        self.cell = table.map(|(grain, _)| Number(u32::from(grain)));
+        self.cell = self.ewma.map(|w| Number(u32::from(idle_table(w.0 as u8, avpkt, bandwidth, facts).0)));
     }
 
     /// The kernel moves the probability of an adaptive one by itself.
@@ -274,10 +300,7 @@ impl Options for Red {
         if let (None, Some(Number(weight)), Some(min)) = (self.avpkt, self.ewma, self.min) {
             let (avpkt, burst) = average_of(weight, min.0).unwrap_or_default();
             (full.avpkt, full.burst) = (Some(avpkt), Some(burst));
-            let facts = Facts::default();
-            let grain = |rate: Rate| idle_table(weight as u8, avpkt.0, rate, &facts).map(|(g, _)| u32::from(g));
-            let rates = (0..48).map(|n| Rate(8 << n));
-            full.bandwidth = rates.into_iter().find(|rate| grain(*rate) == self.cell.map(|c| c.0));
+            full.bandwidth = self.cell.and_then(|cell| bandwidth_of(weight, avpkt.0, cell.0));
         }
         for (i, row) in full.rows().iter().enumerate() {
             let Some(slot) = full.slot(i).filter(|_| !row.hidden) else { continue };
@@ -323,12 +346,6 @@ impl Options for Red {
         if let Some(rate) = bandwidth {
             super::htb::check_rate("bandwidth", *rate, facts, out);
         }
-        let mut full = self.clone();
-        full.complete(facts);
-        if full.ewma.is_some() && full.cell.is_none() && avpkt.is_none_or(|a| a.0 != 0) {
-            let f = Finding::new(&codes::OUT_OF_RANGE, "bandwidth", "no idle table can be made for this `bandwidth`");
-            out.push(f.and("avpkt", "").and("burst", "").help("write the speed of the link"));
-        }
         let on = |flag: &Option<Flag>| *flag == Some(Flag(true));
         if on(nodrop) && !on(ecn) {
             let f =
@@ -346,7 +363,7 @@ impl Options for Red {
         };
         check_queue("limit", limit, facts, out);
         let pair = thresholds(limit.0, min.map(|b| b.0), max.map(|b| b.0));
-        check_average(pair, (limit.0, "limit"), burst.map(|b| b.0), avpkt.map_or(1000, |b| b.0), out);
+        check_average(pair, (limit.0, "limit"), burst.map(|b| b.0), Backlog::Bytes(avpkt.map_or(1000, |b| b.0)), out);
     }
 }
 

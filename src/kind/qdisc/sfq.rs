@@ -1,6 +1,6 @@
 //! `sfq`: net/sched/sch_sfq.c, tc-sfq(8).
 
-use super::red::{self, ECN, HARDDROP, PROBABILITY, average_of, check_average, ewma};
+use super::red::{self, Backlog, ECN, HARDDROP, PROBABILITY, average_of, check_average, ewma};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
@@ -283,7 +283,8 @@ impl Options for Sfq {
         let wide = |n: &Option<Length>| n.map(|n| u64::from(n.0)).filter(|n| *n != 0);
         let max = wide(max).unwrap_or(limit / 4);
         let min = wide(min).unwrap_or(max / 3);
-        check_average((min, max), (limit, "redflowlimit"), burst.map(|b| b.0), avpkt.map_or(1000, |b| b.0), out);
+        let packet = Backlog::Bytes(avpkt.map_or(1000, |b| b.0));
+        check_average((min, max), (limit, "redflowlimit"), burst.map(|b| b.0), packet, out);
     }
 }
 
