@@ -104,7 +104,10 @@ pub(crate) fn burst_of(weight: u32, min: u64, avpkt: u64) -> Option<Number> {
 pub(crate) fn bandwidth_of(weight: u32, avpkt: u64, cell: u32) -> Option<Rate> {
     let facts = Facts::default();
     let grain = |rate: Rate| u32::from(idle_table(weight as u8, avpkt, rate, &facts).0);
-    (0..48).map(|n| Rate(8 << n)).find(|rate| grain(*rate) == cell)
+    // the time of a packet in microseconds, each half as long again as the one before or nearly so; and none at all
+    let micros = (0..80u32).map(|n| (2 + u64::from(n % 2)) << (n / 2) >> 1);
+    let rates = micros.map(|micros| avpkt * 1_000_000 / micros).chain([avpkt * 1_000_000 + 1]);
+    rates.filter(|bytes| *bytes != 0).map(Rate::from_bytes).find(|rate| grain(*rate) == cell)
 }
 
 /// `probability / (max - min)` as its negative logarithm: read by kernels that know no exact probability (before 3.3).
