@@ -2,8 +2,10 @@
 //! run and no kernel is asked.
 //!
 //! - [`shell`]: the script as the commands that it would run, every word with its place
+//! - [`machine`]: a kernel that only keeps book
 //! - `text`: text that remembers where it comes from
 
+pub mod machine;
 pub mod shell;
 mod text;
 
