@@ -149,6 +149,12 @@ pub enum Command {
         #[arg(long, value_enum, default_value_t = To::Yaml)]
         to: To,
     },
+    /// Print what others' commands would make as a policy; nothing is run
+    Import {
+        /// The form of what is read
+        #[command(subcommand)]
+        from: From,
+    },
     /// Give an interface back its default
     Clear {
         /// The interface
@@ -200,6 +206,41 @@ pub enum Command {
         /// The page
         page: Page,
     },
+}
+
+/// What `import` reads.
+#[derive(Debug, Subcommand)]
+pub enum From {
+    /// Shell scripts and batch files of tc and ip commands
+    Tc(ImportArgs),
+}
+
+/// Scripts and what they do not say themselves.
+#[derive(Clone, Debug, Args)]
+pub struct ImportArgs {
+    /// The scripts, or files for `tc -batch`, in the order in which they are run; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<String>,
+    /// The notation to write
+    #[arg(long, value_enum, default_value_t = To::Yaml)]
+    pub to: To,
+    /// Write nothing if anything is left out, assumed or refused
+    #[arg(long)]
+    pub strict: bool,
+    /// A variable that the script does not set, or a parameter of it: `--set DEV=eth0`, `--set 1=start`
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    pub set: Vec<(String, String)>,
+    /// An interface that is called otherwise in the policy: `--dev eth0=wan0`
+    #[arg(long, value_name = "OLD=NEW", value_parser = pair)]
+    pub dev: Vec<(String, String)>,
+}
+
+/// `NAME=VALUE`.
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".to_owned()),
+    }
 }
 
 /// The manual pages.

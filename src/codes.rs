@@ -152,6 +152,7 @@ codes! {
     IMPORT_SKIPPED "import-skipped" Warning "a part of a tc script that is left out of the policy";
     IMPORT_ASSUMED "import-assumed" Warning "a tc script that is read as if it had been told something";
     IMPORT_REFUSED "import-refused" Warning "a tc command that the kernel would refuse";
+    IMPORT_OTHERWISE "import-otherwise" Warning "a tc command that does something else than it says";
     IMPORT_PASSED "import-passed" Note "a command of a tc script that a policy has nothing to do with";
     STATE_LOST "state-lost" Warning "what was applied cannot be remembered";
     ACCEPT_NEEDLESS "accept-needless" Warning "something is accepted that does not occur";

@@ -9,12 +9,13 @@ mod explain;
 mod export;
 mod fmt;
 mod frame;
+mod import;
 mod rehearse;
 mod script;
 mod show;
 mod text;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, From};
 use frame::Frame;
 
 /// How a run ended; the exit codes of the manual.
@@ -42,6 +43,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Diff { policy, quiet } => diff::run(&mut frame, &policy, quiet),
         Command::Show { interface, all } => show::run(&mut frame, interface.as_deref(), all),
         Command::Export { interfaces, to } => export::run(&mut frame, &interfaces, to),
+        Command::Import { from: From::Tc(args) } => import::run(&mut frame, &args),
         Command::Clear { interface, dry_run } => clear::run(&mut frame, &interface, dry_run),
         Command::Try { policy } => rehearse::run(&mut frame, &policy),
         Command::Fmt { files, to, write, check } => fmt::run(&mut frame, &files, to, write, check),

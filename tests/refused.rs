@@ -29,6 +29,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("import-skipped", "tests/import.rs"),
     ("import-assumed", "tests/import.rs"),
     ("import-refused", "tests/import.rs"),
+    ("import-otherwise", "tests/import.rs"),
     ("import-passed", "tests/import.rs"),
     ("state-spoilt", "commands on a machine"),
     ("state-lost", "commands on a machine"),

@@ -90,7 +90,7 @@ pub struct Command {
     pub span: Span,
     /// The comment lines before it, and the one behind it as the last.
     pub comments: Vec<Spanned<String>>,
-    /// What it reads, if the script says so.
+    /// What it reads, if the script says so: standard input, or a file that the script wrote.
     pub input: Option<Collected>,
     /// Whether nobody minds if it fails: its errors are thrown away or its status is looked at.
     pub quiet: bool,
@@ -444,15 +444,19 @@ impl<'a> Shell<'a> {
         }
         // a program reads only if it is told to: `tc -batch -` in a loop over lines would take them all
         let reads = |w: &Word| matches!(w.text.text.as_str(), "-" | "/dev/stdin");
-        let input = self.input.as_ref().filter(|_| fields.iter().any(reads)).map(|input| {
-            let mut input = input.borrow_mut();
-            let mut text = Text::default();
-            for line in input.lines.drain(..) {
-                text.append(&line);
-                text.push("\n", Span::NONE);
+        let written = fields.iter().skip(1).find_map(|w| self.files.get(&w.text.text).cloned());
+        let input = match &self.input {
+            Some(input) if fields.iter().any(reads) => {
+                let mut input = input.borrow_mut();
+                let mut text = Text::default();
+                for line in input.lines.drain(..) {
+                    text.append(&line);
+                    text.push("\n", Span::NONE);
+                }
+                Some(Collected { text, unknown: input.unknown.clone() })
             }
-            Collected { text, unknown: input.unknown.clone() }
-        });
+            _ => written,
+        };
         let command = Command {
             words: fields,
             span: statement.span,

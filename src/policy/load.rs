@@ -81,6 +81,17 @@ pub fn one(name: &str, limits: &Limits, sources: &mut Sources, sink: &mut Sink) 
     Some((file, document))
 }
 
+/// Reads a text that is no policy: a script. Octets that are no UTF-8 stand for themselves in no name that matters.
+pub fn script(name: &str, limits: &Limits, sources: &mut Sources, sink: &mut Sink) -> Option<FileId> {
+    match read(name, limits) {
+        Ok(bytes) => Some(sources.add(Source::new(name, String::from_utf8_lossy(&bytes).into_owned()))),
+        Err(fault) => {
+            sink.push(fault.diagnostic(name, Span::NONE, limits));
+            None
+        }
+    }
+}
+
 fn document(source: &Source, file: FileId, limits: &Limits, sink: &mut Sink) -> Option<Document> {
     match source.notation {
         Notation::Yaml => yaml::read(source, file, limits, sink),
