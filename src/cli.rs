@@ -87,6 +87,14 @@ pub struct PolicyArgs {
     pub deny_warnings: bool,
 }
 
+/// How patient to be with others.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Wait {
+    /// Seconds to wait while another change is under way
+    #[arg(long = "wait", value_name = "SECONDS", default_value_t = 10)]
+    pub seconds: u64,
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -122,6 +130,41 @@ pub enum Command {
         /// Change nothing; print the tc commands of exactly what would be done
         #[arg(long)]
         dry_run: bool,
+        /// Say nothing where the kernel holds what is asked already: for cron
+        #[arg(long)]
+        if_changed: bool,
+        /// Go back by itself after that many seconds, unless `shapectl confirm` comes, or Enter at the terminal; also if
+        /// this session is lost
+        #[arg(long, value_name = "SECONDS", conflicts_with = "dry_run", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+        confirm: Option<u64>,
+        /// How long to wait for another change
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Keep a change that was made with `apply --confirm`
+    Confirm {
+        /// How long to wait for another change
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Go back to what stood before a change: before the last one, or before that of the number
+    Rollback {
+        /// The change, as `history` numbers them
+        number: Option<u64>,
+        /// How long to wait for another change
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// List the last changes and how they ended; with a number, what that one changed
+    History {
+        /// The change
+        number: Option<u64>,
+    },
+    /// Revert a change that nobody confirmed; started by `apply --confirm`
+    #[command(hide = true)]
+    Revert {
+        /// The change
+        number: u64,
     },
     /// Show what differs between the policy and the kernel: + would be made, ~ changed, - taken away
     Diff {
@@ -162,6 +205,9 @@ pub enum Command {
         /// Change nothing; print the commands
         #[arg(long)]
         dry_run: bool,
+        /// How long to wait for another change
+        #[command(flatten)]
+        wait: Wait,
     },
     /// Rehearse the policy on the running kernel, in a throw-away network namespace; needs no root, touches no link
     Try {

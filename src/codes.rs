@@ -148,6 +148,10 @@ codes! {
     KERNEL_REFUSED "kernel-refused" Error "the kernel refused a step";
     KERNEL_LACKS "kernel-lacks" Error "this kernel has no such kind";
     NOT_HELD "not-held" Error "the kernel holds something else than what was asked";
+    LOCKED "locked" Error "another change is under way";
+    CHANGED_MEANWHILE "changed-meanwhile" Error "somebody else changed what was being worked on";
+    UNCONFIRMED "unconfirmed" Error "a change waits for confirmation";
+    NO_HISTORY "no-history" Error "there is no such change to go back to";
     STATE_SPOILT "state-spoilt" Warning "what was remembered cannot be trusted";
     IMPORT_SKIPPED "import-skipped" Warning "a part of a tc script that is left out of the policy";
     IMPORT_ASSUMED "import-assumed" Warning "a tc script that is read as if it had been told something";

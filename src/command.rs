@@ -4,6 +4,7 @@ mod apply;
 mod bring;
 mod check;
 mod clear;
+mod confirm;
 mod diff;
 mod explain;
 mod export;
@@ -11,6 +12,7 @@ mod fmt;
 mod frame;
 mod import;
 mod rehearse;
+mod rollback;
 mod script;
 mod show;
 mod text;
@@ -39,12 +41,18 @@ pub fn run(cli: Cli) -> Exit {
     match cli.command {
         Command::Check { files, deny_warnings, live } => check::run(&mut frame, &files, deny_warnings, live),
         Command::Script { policy, batch, fresh } => script::run(&mut frame, &policy, batch, fresh),
-        Command::Apply { policy, dry_run } => apply::run(&mut frame, &policy, dry_run),
+        Command::Apply { policy, dry_run, if_changed, confirm, wait } => {
+            apply::run(&mut frame, &policy, apply::How { dry_run, if_changed, confirm, wait: wait.seconds })
+        }
+        Command::Confirm { wait } => confirm::run(&mut frame, wait.seconds),
+        Command::Rollback { number, wait } => rollback::run(&mut frame, number, wait.seconds),
+        Command::History { number } => rollback::list(&mut frame, number),
+        Command::Revert { number } => confirm::revert(&mut frame, number),
         Command::Diff { policy, quiet } => diff::run(&mut frame, &policy, quiet),
         Command::Show { interface, all } => show::run(&mut frame, interface.as_deref(), all),
         Command::Export { interfaces, to } => export::run(&mut frame, &interfaces, to),
         Command::Import { from: From::Tc(args) } => import::run(&mut frame, &args),
-        Command::Clear { interface, dry_run } => clear::run(&mut frame, &interface, dry_run),
+        Command::Clear { interface, dry_run, wait } => clear::run(&mut frame, &interface, dry_run, wait.seconds),
         Command::Try { policy } => rehearse::run(&mut frame, &policy),
         Command::Fmt { files, to, write, check } => fmt::run(&mut frame, &files, to, write, check),
         Command::Explain { what, octet, policy } => {

@@ -2,17 +2,21 @@
 
 mod error;
 mod link;
+mod lock;
 mod scratch;
 mod socket;
+mod watch;
 
 pub use crate::netlink::LinkInfo;
 pub use error::{Error, Lack};
+pub use lock::{Holder, Lock};
 pub use scratch::{scratch, u32_mark};
 pub use socket::Sent;
+pub use watch::{Seen, Watch};
 
 use crate::facts::{Facts, Links};
 use crate::kind::wire::Attributes;
-use crate::netlink::{self, Machine, Message, Record};
+use crate::netlink::{self, Machine, Message, Record, Snapshot};
 use crate::tree::Tree;
 use nix::sched::{CloneFlags, setns};
 use socket::Netlink;
@@ -41,17 +45,28 @@ impl Kernel {
         Ok(Kernel { netlink: Netlink::open()?, clock: clock(), sysfs: netns.is_none() })
     }
 
+    /// The address of our requests, by which [`Watch`] tells others' from ours.
+    pub fn port(&self) -> u32 {
+        self.netlink.port
+    }
+
     /// All links.
     ///
     /// # Errors
     /// The kernel's refusal.
     pub fn links(&mut self) -> Result<Vec<LinkInfo>, Error> {
+        self.links_dump().map(|(_, links)| links)
+    }
+
+    /// The links, and the bytes that told of them.
+    fn links_dump(&mut self) -> Result<(Vec<u8>, Vec<LinkInfo>), Error> {
         let doing = "read the links";
         // struct ifinfomsg, and IFLA_EXT_MASK without the statistics
         let mut body = Attributes { bytes: vec![0; 16] };
         body.u32(29, 1 << 3);
         let dump = self.netlink.dump(&Message::dump(netlink::RTM_GETLINK, body.bytes)).map_err(|e| e.doing(doing))?;
-        netlink::decode_links(&dump).map_err(|e| Error::from(e).doing(doing))
+        let links = netlink::decode_links(&dump).map_err(|e| Error::from(e).doing(doing))?;
+        Ok((dump, links))
     }
 
     /// The facts of a link, its driver's speed among them where that can be known.
@@ -113,7 +128,17 @@ impl Kernel {
     /// # Errors
     /// The kernel's refusal, or an answer that cannot be read.
     pub fn read(&mut self, interfaces: Option<&[&str]>) -> Result<Tree, Error> {
-        let links = self.links()?;
+        self.read_and_keep(interfaces).map(|(tree, _)| tree)
+    }
+
+    /// As [`Kernel::read`], and the bytes that it was read from.
+    ///
+    /// # Errors
+    /// As [`Kernel::read`].
+    pub fn read_and_keep(&mut self, interfaces: Option<&[&str]>) -> Result<(Tree, Snapshot), Error> {
+        let mut kept = Snapshot::default();
+        let (dump, links) = self.links_dump()?;
+        kept.links(dump, interfaces);
         let clock = Facts { links: table(&links), ..self.clock.clone() };
         let mut machine = Machine { links, clock };
         if let Some(names) = interfaces {
@@ -121,7 +146,9 @@ impl Kernel {
         }
         // the kernel gives the qdiscs of all links, whatever is asked
         let mut by_link: HashMap<u32, Vec<Record>> = HashMap::new();
-        for record in self.objects(netlink::RTM_GETQDISC, 0, 0, &machine)? {
+        let (dump, records) = self.objects(netlink::RTM_GETQDISC, 0, 0, &machine)?;
+        kept.objects(dump);
+        for record in records {
             by_link.entry(record.ifindex).or_default().push(record);
         }
         let mut records = Vec::new();
@@ -129,27 +156,40 @@ impl Kernel {
             let mut own = by_link.remove(&link.index).unwrap_or_default();
             // with nothing but what the kernel made of itself there are neither classes nor filters
             if own.iter().any(|r| r.object.handle().is_some_and(|h| h.0 != 0)) {
-                own.extend(self.objects(netlink::RTM_GETTCLASS, link.index, 0, &machine)?);
+                let (dump, classes) = self.objects(netlink::RTM_GETTCLASS, link.index, 0, &machine)?;
+                kept.objects(dump);
+                own.extend(classes);
                 for parent in netlink::filter_parents(&own) {
-                    let filters = self.objects(netlink::RTM_GETTFILTER, link.index, parent.0, &machine)?;
+                    let (dump, filters) = self.objects(netlink::RTM_GETTFILTER, link.index, parent.0, &machine)?;
+                    kept.filters(link.index, parent, dump);
                     own.extend(filters.into_iter().map(|r| r.below(link.index, parent)));
                 }
             }
             records.append(&mut own);
         }
-        Ok(netlink::tree(records, &machine))
+        Ok((netlink::tree(records, &machine), kept))
     }
 
-    fn objects(&mut self, kind: u16, ifindex: u32, parent: u32, machine: &Machine) -> Result<Vec<Record>, Error> {
+    /// The objects of a dump, and its bytes.
+    fn objects(
+        &mut self,
+        kind: u16,
+        ifindex: u32,
+        parent: u32,
+        machine: &Machine,
+    ) -> Result<(Vec<u8>, Vec<Record>), Error> {
         let doing = match kind {
             netlink::RTM_GETQDISC => "read the qdiscs",
             netlink::RTM_GETTCLASS => "read the classes",
             _ => "read the filters",
         };
         match self.netlink.dump(&Message::dump_tc(kind, ifindex, parent)) {
-            Ok(dump) => netlink::decode(&dump, machine).map_err(|e| Error::from(e).doing(doing)),
+            Ok(dump) => match netlink::decode(&dump, machine) {
+                Ok(records) => Ok((dump, records)),
+                Err(e) => Err(Error::from(e).doing(doing)),
+            },
             // the link or the qdisc went away meanwhile
-            Err(e) if e.is(nix::errno::Errno::ENODEV) && ifindex != 0 => Ok(Vec::new()),
+            Err(e) if e.is(nix::errno::Errno::ENODEV) && ifindex != 0 => Ok((Vec::new(), Vec::new())),
             Err(e) => Err(e.doing(doing)),
         }
     }

@@ -6,6 +6,7 @@ pub mod command;
 pub mod diagnostic;
 pub mod explain;
 pub mod facts;
+pub mod fingerprint;
 pub mod fuzz;
 pub mod import;
 pub mod kernel;

@@ -11,7 +11,6 @@ mod apart;
 mod arena;
 mod cube;
 mod filters;
-mod fingerprint;
 mod given;
 mod ids;
 mod ifb;

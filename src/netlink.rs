@@ -8,6 +8,7 @@ mod held;
 mod link;
 pub mod reply;
 mod request;
+mod snapshot;
 mod stab;
 
 pub(crate) use dump::remembers;
@@ -15,6 +16,7 @@ pub use dump::{Record, decode};
 pub use held::{filter_parents, tree};
 pub use link::{LinkInfo, decode_links};
 pub use request::request;
+pub use snapshot::Snapshot;
 
 use crate::facts::Facts;
 use crate::kind::wire::{Attributes, NESTED, Payload};
@@ -241,6 +243,8 @@ pub(crate) struct Received<'a> {
     pub kind: u16,
     pub flags: u16,
     pub sequence: u32,
+    /// The port of whoever asked for it; 0 for the kernel itself.
+    pub port: u32,
     pub payload: Payload<'a>,
     /// All of it, with its header and padding.
     pub whole: &'a [u8],
@@ -264,6 +268,7 @@ pub(crate) fn messages(bytes: &[u8]) -> impl Iterator<Item = Result<Received<'_>
             kind: buffer.message_type(),
             flags: buffer.flags(),
             sequence: buffer.sequence_number(),
+            port: buffer.port_number(),
             payload: Payload(all.get(HEADER..length).unwrap_or(&[])),
             whole,
         }))

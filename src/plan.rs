@@ -93,7 +93,8 @@ pub fn plan(asked: &Tree, held: &Tree, facts: &dyn Fn(&str) -> Facts) -> Plan {
         let nothing = crate::tree::Interface::default();
         let there = held.interfaces.get(name);
         let held = there.unwrap_or(&nothing);
-        let facts = facts(name);
+        let mut facts = facts(name);
+        facts.txqueuelen = interface.link.txqueuelen.unwrap_or(facts.txqueuelen);
         links::settle(name, &interface.link, there.map(|i| &i.link), &mut steps);
         for (asked, held) in [(&interface.egress, &held.egress), (&interface.ingress, &held.ingress)] {
             if let Some(asked) = asked {

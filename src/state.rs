@@ -1,20 +1,18 @@
 //! What is remembered of a network namespace: which name has which number, which policy was applied last, and what is
 //! ours. One small file, written whole or not at all. The kernel's tree is the truth; a lost file costs names.
 
+mod files;
+pub mod history;
+
 use crate::diagnostic::{Diagnostic, codes};
 use crate::lower::Ids;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// The form of the file; another one is not read.
 const VERSION: u32 = 1;
-/// A file beyond this is not ours: 100,000 classes take some 5 MB.
-const LARGEST: u64 = 64 << 20;
-
 /// The memory of one network namespace.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
@@ -42,34 +40,12 @@ pub struct Owned {
     pub txqueuelen: Option<u32>,
 }
 
-/// The file of a namespace: the initial one, or a named one. Characters that a file name cannot hold are written as `%2f`.
+/// The file of a namespace: the initial one, or a named one.
 fn file(dir: &Path, netns: Option<&str>) -> PathBuf {
-    let Some(netns) = netns else { return dir.join("state.json") };
-    let safe = |b: u8| match b {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' => char::from(b).to_string(),
-        b => format!("%{b:02x}"),
-    };
-    dir.join(format!("netns-{}.json", netns.bytes().map(safe).collect::<String>()))
-}
-
-/// Opened without following a link at the end of the path: the directory is root's, and nobody may point it elsewhere.
-fn open(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK).open(path)
-}
-
-fn read(path: &Path) -> std::io::Result<Option<String>> {
-    let file = match open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == ErrorKind::NotFound || e.kind() == ErrorKind::NotADirectory => return Ok(None),
-        Err(e) => return Err(e),
-    };
-    let meta = file.metadata()?;
-    if !meta.is_file() || meta.len() > LARGEST {
-        return Err(std::io::Error::new(ErrorKind::InvalidData, "it is no file of shapectl's"));
+    match netns {
+        Some(netns) => dir.join(format!("netns-{}.json", files::safe(netns))),
+        None => dir.join("state.json"),
     }
-    let mut text = String::new();
-    file.take(LARGEST).read_to_string(&mut text)?;
-    Ok(Some(text))
 }
 
 impl State {
@@ -77,22 +53,20 @@ impl State {
     pub fn load(dir: &Path, netns: Option<&str>) -> (State, Vec<Diagnostic>) {
         let path = file(dir, netns);
         let spoilt = |why: String| {
-            let aside = path.with_extension("json.bad");
-            let moved = fs::rename(&path, &aside).is_ok();
             let message = format!("what was remembered in `{}` cannot be trusted: {why}", path.display());
-            let help = if moved {
-                format!("it was put aside as `{}`; names of classes are lost until the next apply", aside.display())
-            } else {
-                "names of classes are lost until the next apply".to_owned()
+            let help = match files::put_aside(&path) {
+                Some(aside) => {
+                    format!("it was put aside as `{}`; names of classes are lost until the next apply", aside.display())
+                }
+                None => "names of classes are lost until the next apply".to_owned(),
             };
             (State::default(), vec![Diagnostic::new(&codes::STATE_SPOILT, message).help(help)])
         };
-        match read(&path) {
+        match files::read(&path) {
             Ok(None) => (State::default(), Vec::new()),
-            Ok(Some(text)) => match serde_json::from_str::<State>(&text) {
-                Ok(state) if state.version == VERSION => (state, Vec::new()),
-                Ok(state) => spoilt(format!("it is of form {}, and {VERSION} is known here", state.version)),
-                Err(e) => spoilt(e.to_string()),
+            Ok(Some(bytes)) => match State::read(&bytes) {
+                Ok(state) => (state, Vec::new()),
+                Err(why) => spoilt(why),
             },
             // whoever may not read it works without names
             Err(e) if e.kind() == ErrorKind::PermissionDenied => (State::default(), Vec::new()),
@@ -100,27 +74,33 @@ impl State {
         }
     }
 
+    /// From what [`State::text`] wrote.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read(bytes: &[u8]) -> Result<State, String> {
+        match serde_json::from_slice::<State>(bytes) {
+            Ok(state) if state.version == VERSION => Ok(state),
+            Ok(state) => Err(format!("it is of form {}, and {VERSION} is known here", state.version)),
+            Err(e) => Err(e.to_string()),
+        }
+    }
+
+    /// As the text of a file.
+    ///
+    /// # Errors
+    /// Never with what a policy can make.
+    pub fn text(&self) -> std::io::Result<String> {
+        serde_json::to_string(&State { version: VERSION, ..self.clone() }).map_err(std::io::Error::other)
+    }
+
     /// Writes it: beside the old file, flushed, then in its place.
     ///
     /// # Errors
     /// The directory cannot be made, or the file not be written.
     pub fn save(&self, dir: &Path, netns: Option<&str>) -> std::io::Result<()> {
-        let path = file(dir, netns);
-        fs::DirBuilder::new().recursive(true).mode(0o755).create(dir)?;
-        let beside = path.with_extension("json.new");
-        let _ = fs::remove_file(&beside);
-        let mut out = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .custom_flags(nix::libc::O_NOFOLLOW)
-            .open(&beside)?;
-        let whole = State { version: VERSION, ..self.clone() };
-        let text = serde_json::to_string(&whole).map_err(std::io::Error::other)?;
-        out.write_all(text.as_bytes())?;
-        out.sync_all()?;
-        fs::rename(&beside, &path)?;
-        File::open(dir)?.sync_all()
+        files::directory(dir, 0o755)?;
+        files::write(&file(dir, netns), self.text()?.as_bytes(), true)
     }
 }
 
@@ -128,6 +108,7 @@ impl State {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use std::fs;
 
     fn some() -> State {
         let owned = Owned { egress: true, ingress: false, txqueuelen: Some(1000) };

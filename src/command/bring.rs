@@ -6,10 +6,10 @@ use crate::diagnostic::{Diagnostic, codes};
 use crate::facts::{Facts, Links};
 use crate::kernel::{Error, Kernel};
 use crate::lower::{self, Hook, Ids};
-use crate::netlink::{self, Message};
+use crate::netlink::{self, Message, Snapshot};
 use crate::plan::{self, LinkChange, Plan, Step, Subject, Verb};
 use crate::state::State;
-use crate::tree::{Branch, Interface, OWN_ALIAS, Object, Tree};
+use crate::tree::{Branch, Interface, Link, OWN_ALIAS, Object, Tree};
 use crate::view::Names;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 pub(super) struct Aim {
     pub file: String,
     pub kernel: Kernel,
+    /// What the kernel said, to go back to.
+    pub snapshot: Snapshot,
     pub machine: Machine,
     pub state: State,
     pub ids: Ids,
@@ -53,12 +55,17 @@ impl Times {
 }
 
 impl Aim {
-    /// Compiles the policy and reads the kernel. `Err` if the policy is refused, `Ok(None)` if the kernel is; what was
-    /// found says why.
+    /// Compiles the policy and reads the kernel, which nobody needs to hold still. `Err` if the policy is refused,
+    /// `Ok(None)` if the kernel is; what was found says why.
     pub fn take(frame: &mut Frame, args: &PolicyArgs) -> Result<Option<Aim>, ()> {
+        let Some(kernel) = frame.kernel() else { return Ok(None) };
+        Aim::at(frame, args, kernel)
+    }
+
+    /// The same for a kernel that is open already.
+    pub fn at(frame: &mut Frame, args: &PolicyArgs, kernel: Kernel) -> Result<Option<Aim>, ()> {
         let state = frame.state();
         let file = frame.which(args.file.as_deref(), &state);
-        let Some(kernel) = frame.kernel() else { return Ok(None) };
         Aim::with(frame, args.deny_warnings, file, state, kernel)
     }
 
@@ -91,8 +98,9 @@ impl Aim {
             return Err(());
         }
         let names = policy.interfaces.iter().map(|i| i.name.value.as_str());
-        let held = match read(&mut kernel, names.chain(state.owned.keys().map(String::as_str))) {
-            Ok(held) => held,
+        let read = read_and_keep(&mut kernel, names.chain(state.owned.keys().map(String::as_str)));
+        let (held, snapshot) = match read {
+            Ok(read) => read,
             Err(e) => {
                 frame.found.push(refusal(&e));
                 return Ok(None);
@@ -112,7 +120,7 @@ impl Aim {
         times.end("lower");
         let plan = plan::plan(&asked, &held, &facts);
         times.end("plan");
-        Ok(Some(Aim { file, kernel, machine, state, ids, asked, held, plan, times }))
+        Ok(Some(Aim { file, kernel, snapshot, machine, state, ids, asked, held, plan, times }))
     }
 }
 
@@ -163,13 +171,21 @@ fn beside(ids: &Ids, held: &Tree) -> Ids {
 
 /// What the kernel holds on some interfaces and on the devices that shapectl made.
 pub(super) fn read<'n>(kernel: &mut Kernel, wanted: impl Iterator<Item = &'n str>) -> Result<Tree, Error> {
+    read_and_keep(kernel, wanted).map(|(tree, _)| tree)
+}
+
+/// The same, and the bytes it was read from.
+pub(super) fn read_and_keep<'n>(
+    kernel: &mut Kernel,
+    wanted: impl Iterator<Item = &'n str>,
+) -> Result<(Tree, Snapshot), Error> {
     let links = kernel.links()?;
     let ours = links.iter().filter(|l| l.alias.as_ref().is_some_and(|a| a.starts_with(OWN_ALIAS)));
     let mut names: Vec<&str> = wanted.collect();
     names.extend(ours.map(|l| l.name.as_str()));
     names.sort_unstable();
     names.dedup();
-    kernel.read(Some(&names))
+    kernel.read_and_keep(Some(&names))
 }
 
 /// Reads the kernel again after a plan was carried out: what is held is renewed, and what is left to do comes back. The
@@ -182,6 +198,14 @@ pub(super) fn what_is_left(aim: &mut Aim) -> Result<Plan, Error> {
     Ok(left)
 }
 
+/// Why a plan was not carried out to its end.
+pub(super) enum Stop {
+    /// The kernel refused a step.
+    Refused(Box<Refused>),
+    /// Whoever looks on between two windows wants no more, after that many steps.
+    Halted(usize),
+}
+
 /// A step that the kernel refused.
 pub(super) struct Refused {
     /// The step.
@@ -192,18 +216,24 @@ pub(super) struct Refused {
     pub lacks: Vec<crate::kernel::Lack>,
 }
 
+impl Refused {
+    fn stop(step: &Step, error: Error) -> Stop {
+        Stop::Refused(Box::new(Refused { step: step.clone(), error, lacks: Vec::new() }))
+    }
+}
+
 /// Messages between two looks at what was refused: what follows a refusal in its own window is still done by the kernel,
 /// so a window that is too long does too much in vain.
 const WINDOW: usize = 100;
 
-/// Carries out a plan; stops at the first refusal. `tick` is told how many steps are done.
+/// Carries out a plan; stops at the first refusal. `tick` is told how many steps are done, and says whether to go on.
 pub(super) fn carry_out(
     kernel: &mut Kernel,
     plan: &Plan,
     facts: &dyn Fn(&str) -> Facts,
-    tick: &mut dyn FnMut(usize),
-) -> Result<(), Box<Refused>> {
-    let fail = |step: &Step, error: Error| Box::new(Refused { step: step.clone(), error, lacks: Vec::new() });
+    tick: &mut dyn FnMut(usize) -> bool,
+) -> Result<(), Stop> {
+    let fail = Refused::stop;
     let mut links = None;
     let mut at = 0;
     while let Some(step) = plan.steps.get(at) {
@@ -251,10 +281,12 @@ pub(super) fn carry_out(
                 _ => Vec::new(),
             };
             let step = run.get(i).map_or(step, |(step, _)| step);
-            return Err(Box::new(Refused { step: step.clone(), error, lacks }));
+            return Err(Stop::Refused(Box::new(Refused { step: step.clone(), error, lacks })));
         }
         at += run.len();
-        tick(at);
+        if !tick(at) && at < plan.steps.len() {
+            return Err(Stop::Halted(at));
+        }
     }
     Ok(())
 }
@@ -284,47 +316,76 @@ pub(super) fn finding(refused: &Refused) -> Diagnostic {
     }
 }
 
-/// Puts back what was held before, after a refusal. What comes back is what stands now against what stood then; `true` if
-/// they are one again.
-pub(super) fn put_back(
-    kernel: &mut Kernel,
-    before: &Tree,
-    asked: &Tree,
-    facts: &dyn Fn(&str) -> Facts,
-) -> Result<bool, Error> {
-    let mut goal = Tree::default();
-    for name in asked.interfaces.keys() {
-        let Some(held) = before.interfaces.get(name) else { continue };
-        let mut interface =
-            Interface { egress: held.egress.clone(), ingress: held.ingress.clone(), ..Interface::default() };
-        interface.link.txqueuelen = held.link.txqueuelen;
-        goal.interfaces.insert(name.clone(), interface);
+/// Whether shapectl made a device.
+fn is_ours(link: &Link) -> bool {
+    link.alias.as_ref().is_some_and(|alias| alias.starts_with(OWN_ALIAS))
+}
+
+/// What a change worked on, and what stood before it.
+pub(super) struct Before<'a> {
+    /// What stood.
+    pub held: &'a Tree,
+    /// The interfaces that were worked on.
+    pub interfaces: Vec<&'a str>,
+    /// The devices that were to be made.
+    pub makes: Vec<&'a str>,
+}
+
+impl<'a> Before<'a> {
+    /// Of the change that an asked tree makes.
+    pub fn of(asked: &'a Tree, held: &'a Tree) -> Before<'a> {
+        let names = |made: bool| {
+            let chosen = asked.interfaces.iter().filter(move |(_, i)| !made || i.link.kind.is_some());
+            chosen.map(|(name, _)| name.as_str()).collect()
+        };
+        Before { held, interfaces: names(false), makes: names(true) }
     }
-    // devices of ours that stood before stay; those made meanwhile carry our alias and are taken away
-    for (name, held) in &before.interfaces {
-        if held.link.alias.as_ref().is_some_and(|a| a.starts_with(OWN_ALIAS)) {
-            goal.interfaces.entry(name.clone()).or_insert_with(|| held.clone());
+
+    /// The tree to go back to.
+    fn goal(&self) -> Tree {
+        let mut goal = Tree::default();
+        for name in &self.interfaces {
+            let Some(held) = self.held.interfaces.get(*name).filter(|held| !is_ours(&held.link)) else { continue };
+            let mut interface =
+                Interface { egress: held.egress.clone(), ingress: held.ingress.clone(), ..Interface::default() };
+            interface.link.txqueuelen = held.link.txqueuelen;
+            goal.interfaces.insert((*name).into(), interface);
         }
+        // devices of ours that stood before stand again, before what redirects to them; those made meanwhile carry our
+        // alias and are taken away
+        let devices = self.held.interfaces.iter().filter(|(_, held)| is_ours(&held.link));
+        for (name, held) in devices {
+            goal.interfaces.shift_insert(0, name.clone(), held.clone());
+        }
+        goal
     }
-    let now = read(kernel, asked.interfaces.keys().map(|n| n.as_str()))?;
-    let back = plan::plan(&goal, &now, facts);
-    let made: Vec<Step> = now
-        .interfaces
-        .iter()
-        .filter(|(name, _)| asked.interfaces.get(*name).is_some_and(|i| i.link.kind.is_some()))
-        .filter(|(name, _)| !before.interfaces.contains_key(*name))
-        .map(|(name, i)| Step {
-            interface: name.clone(),
-            verb: Verb::Delete,
-            subject: Subject::Link(LinkChange::Remove(i.link.kind.clone().unwrap_or_default())),
-            differences: Vec::new(),
-            remark: None,
-        })
-        .collect();
-    let all = Plan { steps: back.steps.into_iter().chain(made).collect() };
-    if let Err(refused) = carry_out(kernel, &all, facts, &mut |_| ()) {
-        return Err(refused.error);
+
+    /// What must be done to go back, given what stands now.
+    pub fn plan(&self, now: &Tree, facts: &dyn Fn(&str) -> Facts) -> Plan {
+        let back = plan::plan(&self.goal(), now, facts);
+        // a device that has not got its alias yet
+        let made = self.makes.iter().filter(|name| !self.held.interfaces.contains_key(**name)).filter_map(|name| {
+            let link = &now.interfaces.get(*name)?.link;
+            (!is_ours(link)).then(|| Step {
+                interface: (*name).into(),
+                verb: Verb::Delete,
+                subject: Subject::Link(LinkChange::Remove(link.kind.clone().unwrap_or_default())),
+                differences: Vec::new(),
+                remark: None,
+            })
+        });
+        let made: Vec<Step> = made.collect();
+        Plan { steps: back.steps.into_iter().chain(made).collect() }
     }
-    let now = read(kernel, asked.interfaces.keys().map(|n| n.as_str()))?;
-    Ok(plan::plan(&goal, &now, facts).is_empty())
+
+    /// Goes back. What comes back is whether what stands now is what stood then.
+    pub fn put_back(&self, kernel: &mut Kernel, facts: &dyn Fn(&str) -> Facts) -> Result<bool, Error> {
+        let now = read(kernel, self.interfaces.iter().copied())?;
+        match carry_out(kernel, &self.plan(&now, facts), facts, &mut |_| true) {
+            Err(Stop::Refused(refused)) => return Err(refused.error),
+            Err(Stop::Halted(_)) | Ok(()) => {}
+        }
+        let now = read(kernel, self.interfaces.iter().copied())?;
+        Ok(self.plan(&now, facts).is_empty())
+    }
 }

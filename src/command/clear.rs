@@ -1,20 +1,28 @@
 //! `clear`: an interface gets its default back.
 
 use super::Exit;
-use super::bring;
-use super::frame::{Frame, Machine, names, refusal};
+use super::apply::{guard, save};
+use super::bring::{self, Stop};
+use super::frame::{Frame, Machine, names};
 use crate::diagnostic::{Diagnostic, codes};
+use crate::state::history::{Draft, Outcome};
 use crate::tree::{Branch, Interface, Tree};
 use crate::{plan, script, view};
 
-pub(super) fn run(frame: &mut Frame, name: &str, dry_run: bool) -> Exit {
-    let mut state = frame.state();
+pub(super) fn run(frame: &mut Frame, name: &str, dry_run: bool, wait: u64) -> Exit {
     let Some(mut kernel) = frame.kernel() else { return frame.refuse(Exit::Kernel) };
+    let _guard = match dry_run {
+        true => None,
+        false => match guard(frame, wait) {
+            Ok(guard) => Some(guard),
+            Err(exit) => return exit,
+        },
+    };
+    let mut state = frame.state();
     let machine = match Machine::read(Some(&mut kernel)) {
         Ok(machine) => machine,
         Err(e) => {
-            frame.found.push(refusal(&e));
-            return frame.refuse(Exit::Kernel);
+            return frame.fail(&e);
         }
     };
     if !machine.has(name) {
@@ -27,24 +35,41 @@ pub(super) fn run(frame: &mut Frame, name: &str, dry_run: bool) -> Exit {
     bare.link.txqueuelen = state.owned.get(name).and_then(|o| o.txqueuelen);
     asked.interfaces.insert(name.into(), bare);
     let facts = |name: &str| machine.facts(name);
-    let held = match bring::read(&mut kernel, std::iter::once(name)) {
-        Ok(held) => held,
+    let (held, snapshot) = match bring::read_and_keep(&mut kernel, std::iter::once(name)) {
+        Ok(read) => read,
         Err(e) => {
-            frame.found.push(refusal(&e));
-            return frame.refuse(Exit::Kernel);
+            return frame.fail(&e);
         }
     };
     let plan = plan::plan(&asked, &held, &facts);
-    if !dry_run {
-        if let Err(refused) = bring::carry_out(&mut kernel, &plan, &facts, &mut |_| ()) {
+    if !dry_run && !plan.is_empty() {
+        let history = frame.history();
+        let draft = Draft {
+            what: format!("clear {name}"),
+            steps: plan.steps.len(),
+            difference: view::plan_text(&plan, &state.ids.names(), view::Paint { on: false }),
+            interfaces: vec![name.to_owned()],
+            ..Draft::default()
+        };
+        let mut entry = match history.begin(draft, &state, &snapshot.bytes()) {
+            Ok(entry) => entry,
+            Err(e) => {
+                let message = format!("what stands now cannot be written down, so nothing is done: {e}");
+                frame.found.push(Diagnostic::new(&codes::STATE_LOST, message));
+                return frame.refuse(Exit::Kernel);
+            }
+        };
+        if let Err(Stop::Refused(refused)) = bring::carry_out(&mut kernel, &plan, &facts, &mut |_| true) {
             frame.found.push(bring::finding(&refused));
+            let _ = history.end(&mut entry, Outcome::Broken);
             return frame.refuse(Exit::Kernel);
         }
+        let _ = history.end(&mut entry, Outcome::Done);
+    }
+    if !dry_run {
         state.owned.remove(name);
         state.ids.forget(name);
-        if let Err(e) = state.save(&frame.global.state_dir, frame.global.netns.as_deref()) {
-            frame.found.push(Diagnostic::new(&codes::STATE_LOST, format!("the change cannot be remembered: {e}")));
-        }
+        save(frame, &state);
     }
     frame.report();
     let names = names(&state.ids, &asked);

@@ -4,11 +4,12 @@ use super::Exit;
 use crate::cli::{Color, DEFAULT_POLICY, Format, Global};
 use crate::diagnostic::{self, Diagnostic, Sink, codes};
 use crate::facts::Facts;
-use crate::kernel::{self, Kernel};
+use crate::kernel::{self, Kernel, Lock};
 use crate::lower::{self, Ids};
 use crate::policy::{self, model::Policy};
 use crate::source::Sources;
 use crate::state::State;
+use crate::state::history::{self, History, Outcome};
 use crate::syntax::Limits;
 use crate::tree::Tree;
 use crate::unit::Handle;
@@ -16,6 +17,10 @@ use crate::view::{Names, Paint};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+/// Seconds after its end that an unconfirmed change may still be on its way back.
+const GRACE: u64 = 10;
 
 /// One run: the options that all commands take, the texts read, and what was found.
 pub(super) struct Frame {
@@ -93,6 +98,59 @@ impl Frame {
             self.json(&serde_json::json!({ "ok": false, "diagnostics": diagnostics }));
         }
         exit
+    }
+
+    /// Ends a command that the kernel stops.
+    pub fn fail(&mut self, error: &kernel::Error) -> Exit {
+        self.found.push(refusal(error));
+        self.refuse(Exit::Kernel)
+    }
+
+    /// Takes the lock of the namespace, which the kernel must be open in; whoever has it is named. `Ok(None)` if it is
+    /// held by somebody who has no business with it, and is passed over.
+    pub fn lock(&mut self, patience: u64) -> Result<Option<Lock>, Exit> {
+        match Lock::take(Duration::from_secs(patience)) {
+            Ok(Ok(lock)) => Ok(Some(lock)),
+            Ok(Err(holder)) => {
+                let who = match (holder.pid, holder.command) {
+                    (Some(pid), Some(command)) => format!("process {pid}, `{command}`"),
+                    (Some(pid), None) => format!("process {pid}"),
+                    (None, _) => "a process that cannot be seen from here".to_owned(),
+                };
+                if holder.strange {
+                    self.say(&format!("warning: {who} holds the lock and may not; it is passed over"));
+                    return Ok(None);
+                }
+                let d = Diagnostic::new(&codes::LOCKED, format!("another change is under way here: {who}"));
+                self.found.push(d.help("wait for it longer with `--wait 60`"));
+                Err(self.refuse(Exit::Kernel))
+            }
+            Err(e) => Err(self.fail(&e)),
+        }
+    }
+
+    /// The history of the namespace.
+    pub fn history(&self) -> History {
+        History::of(&self.global.state_dir, self.global.netns.as_deref())
+    }
+
+    /// Refuses while a change waits for confirmation.
+    pub fn nothing_waits(&mut self) -> Result<(), Exit> {
+        let (entries, found) = self.history().list();
+        self.found.found.extend(found);
+        let Some(entry) = entries.first().filter(|e| e.outcome == Outcome::Waiting) else { return Ok(()) };
+        let late = entry.deadline.is_some_and(|end| end + GRACE < history::now());
+        let message = match (late, entry.deadline) {
+            (false, Some(end)) => format!(
+                "change {} waits for confirmation, and reverts in {} s without",
+                entry.number,
+                end.saturating_sub(history::now())
+            ),
+            _ => format!("change {} was never confirmed, and whoever was to revert it is gone", entry.number),
+        };
+        let d = Diagnostic::new(&codes::UNCONFIRMED, message);
+        self.found.push(d.help("keep it with `shapectl confirm`, or go back with `shapectl rollback`"));
+        Err(self.refuse(Exit::Kernel))
     }
 
     /// Whether what was found stops the command.

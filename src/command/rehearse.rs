@@ -1,8 +1,8 @@
 //! `try`: the policy on the running kernel, in a namespace that is thrown away.
 
 use super::Exit;
-use super::bring::{self, Aim};
-use super::frame::{Frame, Machine, refusal};
+use super::bring::{self, Aim, Stop};
+use super::frame::{Frame, Machine};
 use crate::cli::PolicyArgs;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::kernel::{self, Kernel};
@@ -33,8 +33,7 @@ pub(super) fn run(frame: &mut Frame, args: &PolicyArgs) -> Exit {
     let mut kernel = match kernel::scratch() {
         Ok(kernel) => kernel,
         Err(e) => {
-            frame.found.push(refusal(&e));
-            return frame.refuse(Exit::Kernel);
+            return frame.fail(&e);
         }
     };
     for interface in &policy.interfaces {
@@ -51,7 +50,7 @@ pub(super) fn run(frame: &mut Frame, args: &PolicyArgs) -> Exit {
         Err(()) => return frame.refuse(Exit::Refused),
     };
     let facts = |name: &str| aim.machine.facts(name);
-    if let Err(refused) = bring::carry_out(&mut aim.kernel, &aim.plan, &facts, &mut |_| ()) {
+    if let Err(Stop::Refused(refused)) = bring::carry_out(&mut aim.kernel, &aim.plan, &facts, &mut |_| true) {
         frame.found.push(bring::finding(&refused));
         return frame.refuse(Exit::Kernel);
     }
@@ -59,8 +58,7 @@ pub(super) fn run(frame: &mut Frame, args: &PolicyArgs) -> Exit {
     let left = match bring::what_is_left(&mut aim) {
         Ok(left) => left,
         Err(e) => {
-            frame.found.push(refusal(&e));
-            return frame.refuse(Exit::Kernel);
+            return frame.fail(&e);
         }
     };
     if !left.is_empty() {

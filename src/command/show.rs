@@ -1,7 +1,7 @@
 //! `show`: the trees that the kernel holds.
 
 use super::Exit;
-use super::frame::{Frame, names, refusal};
+use super::frame::{Frame, names};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::tree::{Branch, Tree};
 use crate::view;
@@ -13,8 +13,7 @@ pub(super) fn run(frame: &mut Frame, interface: Option<&str>, all: bool) -> Exit
     let mut tree = match kernel.read(wanted.as_deref()) {
         Ok(tree) => tree,
         Err(e) => {
-            frame.found.push(refusal(&e));
-            return frame.refuse(Exit::Kernel);
+            return frame.fail(&e);
         }
     };
     if let Some(name) = interface.filter(|n| !tree.interfaces.contains_key(*n)) {

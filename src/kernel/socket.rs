@@ -25,6 +25,8 @@ const ATTEMPTS: usize = 10;
 
 pub(super) struct Netlink {
     socket: Socket,
+    /// The socket's own address; 0 if it could not be learnt.
+    pub(super) port: u32,
     sequence: u32,
     chunk: Vec<u8>,
 }
@@ -39,26 +41,26 @@ pub struct Sent {
     pub warned: Vec<(usize, String)>,
 }
 
-fn open() -> std::io::Result<Socket> {
+fn open() -> std::io::Result<(Socket, u32)> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
-    socket.bind_auto()?;
+    let port = socket.bind_auto()?.port_number();
     socket.connect(&SocketAddr::new(0, 0))?;
     socket.set_cap_ack(true)?;
     socket.set_ext_ack(true)?;
     socket.set_rx_buf_sz(RECEIVE)?;
-    Ok(socket)
+    Ok((socket, port))
 }
 
 impl Netlink {
     /// A socket of the calling thread's network namespace.
     pub(super) fn open() -> Result<Netlink, Error> {
-        let socket = open().map_err(|e| Error::system("open a netlink socket", &e))?;
-        Ok(Netlink { socket, sequence: 0, chunk: Vec::with_capacity(CHUNK) })
+        let (socket, port) = open().map_err(|e| Error::system("open a netlink socket", &e))?;
+        Ok(Netlink { socket, port, sequence: 0, chunk: Vec::with_capacity(CHUNK) })
     }
 
     /// Forgets what has not been received.
     fn reopen(&mut self) -> Result<(), Error> {
-        self.socket = open().map_err(|e| Error::system("open a netlink socket", &e))?;
+        (self.socket, self.port) = open().map_err(|e| Error::system("open a netlink socket", &e))?;
         Ok(())
     }
 

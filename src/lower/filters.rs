@@ -7,7 +7,6 @@
 //! | nothing | `u32 match u32 0 0` of all protocols: every kernel with tc has it, `matchall` is missing from some |
 
 use super::cube::{At, Cube, Key};
-use super::fingerprint::Fingerprint;
 use super::ids::Filters;
 use super::matching::{Matched, visit};
 use super::order::{self, Entry, Place, Sort};
@@ -15,6 +14,7 @@ use super::origin;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::facts::Facts;
+use crate::fingerprint::Fingerprint;
 use crate::kind::Options;
 use crate::kind::action::Actions;
 use crate::kind::filter::fw::{self, Fw};

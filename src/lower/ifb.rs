@@ -1,6 +1,6 @@
 //! Names of the ifb devices on which arriving traffic is shaped.
 
-use super::fingerprint::Fingerprint;
+use crate::fingerprint::Fingerprint;
 use compact_str::{CompactString, format_compact};
 use indexmap::IndexMap;
 use std::collections::{BTreeSet, HashSet};

@@ -119,7 +119,7 @@ mod tests {
         for (flags, echoed) in [(NLM_F_CAPPED | NLM_F_ACK_TLVS, HEADER), (NLM_F_ACK_TLVS, 24)] {
             let echoed = request.get(..echoed).unwrap();
             let payload = [&(-16_i32).to_ne_bytes()[..], echoed, &reasons.bytes].concat();
-            let message = Received { kind: 2, flags, sequence: 1, payload: Payload(&payload), whole: &[] };
+            let message = Received { kind: 2, flags, sequence: 1, port: 0, payload: Payload(&payload), whole: &[] };
             let reply = Reply::read(&message, false);
             assert_eq!(reply.errno, 16);
             assert_eq!(reply.text.as_deref(), Some("HTB class in use"));

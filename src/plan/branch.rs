@@ -3,9 +3,11 @@
 use super::{Difference, Step, Subject, Verb};
 use crate::facts::Facts;
 use crate::kind::{Children, Reset};
+use crate::kind::filter::u32::U32;
 use crate::tree::{Branch, Id, Object, Stab};
 use crate::unit::{Handle, Slot};
 use compact_str::CompactString;
+use indexmap::IndexMap;
 use std::collections::{HashMap, HashSet};
 
 /// What a filter is known by: where it is asked, and its number there. Of a u32 filter's number the hash table is the
@@ -60,6 +62,11 @@ fn compare(asked: &Object, held: &Object, facts: &Facts) -> Comparison {
         if row.tool || wanted.same(standing.as_ref(), i, facts) {
             continue;
         }
+        // what the kernel computed at its birth, from what may be otherwise today, and never again
+        let born = row.fixed && row.computed.is_some();
+        if born && !asked.options.slot(i).is_some_and(Slot::is_set) {
+            continue;
+        }
         let (Some(want), Some(stand)) = (wanted.slot(i), standing.slot(i)) else { continue };
         differences.push(Difference { word: row.word, held: stand.show(), asked: want.show() });
         in_place &= want.is_set() && !row.fixed;
@@ -90,8 +97,11 @@ struct Settler<'a> {
 }
 
 impl Settler<'_> {
-    fn push(&mut self, verb: Verb, object: Object, differences: Vec<Difference>, remark: Option<&str>) {
+    fn push(&mut self, verb: Verb, mut object: Object, differences: Vec<Difference>, remark: Option<&str>) {
         let interface = self.interface.clone();
+        if verb == Verb::Add {
+            leave_to_the_kernel(&mut object);
+        }
         let remark = remark.map(str::to_owned);
         let parts = if verb == Verb::Delete { Vec::new() } else { object.options.parts() };
         let parts: Vec<_> = parts.into_iter().map(|options| Object { options, ..object.clone() }).collect();
@@ -107,6 +117,20 @@ impl Settler<'_> {
 
     fn delete(&mut self, object: &Object, remark: Option<&str>) {
         self.push(Verb::Delete, object.clone(), Vec::new(), remark);
+    }
+}
+
+/// A row of u32 that is made again, as it was held, stands in the root table of its priority, and that gets another number
+/// from the kernel. Tables of one's own are numbered below those, and keep their numbers.
+fn leave_to_the_kernel(object: &mut Object) {
+    let rooted = |number: u32| number >> 20 >= 0x800;
+    if let Some(options) = object.options.as_kind_mut::<U32>()
+        && let Id::Filter { handle, .. } = &mut object.id
+        && rooted(*handle)
+        && options.divisor.is_none()
+    {
+        *handle &= 0xf_ffff;
+        options.ht = options.ht.filter(|table| !rooted(table.0));
     }
 }
 
@@ -303,11 +327,9 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
             None => s.add(object),
         }
     }
-    for object in held.objects.iter().filter(|o| !anew.contains(&own(o.id.parent()))) {
-        if filter_key(object).is_some_and(|key| !wanted.contains(&key)) && !is_foreign(object) {
-            s.delete(object, None);
-        }
-    }
+    let goes = |o: &&Object| filter_key(o).is_some_and(|key| !wanted.contains(&key)) && !is_foreign(o);
+    let going = held.objects.iter().filter(|o| !anew.contains(&own(o.id.parent()))).filter(goes);
+    take_away(going, asked, held, s);
 
     let asked_qdiscs: HashSet<Handle> = asked.objects.iter().filter(|o| o.is_qdisc()).map(|o| o.id.parent()).collect();
     for object in held.objects.iter().filter(|o| o.is_qdisc() && !is_root(o)) {
@@ -331,6 +353,37 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
 }
 
 const STUCK: &str = "a class of it cannot be changed in place: all is made anew, and packets that wait are lost";
+/// Where filters of one priority stand.
+fn priority(object: &Object) -> Option<(Handle, u32, u16)> {
+    match object.id {
+        Id::Filter { parent, chain, prio, .. } => Some((parent, chain, prio)),
+        _ => None,
+    }
+}
+
+/// Filters that go. A priority of which nothing stays is taken away as one: the kernel keeps an empty table of u32 beside
+/// others otherwise, and a table with rows that lead to it cannot go before them.
+fn take_away<'a>(going: impl Iterator<Item = &'a Object>, asked: &Branch, held: &Branch, s: &mut Settler) {
+    let foreign = held.objects.iter().filter(|o| is_foreign(o));
+    let stays: HashSet<_> = asked.objects.iter().chain(foreign).filter_map(priority).collect();
+    let mut whole: IndexMap<_, Vec<&Object>> = IndexMap::new();
+    for object in going {
+        match priority(object) {
+            Some(place) if !stays.contains(&place) => whole.entry((place, protocol(object))).or_default().push(object),
+            _ => s.delete(object, None),
+        }
+    }
+    for objects in whole.values() {
+        let Some(first) = objects.first() else { continue };
+        let mut all = (*first).clone();
+        if let Id::Filter { handle, .. } = &mut all.id {
+            *handle = 0;
+        }
+        let more = (objects.len() > 1).then(|| format!("all {} filters of this priority", objects.len()));
+        s.delete(&all, more.as_deref());
+    }
+}
+
 const LOST: &str = "packets that wait in the old queue are lost";
 
 /// Whether the discipline that a class belongs to is still asked for; if not, its classes go with it.

@@ -32,9 +32,19 @@ impl Host {
 
     /// Runs shapectl for this machine.
     pub fn shapectl(&self, words: &[&str]) -> Ran {
-        let state = self.folder.path().join("state");
-        let common = ["--netns", self.netns.name(), "--state-dir", state.to_str().expect("a plain path")];
-        crate::bed::netns::bounded(SHAPECTL, common.iter().chain(words))
+        let common = self.common();
+        crate::bed::netns::bounded(SHAPECTL, common.iter().map(String::as_str).chain(words.iter().copied()))
+    }
+
+    /// Where shapectl remembers.
+    pub fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    /// The options that name this machine.
+    pub fn common(&self) -> Vec<String> {
+        let state = self.state().to_str().expect("a plain path").to_owned();
+        vec!["--netns".to_owned(), self.netns.name().to_owned(), "--state-dir".to_owned(), state]
     }
 
     /// Writes a policy to a file of this machine.

@@ -11,6 +11,7 @@ mod host;
 mod kinds;
 mod netlink;
 mod recordings;
+mod safe;
 mod samples;
 mod testbed;
 mod tos;

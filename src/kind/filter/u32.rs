@@ -805,7 +805,8 @@ impl Options for U32 {
     fn same(&self, other: &dyn Options, row: usize, facts: &Facts) -> bool {
         let Some(held) = other.as_kind::<Self>() else { return false };
         match U32::ROWS.get(row).map(|r| r.word) {
-            Some("ht") if self.ht.is_none() => true,
+            // the root table of a priority has the number that the kernel gave it
+            Some("ht") if self.ht.is_none_or(|table| table.0 >> 20 >= 0x800) => true,
             _ => super::same_row(self, held, row, [&self.action, &held.action], facts),
         }
     }
