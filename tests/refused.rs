@@ -33,6 +33,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("import-passed", "tests/import.rs"),
     ("state-spoilt", "commands on a machine"),
     ("state-lost", "commands on a machine"),
+    ("locked", "tests/live/safe.rs"),
+    ("changed-meanwhile", "tests/live/safe.rs"),
+    ("unconfirmed", "tests/live/safe.rs"),
+    ("no-history", "tests/live/safe.rs"),
     ("left-out", "commands on a machine"),
 ];
 
