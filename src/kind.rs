@@ -67,6 +67,8 @@ pub struct Row {
     pub unit: Info,
     /// How it travels.
     pub wire: Wire,
+    /// Whether tc writes the value alone, without the word: `push` of `vlan push`, a verdict.
+    pub bare: bool,
     /// tc's word for "no", if the option is a flag that has one.
     pub off: Option<&'static str>,
     /// Whether it is a flag: tc writes the word alone.
@@ -105,6 +107,7 @@ impl Row {
             doc: "",
             unit: Info { name: "", spellings: "", schema: crate::unit::Schema::Any },
             wire: Wire::Own,
+            bare: false,
             off: None,
             flag: false,
             default: None,
@@ -148,6 +151,11 @@ impl Row {
     /// Makes it a flag that tc writes as the bare word.
     pub const fn flag(mut self) -> Row {
         self.flag = true;
+        self
+    }
+    /// Lets tc's text have the value without the word.
+    pub const fn bare(mut self) -> Row {
+        self.bare = true;
         self
     }
     /// Makes it a flag with a word for "no".
@@ -635,10 +643,24 @@ pub(crate) fn fits(row: &'static str, value: Option<u64>, most: u64, out: &mut V
 /// # Errors
 /// As [`Options::read_tc`].
 pub fn read_row<T: Rows + ?Sized>(options: &mut T, words: &mut Words, reader: &mut Reader) -> Result<bool, Refusal> {
+    let bare = reader.tc;
+    read_row_of(options, words, reader, |row| !(bare && row.bare))
+}
+
+/// As [`read_row`], of some rows only.
+///
+/// # Errors
+/// As [`Options::read_tc`].
+pub fn read_row_of<T: Rows + ?Sized>(
+    options: &mut T,
+    words: &mut Words,
+    reader: &mut Reader,
+    of: impl Fn(&Row) -> bool,
+) -> Result<bool, Refusal> {
     let Some(word) = words.peek() else { return Ok(false) };
     let rows = options.rows();
-    let exact = rows.iter().position(|row| row.off == Some(word) || row.is(word) && !row.hidden);
-    let short = || rows.iter().position(|row| reader.tc && row.begins(word) && !row.hidden);
+    let exact = rows.iter().position(|row| (row.off == Some(word) || row.is(word)) && !row.hidden && of(row));
+    let short = || rows.iter().position(|row| reader.tc && row.begins(word) && !row.hidden && of(row));
     let Some(at) = exact.or_else(short) else { return Ok(false) };
     let (Some(row), Some(slot)) = (rows.get(at), options.slot_mut(at)) else { return Ok(false) };
     words.next();
@@ -669,7 +691,7 @@ pub fn row_words(row: &Row, slot: &dyn Slot, out: &mut Vec<String>) {
         (true, Some(0)) => out.extend(row.off.map(str::to_owned)),
         (true, _) => out.push(row.word.to_owned()),
         (false, _) => {
-            out.push(row.word.to_owned());
+            out.extend((!row.bare).then(|| row.word.to_owned()));
             out.extend(value.split_whitespace().map(str::to_owned));
         }
     }
@@ -782,7 +804,8 @@ pub struct Kind {
     /// Every attribute that the kernel's headers have for this kind, and which rows it is or why it is none: a law holds
     /// this against the headers.
     pub attributes: &'static [Attribute],
-    /// Reads the kind's own statistics (`TCA_STATS_APP` or `TCA_XSTATS`) into named figures.
+    /// Reads the kind's own statistics into named figures: of a discipline from `TCA_STATS_APP` or `TCA_XSTATS`, of an
+    /// action from its options, where its times and the number of its users stand.
     pub xstats: fn(Payload, &Facts) -> Vec<(&'static str, u64)>,
 }
 

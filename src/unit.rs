@@ -4,11 +4,13 @@
 //! offers the spellings. tc's own lax reading is kept for tc's own text ([`Reader::tc`]).
 
 mod c;
+pub(crate) mod choice;
 mod clock;
 mod curve;
 mod handle;
 mod list;
 mod mark;
+mod net;
 mod number;
 mod rate;
 mod size;
@@ -21,11 +23,12 @@ pub use curve::Curve;
 pub use handle::{ClassId, Handle};
 pub use list::{Item, List, MOST, Preemption, Queues};
 pub use mark::Mark;
-pub(crate) use number::integer;
+pub use net::{Address, Hardware, PROTOCOLS, Prefix4, Protocol};
 pub use number::{
-    Count, Decimal, Flag, Hex, Hex64, Length, LinkLayer, LogFlag, MaskedOctet, Minor, Name, Number, NumberList, Octets,
-    Packets, Probability, Signed,
+    Count, Count16, Decimal, Flag, Hex, Hex16, Hex64, Length, LinkLayer, LogFlag, MaskedOctet, Minor, Name, Number,
+    Number8, Number16, NumberList, Octets, Packets, Probability, Signed, Text,
 };
+pub(crate) use number::{decimal, integer};
 pub use rate::Rate;
 pub use size::Bytes;
 pub use stab::Stab;

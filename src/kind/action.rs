@@ -4,21 +4,32 @@
 //! or a kind with its options (`police: { rate: 1mbit, burst: 10kb }`); several are a list and run one after the other.
 //! The pairs are short for `skbedit` and `mirred`, the words for `gact`.
 
+pub mod connmark;
 pub mod control;
+pub mod csum;
+pub mod ctinfo;
 pub mod gact;
 pub mod mirred;
+pub mod mpls;
+pub mod nat;
 pub mod police;
+pub mod sample;
+pub mod simple;
 pub mod skbedit;
+pub mod skbmod;
+pub mod vlan;
 
 pub use control::Control;
 
 use super::raw::Raw;
 use super::wire::{Attributes, Malformed, Parsed, Payload};
 use super::{Finding, Kind, Options, Role, Vocabulary, find};
+use crate::codes;
+use crate::diagnostic::Severity;
 use crate::facts::Facts;
 use crate::syntax::document::{Entry, Node, Value};
 use crate::syntax::{Arity, Vocabulary as _};
-use crate::unit::{Flag, Info, Name, Octets, Reader, Refusal, Schema, Unit, Words};
+use crate::unit::{Flag, Info, Name, Octets, Reader, Refusal, Schema, Unit, Words, begins};
 use compact_str::CompactString;
 use gact::Gact;
 use mirred::{Direction, Mirred, Mode};
@@ -31,14 +42,16 @@ const STATS: u16 = 4;
 const COOKIE: u16 = 6;
 const FLAGS: u16 = 7;
 const HW_STATS: u16 = 8;
+const USED_HW_STATS: u16 = 9;
+const IN_HW_COUNT: u16 = 10;
 
 /// `TCA_ACT_FLAGS_NO_PERCPU_STATS`.
 pub const NO_PERCPU: u32 = 1;
 /// The longest list of actions (`TCA_ACT_MAX_PRIO`).
 pub const MOST: usize = 32;
 
-/// What an action has counted, as a dump says it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What an action has counted, as a dump says it (`TCA_STATS_*`, include/uapi/linux/gen_stats.h).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Bytes that came by.
     pub bytes: u64,
@@ -48,6 +61,22 @@ pub struct Counters {
     pub drops: u64,
     /// Packets above the rate of a policer.
     pub overlimits: u64,
+    /// Packets that were sent anew.
+    pub requeues: u64,
+    /// Bytes that wait.
+    pub backlog: u64,
+    /// Packets that wait.
+    pub qlen: u64,
+    /// Of the bytes and packets, those that hardware counted.
+    pub hardware: Option<(u64, u64)>,
+    /// The rate now in bytes a second, if it is estimated.
+    pub rate: Option<u64>,
+    /// How many pieces of hardware do it, if any can.
+    pub in_hardware: Option<u32>,
+    /// The bits of `hw_stats` that hardware has taken up.
+    pub used_hw_stats: Option<u8>,
+    /// The kind's own figures: how many hold it, how many seconds ago it was made and used, and more.
+    pub own: Vec<(&'static str, u64)>,
 }
 
 /// One action of a filter.
@@ -65,6 +94,8 @@ pub struct Act {
     pub hw_stats: Option<u8>,
     /// `TCA_ACT_FLAGS_*`: [`NO_PERCPU`], 2 skip_hw, 4 skip_sw.
     pub flags: u32,
+    /// Whether it is a policer in the way of before 2004: an attribute of the filter's own, not in its list.
+    pub old: bool,
     /// The counters of a held action; never compared.
     pub counters: Option<Counters>,
 }
@@ -104,6 +135,7 @@ impl Act {
             cookie: None,
             hw_stats: None,
             flags: 0,
+            old: false,
             counters: None,
         }
     }
@@ -125,42 +157,47 @@ impl Act {
         Act::of(&skbedit::KIND, Box::new(options))
     }
 
-    /// Reads tc's words of one action, from its kind's name or a verdict on.
+    /// Reads tc's words of one action, from its kind's name or a verdict on, as `parse_action` in iproute2's
+    /// tc/m_action.c does.
     fn read_tc(words: &mut Words, reader: &mut Reader) -> Result<Act, Refusal> {
         let first = words.peek().ok_or_else(|| Refusal::new("an action is missing at the end"))?;
-        let mut act = if Control::starts(first) {
+        let mut act = if Control::starts(first, reader) {
             Act::verdict(Control::read_words(words, reader)?)
         } else {
             words.next();
             let act = Act::new(first);
             if act.kind.is_none() {
-                return Err(Refusal::new(format!("no action `{first}` is known here")));
+                return Err(Refusal::new(format!("no action is called `{first}`"))
+                    .help(format!("write a verdict as `drop`, or one of {}", kinds())));
             }
             act
         };
-        while act.options.read_tc(words, reader)? {}
-        while let Some(word) = words.peek() {
-            if words.take("cookie") {
-                act.cookie = Some(Octets::read_words(words, reader)?);
-            } else if words.take("hw_stats") {
-                let value = words.want("a kind of statistics")?;
-                let known = HW_STATS_WORDS.iter().find(|(name, _)| *name == value);
-                let (_, bits) = known.ok_or_else(|| Refusal::new(format!("`{value}` is no kind of statistics")))?;
-                act.hw_stats = Some(*bits);
-            } else if let Some((_, bit)) = FLAG_WORDS.iter().find(|(name, _)| *name == word) {
-                words.next();
-                act.flags |= bit;
-            } else {
-                break;
-            }
-        }
+        act.options.read_tc(words, reader)?;
+        act.read_common(words, reader)?;
         Ok(act)
+    }
+
+    /// What may stand behind every action, in tc's order.
+    fn read_common(&mut self, words: &mut Words, reader: &mut Reader) -> Result<(), Refusal> {
+        self.read_cookie(words, reader)?;
+        if words.take_short("hw_stats") {
+            self.hw_stats = Some(hw_stats(words.want("a kind of statistics")?, reader)?);
+        }
+        if words.take("no_percpu") {
+            self.flags |= NO_PERCPU;
+        }
+        while let Some(bit) = words.peek().and_then(|word| flag(word)).filter(|bit| *bit != NO_PERCPU) {
+            words.next();
+            self.flags |= bit;
+        }
+        Ok(())
     }
 
     fn tc(&self) -> Vec<String> {
         let mut out = Vec::new();
         self.options.tc(&mut out);
-        if !(self.name == gact::KIND.name && out.first().is_some_and(|word| Control::starts(word))) {
+        if !(self.name == gact::KIND.name && out.first().is_some_and(|word| Control::starts(word, &Reader::default())))
+        {
             out.insert(0, self.name.to_string());
         }
         if let Some(cookie) = &self.cookie {
@@ -185,20 +222,27 @@ impl Act {
     fn read_word(&mut self, entry: &Entry, reader: &mut Reader) -> Result<bool, Refusal> {
         let word = entry.key.value.as_str();
         if word == "cookie" {
-            self.cookie = Some(Octets::read_node(&entry.node, reader).map_err(|r| at(r, entry.node.span))?);
+            let text = entry.node.as_word().unwrap_or_default();
+            self.cookie = Some(cookie(text, reader).map_err(|r| at(r, entry.node.span))?);
         } else if word == "hw_stats" {
-            let known = HW_STATS_WORDS.iter().find(|(name, _)| Some(*name) == entry.node.as_word());
-            let refusal =
-                || Refusal::new("no such kind of statistics").help("write `immediate`, `delayed` or `disabled`");
-            let (_, bits) = known.ok_or_else(|| at(refusal(), entry.node.span))?;
-            self.hw_stats = Some(*bits);
-        } else if let Some((_, bit)) = FLAG_WORDS.iter().find(|(name, _)| *name == word) {
-            let Flag(on) = Flag::read_node(&entry.node, reader).map_err(|r| at(r, entry.node.span))?;
-            self.flags |= if on { *bit } else { 0 };
+            let text = entry.node.as_word().unwrap_or_default();
+            self.hw_stats = Some(hw_stats(text, reader).map_err(|r| at(r, entry.node.span))?);
+        } else if let Some(bit) = flag(word) {
+            let bare = matches!(entry.node.value, Value::Null);
+            let on = bare || Flag::read_node(&entry.node, reader).map_err(|r| at(r, entry.node.span))?.0;
+            self.flags |= if on { bit } else { 0 };
         } else {
             return Ok(false);
         }
         Ok(true)
+    }
+
+    /// Whether only its number is said: it stands elsewhere, with options that are not asked here.
+    pub fn is_shared(&self) -> bool {
+        let rows = self.options.rows().iter().enumerate();
+        let set = |i| self.options.slot(i).is_some_and(|s| s.is_set());
+        let mut set = rows.filter(|(i, _)| set(*i)).map(|(_, row)| row.word);
+        set.next() == Some(control::INDEX.word) && set.next().is_none()
     }
 
     /// In the policy's words, as [`Act::read`] reads them: the short form where there is one.
@@ -231,6 +275,12 @@ impl Act {
         });
         if let Some(cookie) = &self.cookie {
             words.push_str(&format!(" cookie {}", cookie.show()));
+        }
+        if let Some((word, _)) = HW_STATS_WORDS.iter().find(|(_, bits)| Some(*bits) == self.hw_stats) {
+            words.push_str(&format!(" hw_stats {word}"));
+        }
+        for (word, _) in FLAG_WORDS.iter().filter(|(_, bit)| self.flags & bit != 0) {
+            words.push_str(&format!(" {word}"));
         }
         words
     }
@@ -279,43 +329,66 @@ impl Act {
     /// Reads one action in the policy's words on one line.
     fn read(words: &mut Words, reader: &mut Reader) -> Result<Act, Refusal> {
         let first = words.peek().ok_or_else(|| Refusal::new("an action is missing"))?;
-        if Control::starts(first) {
+        if Control::starts(first, reader) {
             let mut act = Act::verdict(Control::read_words(words, reader)?);
-            act.read_cookie(words, reader)?;
+            act.read_common(words, reader)?;
             return Ok(act);
         }
         words.next();
         if let Some(act) = Act::short(first, words.peek(), reader) {
             words.next();
             let mut act = act?;
-            act.read_cookie(words, reader)?;
+            act.read_common(words, reader)?;
             return Ok(act);
         }
         let mut act = Act::kind_of(first)?;
+        act.read_options(words, reader)?;
+        Ok(act)
+    }
+
+    /// Reads options in the policy's words on one line, up to `then`.
+    fn read_options(&mut self, words: &mut Words, reader: &mut Reader) -> Result<(), Refusal> {
         while let Some(word) = words.peek().filter(|w| *w != "then") {
-            if act.read_cookie(words, reader)? {
+            if word == "hw_stats" || word == "cookie" || flag(word).is_some() {
+                self.read_common(words, reader)?;
                 continue;
             }
-            let row = act.row(word)?;
-            words.next();
-            let flag = Vocabulary.is_flag(&act.name, word);
-            let Some(slot) = act.options.slot_mut(row) else { break };
-            match words.peek() {
-                Some(value) if flag && Flag::read(value, reader).is_ok() => {
-                    words.next();
+            let value = words.peek_second().filter(|value| Flag::read(value, reader).is_ok());
+            if let (true, Some(value)) = (Vocabulary.is_flag(&self.name, word), value) {
+                let row = self.row(word)?;
+                words.next();
+                words.next();
+                if let Some(slot) = self.options.slot_mut(row) {
                     slot.read_text(value, reader)?;
                 }
-                _ => slot.read_words(words, reader)?,
+            } else if !self.options.read_tc(words, reader)? && !self.read_bare(words, reader)? {
+                self.row(word)?;
+                break;
             }
         }
-        Ok(act)
+        Ok(())
+    }
+
+    /// Reads a value of a row whose word tc does not write.
+    fn read_bare(&mut self, words: &mut Words, reader: &mut Reader) -> Result<bool, Refusal> {
+        let rows = self.options.rows();
+        for (i, _) in rows.iter().enumerate().filter(|(_, row)| row.bare) {
+            let Some(slot) = self.options.slot_mut(i).filter(|slot| !slot.is_set()) else { continue };
+            let mut ahead = words.clone();
+            if slot.read_words(&mut ahead, reader).is_ok() {
+                *words = ahead;
+                return Ok(true);
+            }
+            slot.clear();
+        }
+        Ok(false)
     }
 
     fn read_cookie(&mut self, words: &mut Words, reader: &mut Reader) -> Result<bool, Refusal> {
         if !words.take("cookie") {
             return Ok(false);
         }
-        self.cookie = Some(Octets::read_words(words, reader)?);
+        self.cookie = Some(cookie(words.want(Octets::INFO.name)?, reader)?);
         Ok(true)
     }
 
@@ -325,17 +398,35 @@ impl Act {
         if let Some(act) = Act::short(&key.value, node.as_word(), reader) {
             return act.map_err(|r| at(r, node.span));
         }
-        if Control::starts(&key.value) {
+        if Control::starts(&key.value, reader) {
             let text = format!("{} {}", key.value, node.as_word().unwrap_or_default());
             return Control::read(text.trim(), reader).map(Act::verdict).map_err(|r| at(r, key.span));
         }
         let mut act = Act::kind_of(&key.value).map_err(|r| at(r, key.span))?;
+        if let Some(text) = node.as_word() {
+            // `vlan: push id 5`, as on one line
+            let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+            let mut words = Words::new(&words);
+            act.read_options(&mut words, reader).map_err(|r| at(r, node.span))?;
+            return match words.next() {
+                None => Ok(act),
+                Some(word) => Err(at(Refusal::new(format!("what is `{word}`?")), node.span)),
+            };
+        }
         let Some(entries) = node.entries() else {
             let r = Refusal::new(format!("`{}` wants its options, and this is {}", act.name, node.shape()));
             return Err(at(r, node.span));
         };
         for entry in entries {
             if act.read_word(entry, reader)? {
+                continue;
+            }
+            // `push: yes`, as the other notation has it of `vlan push`
+            let (word, text) = (entry.key.value.as_str(), entry.node.as_word());
+            let alone = matches!(entry.node.value, Value::Null) || text == Some("yes");
+            let words = [word.to_owned()];
+            let bare = alone && act.options.row(word).is_none();
+            if bare && act.read_bare(&mut Words::new(&words), reader).map_err(|r| at(r, entry.key.span))? {
                 continue;
             }
             let row = act.row(&entry.key.value).map_err(|r| at(r, entry.key.span))?;
@@ -373,7 +464,15 @@ impl Act {
         act.cookie = attributes.get(COOKIE).map(|c| Octets(c.0.to_vec()));
         act.hw_stats = attributes.u32(HW_STATS)?.map(|bits| bits as u8);
         act.flags = attributes.u32(FLAGS)?.unwrap_or(0);
-        act.counters = attributes.nested(STATS)?.map(|stats| counters(&stats)).transpose()?;
+        if let Some(stats) = attributes.nested(STATS)? {
+            let mut counters = counters(&stats)?;
+            counters.in_hardware = attributes.u32(IN_HW_COUNT)?;
+            counters.used_hw_stats = attributes.u32(USED_HW_STATS)?.map(|bits| bits as u8);
+            if let (Some(kind), Some(options)) = (act.kind, attributes.get(OPTIONS)) {
+                counters.own = (kind.xstats)(options, facts);
+            }
+            act.counters = Some(counters);
+        }
         Ok(act)
     }
 }
@@ -383,22 +482,62 @@ fn bitfield(bits: u32) -> [u8; 8] {
     [a, b, c, d, a, b, c, d]
 }
 
-/// `TCA_STATS_*`, include/uapi/linux/gen_stats.h: basic (1) and queue (3), and 64-bit packets (8).
+/// In their order: behind basic (1) and hardware's share (7) stand 64 bits of packets (8), if 32 are too few.
 fn counters(stats: &Parsed) -> Result<Counters, Malformed> {
     let mut counters = Counters::default();
-    if let Some(basic) = stats.get(1) {
-        let mut c = basic.fields();
-        (counters.bytes, counters.packets) = (c.u64()?, u64::from(c.u32()?));
-    }
-    if let Some(queue) = stats.get(3) {
-        let mut c = queue.fields();
-        let (_qlen, _backlog, drops, _requeues, overlimits) = (c.u32()?, c.u32()?, c.u32()?, c.u32()?, c.u32()?);
-        (counters.drops, counters.overlimits) = (u64::from(drops), u64::from(overlimits));
-    }
-    if let Some(packets) = stats.u64(8)? {
-        counters.packets = packets;
+    for (number, payload) in &stats.list {
+        let mut c = payload.fields();
+        match number {
+            1 => (counters.bytes, counters.packets) = (c.u64()?, u64::from(c.u32()?)),
+            2 => counters.rate = counters.rate.or(Some(u64::from(c.u32()?))),
+            3 => {
+                let mut next = || c.u32().map(u64::from);
+                (counters.qlen, counters.backlog, counters.drops) = (next()?, next()?, next()?);
+                (counters.requeues, counters.overlimits) = (next()?, next()?);
+            }
+            5 => counters.rate = Some(c.u64()?),
+            7 => counters.hardware = Some((c.u64()?, u64::from(c.u32()?))),
+            8 => match &mut counters.hardware {
+                Some((_, packets)) => *packets = c.u64()?,
+                None => counters.packets = c.u64()?,
+            },
+            _ => {}
+        }
     }
     Ok(counters)
+}
+
+/// `TC_COOKIE_MAX_SIZE`.
+const COOKIE_MOST: usize = 16;
+
+fn cookie(text: &str, reader: &mut Reader) -> Result<Octets, Refusal> {
+    let octets = Octets::read(text, reader)?;
+    if octets.0.is_empty() || octets.0.len() > COOKIE_MOST {
+        let message = format!("a cookie of {} octets: 1 to {COOKIE_MOST}", octets.0.len());
+        return Err(Refusal::coded(&codes::OUT_OF_RANGE, message));
+    }
+    Ok(octets)
+}
+
+fn hw_stats(word: &str, reader: &Reader) -> Result<u8, Refusal> {
+    let known = HW_STATS_WORDS.iter().find(|(name, _)| *name == word || reader.tc && begins(word, name));
+    known.map(|(_, bits)| *bits).ok_or_else(|| {
+        Refusal::new(format!("`{word}` is no kind of statistics")).help("write `immediate`, `delayed` or `disabled`")
+    })
+}
+
+fn flag(word: &str) -> Option<u32> {
+    FLAG_WORDS.iter().find(|(name, _)| *name == word).map(|(_, bit)| *bit)
+}
+
+/// The first error of a kind about its own options, as a refusal: for what tc refuses once it has read all words.
+fn first_fault(find: impl FnOnce(&mut Vec<Finding>)) -> Result<(), Refusal> {
+    let mut found = Vec::new();
+    find(&mut found);
+    match found.into_iter().find(|f| f.code.severity == Severity::Error) {
+        None => Ok(()),
+        Some(Finding { code, message, help, .. }) => Err(Refusal { help, ..Refusal::coded(code, message) }),
+    }
 }
 
 fn at(refusal: Refusal, span: crate::source::Span) -> Refusal {
@@ -416,8 +555,8 @@ impl Actions {
         Actions(vec![act])
     }
 
-    /// Every action but the last must hand on what it lets pass: a policer's `conform` becomes `pipe` where the policy
-    /// is silent.
+    /// Every action but the last must hand on what it lets pass: a policer's `conform`, and the verdict of an edit whose
+    /// default is `pass`, become `pipe` where the policy is silent.
     fn chain(mut self) -> Result<Self, Refusal> {
         if self.0.len() > MOST {
             return Err(Refusal::new(format!("{} actions on one rule: the kernel takes {MOST}", self.0.len())));
@@ -426,9 +565,38 @@ impl Actions {
         for act in self.0.iter_mut().take(last) {
             if let Some(police) = act.options.as_kind_mut::<police::Police>() {
                 police.conform.get_or_insert(Control::PIPE);
+                continue;
+            }
+            let options = act.options.as_mut();
+            let verdict = options.row(control::CONTROL.word).filter(|_| act.name != gact::KIND.name);
+            let passes = |row: usize| options.rows().get(row).is_some_and(|r| r.default == Some("pass"));
+            if let Some(slot) = verdict.filter(|row| passes(*row)).and_then(|row| options.slot_mut(row))
+                && !slot.is_set()
+            {
+                slot.copy_from(&Some(Control::PIPE));
             }
         }
         Ok(self)
+    }
+
+    /// A policer in the way of before 2004: `police …` without `action`, alone in a filter.
+    ///
+    /// # Errors
+    /// As [`Unit::read_words`].
+    pub fn read_old(words: &mut Words, reader: &mut Reader) -> Result<Actions, Refusal> {
+        let mut act = Act::new(police::KIND.name);
+        words.next();
+        act.options.read_tc(words, reader)?;
+        act.old = true;
+        Ok(Actions::one(act))
+    }
+
+    /// Writes a policer of before 2004 as attribute `police`, anything else as a list in attribute `number`.
+    pub fn encode_either(&self, number: u16, police: u16, out: &mut Attributes, facts: &Facts) {
+        match self.0.as_slice() {
+            [act] if act.old => out.nest(police, |a| act.options.encode(a, facts)),
+            _ => self.encode(number, out, facts),
+        }
     }
 
     /// Writes the list as attribute `number`, numbered from 1, as tc does.
@@ -452,17 +620,27 @@ impl Actions {
 
     /// [`Options::assume`] for each.
     pub fn assume(&mut self, facts: &Facts) {
-        self.0.iter_mut().for_each(|act| act.options.assume(facts));
+        let own = self.0.iter_mut().filter(|act| !act.is_shared());
+        own.for_each(|act| act.options.assume(facts));
     }
 
     /// [`Options::complete`] for each.
     pub fn complete(&mut self, facts: &Facts) {
-        self.0.iter_mut().for_each(|act| act.options.complete(facts));
+        let own = self.0.iter_mut().filter(|act| !act.is_shared());
+        own.for_each(|act| act.options.complete(facts));
     }
 
     /// [`Options::check`] for each.
     pub fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
         self.0.iter().for_each(|act| act.options.check(facts, out));
+        for (number, act) in (1..).zip(&self.0) {
+            let control = act.options.value::<Control>(control::CONTROL.word);
+            if let Some(jump) = control.and_then(Control::jump).filter(|n| *n == 0 || *n > self.0.len() as i32) {
+                let message =
+                    format!("action {number} jumps over {jump} of {} actions: the packet passes", self.0.len());
+                out.push(Finding::new(&codes::NO_EFFECT, "action", message).help("jump to an action of the list"));
+            }
+        }
     }
 
     /// Whether the held actions are the asked ones, to the wire's resolution. Numbers that the kernel gave do not count
@@ -477,7 +655,10 @@ impl Actions {
                 && a.flags & !h.flags == 0
                 && (a.flags ^ h.flags) & NO_PERCPU == 0
                 && options.as_any().type_id() == h.options.as_any().type_id()
-                && (0..options.rows().len()).all(|row| options.same(h.options.as_ref(), row, facts))
+                && options.rows().iter().enumerate().all(|(i, row)| {
+                    let given = row.word == control::INDEX.word || a.is_shared();
+                    given && !options.slot(i).is_some_and(|s| s.is_set()) || options.same(h.options.as_ref(), i, facts)
+                })
         };
         self.0.len() == held.0.len() && self.0.iter().zip(&held.0).all(|(a, h)| same(a, h))
     }
@@ -531,13 +712,31 @@ impl Unit for Actions {
         }
     }
 
-    /// After the word `action`; further ones follow with or without it.
+    /// After the word `action`: all that follows, with or without the word between them, up to what ends the filter.
     fn read_words(words: &mut Words, reader: &mut Reader) -> Result<Self, Refusal> {
-        let mut list = vec![Act::read_tc(words, reader)?];
-        while words.take("action")
-            || words.peek().is_some_and(|w| Control::starts(w) || find(Role::Action, w).is_some())
-        {
-            list.push(Act::read_tc(words, reader)?);
+        let mut list: Vec<Act> = Vec::new();
+        let mut wanted = true;
+        while let Some(word) = words.peek() {
+            if words.take("action") {
+                wanted = true;
+                continue;
+            }
+            // the words behind which tc's reader of actions stops: a filter's class, and the command after the list
+            let commands = ["change", "replace", "delete", "get", "add"];
+            if matches!(word, "flowid" | "classid") || commands.iter().any(|command| begins(word, command)) {
+                break;
+            }
+            let mut act = Act::read_tc(words, reader)?;
+            // tc forgets no cookie: later actions without one have it too
+            act.cookie = act.cookie.or_else(|| list.last().and_then(|last| last.cookie.clone()));
+            list.push(act);
+            wanted = false;
+        }
+        if wanted {
+            return Err(Refusal::new("an action is missing at the end").help(format!("write {}", Self::INFO.spellings)));
+        }
+        if list.len() > MOST {
+            return Err(Refusal::new(format!("{} actions on one filter: the kernel takes {MOST}", list.len())));
         }
         Ok(Actions(list))
     }
@@ -556,7 +755,7 @@ pub fn arity(word: &str) -> Option<Arity> {
     match word {
         "mark" | "priority" | "mirror" | "redirect" => Some(Arity::Value),
         "goto" | "jump" => None,
-        _ if Control::starts(word) => Some(Arity::Flag),
+        _ if Control::starts(word, &Reader::default()) => Some(Arity::Flag),
         _ => find(Role::Action, word).map(|_| Arity::Options),
     }
 }
@@ -678,7 +877,7 @@ mod tests {
         let mut held = Actions::decode(list.get(7).unwrap(), &facts).unwrap();
         held.0.iter_mut().for_each(|act| act.counters = Some(Counters { packets: 9, ..Counters::default() }));
         if let Some(edit) = held.0.first_mut().and_then(|a| a.options.as_kind_mut::<Skbedit>()) {
-            edit.index = Some(crate::unit::Number(3)); // as the kernel gives it
+            edit.index = Some(control::Index(3)); // as the kernel gives it
         }
         asked.assume(&facts);
         held.assume(&facts);
@@ -692,7 +891,7 @@ mod tests {
     fn actions_of_unknown_kinds_are_kept_whole() {
         let mut out = Attributes::new();
         out.nest(1, |act| {
-            act.text(KIND, "pedit");
+            act.text(KIND, "xt");
             act.raw(OPTIONS, &[1, 2, 3, 4]);
         });
         let actions = Actions::decode(Payload(&out.bytes), &Facts::default()).unwrap();
@@ -700,7 +899,7 @@ mod tests {
         actions.encode(7, &mut again, &Facts::default());
         let list = Payload(&again.bytes).attributes().unwrap().get(7).unwrap();
         let act = list.attributes().unwrap().nested(1).unwrap().unwrap();
-        assert_eq!(act.get(KIND).unwrap().text(), "pedit");
+        assert_eq!(act.get(KIND).unwrap().text(), "xt");
         assert_eq!(act.get(OPTIONS).unwrap().0, [1, 2, 3, 4]);
     }
 }

@@ -54,15 +54,17 @@ fn decode_actions(list: Option<Payload>, police: Option<Payload>, facts: &Facts)
     let Some(payload) = police else { return Ok(None) };
     let mut act = Act::new(police::KIND.name);
     act.options.decode(payload, facts)?;
+    act.old = true;
     Ok(Some(Actions::one(act)))
 }
 
 /// Reads `action …`, and `police …` without `action` as the same.
 fn read_actions(actions: &mut Option<Actions>, words: &mut Words, reader: &mut Reader) -> Result<bool, Refusal> {
-    if !words.take("action") && words.peek() != Some(police::KIND.name) {
-        return Ok(false);
-    }
-    let more = Actions::read_words(words, reader)?;
+    let more = match words.peek() {
+        Some("action") => Actions::read_words(words, reader)?,
+        Some(word) if word == police::KIND.name => Actions::read_old(words, reader)?,
+        _ => return Ok(false),
+    };
     actions.get_or_insert_default().0.extend(more.0);
     Ok(true)
 }

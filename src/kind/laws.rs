@@ -39,6 +39,16 @@ fn base(name: &str) -> &'static str {
         "etf" => "clockid CLOCK_TAI",
         "police" => "rate 1mbit burst 10kb",
         "mirred" => "egress redirect dev lo",
+        "gact" => "drop",
+        "skbedit" => "mark 5",
+        "skbmod" => "ecn",
+        "csum" => "iph",
+        "vlan" => "pop",
+        "mpls" => "dec_ttl",
+        "nat" => "egress 10.0.0.0/24 192.0.2.0",
+        "ctinfo" => "cpmark",
+        "sample" => "rate 100 group 1",
+        "simple" => "sdata hello",
         _ => "",
     }
 }

@@ -38,6 +38,15 @@ static KINDS: &[&Kind] = &[
     &action::mirred::KIND,
     &action::gact::KIND,
     &action::skbedit::KIND,
+    &action::skbmod::KIND,
+    &action::csum::KIND,
+    &action::vlan::KIND,
+    &action::mpls::KIND,
+    &action::nat::KIND,
+    &action::connmark::KIND,
+    &action::ctinfo::KIND,
+    &action::sample::KIND,
+    &action::simple::KIND,
 ];
 
 /// All kinds of a role.

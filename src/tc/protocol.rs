@@ -1,67 +1,10 @@
 //! Names of Ethernet protocols, as tc's `protocol` takes and prints them.
 
 use crate::syntax::names::nearest;
-use crate::unit::{Refusal, integer_of_32};
+use crate::unit::{PROTOCOLS as NAMES, Refusal, integer_of_32};
 
 /// `ETH_P_ALL`: every protocol.
 pub const ALL: u16 = 3;
-
-/// Names and numbers (include/uapi/linux/if_ether.h), in the order in which the first that fits is printed.
-const NAMES: &[(&str, u16)] = &[
-    ("loop", 0x0060),
-    ("pup", 0x0200),
-    ("pupat", 0x0201),
-    ("ip", 0x0800),
-    ("x25", 0x0805),
-    ("arp", 0x0806),
-    ("bpq", 0x08ff),
-    ("ieeepup", 0x0a00),
-    ("ieeepupat", 0x0a01),
-    ("dec", 0x6000),
-    ("dna_dl", 0x6001),
-    ("dna_rc", 0x6002),
-    ("dna_rt", 0x6003),
-    ("lat", 0x6004),
-    ("diag", 0x6005),
-    ("cust", 0x6006),
-    ("sca", 0x6007),
-    ("rarp", 0x8035),
-    ("atalk", 0x809b),
-    ("aarp", 0x80f3),
-    ("ipx", 0x8137),
-    ("ipv6", 0x86dd),
-    ("ppp_disc", 0x8863),
-    ("ppp_ses", 0x8864),
-    ("atmmpoa", 0x884c),
-    ("atmfate", 0x8884),
-    ("802_3", 0x0001),
-    ("ax25", 0x0002),
-    ("all", ALL),
-    ("802_2", 0x0004),
-    ("snap", 0x0005),
-    ("ddcmp", 0x0006),
-    ("wan_ppp", 0x0007),
-    ("ppp_mp", 0x0008),
-    ("localtalk", 0x0009),
-    ("can", 0x000c),
-    ("ppptalk", 0x0010),
-    ("tr_802_2", 0x0011),
-    ("mobitex", 0x0015),
-    ("control", 0x0016),
-    ("irda", 0x0017),
-    ("econet", 0x0018),
-    ("tipc", 0x88ca),
-    ("profinet", 0x8892),
-    ("aoe", 0x88a2),
-    ("ethercat", 0x88a4),
-    ("802.1Q", 0x8100),
-    ("802.1ad", 0x88a8),
-    ("mpls_uc", 0x8847),
-    ("mpls_mc", 0x8848),
-    ("teb", 0x6558),
-    ("LLDP", 0x88cc),
-    ("ipv4", 0x0800),
-];
 
 /// The number of a protocol, in host order: by its name in letters of either size, or by its number.
 ///

@@ -31,7 +31,7 @@ pub(crate) fn integer(text: &str, reader: &Reader, what: &str) -> Result<u64, Re
 }
 
 /// A number that tc reads in decimal only; in a policy as [`integer`].
-fn decimal(text: &str, reader: &Reader, what: &str) -> Result<u64, Refusal> {
+pub(crate) fn decimal(text: &str, reader: &Reader, what: &str) -> Result<u64, Refusal> {
     if !reader.tc {
         return integer(text, reader, what);
     }
@@ -85,6 +85,22 @@ plain!(
 plain!(
     /// A number of up to 64 bits.
     Decimal(u64) integer "a number" "a number as `5`" "^([0-9]+|0x[0-9a-fA-F]+)$" "{}"
+);
+plain!(
+    /// A plain number of up to 16 bits.
+    Number16(u16) integer "a number" "a number as `5` or `0x5`" "^([0-9]+|0x[0-9a-fA-F]+)$" "{}"
+);
+plain!(
+    /// A plain number of up to 8 bits.
+    Number8(u8) integer "a number" "a number as `5` or `0x5`" "^([0-9]+|0x[0-9a-fA-F]+)$" "{}"
+);
+plain!(
+    /// A number of up to 16 bits that tc reads in decimal only.
+    Count16(u16) decimal "a number" "a number as `5`" "^[0-9]+$" "{}"
+);
+plain!(
+    /// A number of up to 16 bits that is shown in hexadecimal.
+    Hex16(u16) integer "a number" "a number as `0x10`" "^([0-9]+|0x[0-9a-fA-F]+)$" "{:#x}"
 );
 plain!(
     /// A number that is hexadecimal to tc.
@@ -193,8 +209,9 @@ impl Unit for LinkLayer {
         schema: Schema::OneOf(&["ethernet", "atm", "adsl"]),
     };
 
-    fn read(text: &str, _reader: &mut Reader) -> Result<Self, Refusal> {
-        match text {
+    fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
+        let whole = ["ethernet", "atm", "adsl"].into_iter().find(|whole| reader.tc && super::begins(text, whole));
+        match whole.unwrap_or(text) {
             "ethernet" => Ok(LinkLayer::Ethernet),
             "atm" | "adsl" => Ok(LinkLayer::Atm),
             _ => {
@@ -385,6 +402,25 @@ impl Unit for Name {
             return Err(Refusal::new(format!("`{text}` is not a name")));
         }
         Ok(Name(text.into()))
+    }
+
+    fn show(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+/// Free text, which tc takes as one word.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Text(pub CompactString);
+
+impl Unit for Text {
+    const INFO: Info = Info { name: "a text", spellings: "a text", schema: Schema::Pattern("^[ -~]+$") };
+
+    fn read(text: &str, _reader: &mut Reader) -> Result<Self, Refusal> {
+        if text.is_empty() || text.contains(char::is_control) {
+            return Err(Refusal::new(format!("`{text}` is not a text of one line")));
+        }
+        Ok(Text(text.into()))
     }
 
     fn show(&self) -> String {

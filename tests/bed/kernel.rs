@@ -95,6 +95,8 @@ const PROBES: &[Probe] = &[
     probe("ctinfo", &[HOOK, "tc filter add dev lo ingress u32 match u32 0 0 action ctinfo cpmark"]),
     probe("ct", &[HOOK, "tc filter add dev lo ingress u32 match u32 0 0 action ct"]),
     probe("sample", &[HOOK, "tc filter add dev lo ingress u32 match u32 0 0 action sample rate 10 group 1"]),
+    probe("mpls", &[HOOK, "tc filter add dev lo ingress u32 match u32 0 0 action mpls dec_ttl"]),
+    probe("simple", &[HOOK, "tc filter add dev lo ingress u32 match u32 0 0 action simple sdata hello"]),
     // devices
     probe("dummy", &["ip link add probe type dummy"]),
     probe("ifb", &["ip link add probe type ifb"]),

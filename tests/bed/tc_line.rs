@@ -87,18 +87,18 @@ impl Line {
     pub fn needs(&self) -> BTreeSet<String> {
         let mut needs = BTreeSet::new();
         let Ok(request) = &self.request else { return needs };
-        let mut of_actions = |actions: &Actions| needs.extend(actions.0.iter().map(|act| act.name.to_string()));
+        let mut of_actions = |actions: &Actions| needs.extend(actions.0.iter().map(|act| probe(&act.name)));
         match &request.subject {
             Subject::Actions(actions) => of_actions(actions),
-            Subject::Numbered(list) => needs.extend(list.iter().map(|act| act.name.to_string())),
+            Subject::Numbered(list) => needs.extend(list.iter().map(|act| probe(&act.name))),
             Subject::OfKind { name, .. } => {
-                needs.insert(name.to_string());
+                needs.insert(probe(name));
             }
             _ => {}
         }
         if let Some(object) = request.object() {
             if let Some(actions) = object.options.value::<Actions>("action") {
-                needs.extend(actions.0.iter().map(|act| act.name.to_string()));
+                needs.extend(actions.0.iter().map(|act| probe(&act.name)));
             }
             if object.name == "u32" && object.options.show("mark").is_some() {
                 needs.insert("u32-mark".to_owned());
@@ -111,6 +111,12 @@ impl Line {
         }
         needs
     }
+}
+
+/// The name of an action's probe: some filters have the same name.
+fn probe(action: &str) -> String {
+    let filter = shapectl::kind::find(shapectl::kind::Role::Filter, action).is_some();
+    if filter { format!("act_{action}") } else { action.to_owned() }
 }
 
 /// The one command of a line.

@@ -1,21 +1,26 @@
-//! What becomes of a packet after an action: `drop`, `pass`, `pipe`…
+//! What every action has: a verdict on the packet (`drop`, `pass`, `pipe`…), a number under which it is shared, and the
+//! struct in which both travel.
 
 use crate::diagnostic::codes;
-use crate::kind::Row;
-use crate::unit::{Info, Number, Reader, Refusal, Schema, Unit, Words};
+use crate::kind::wire::{Cursor, Fields, Malformed, Payload};
+use crate::kind::{Row, Rows, read_row_of};
+use crate::unit::{Info, Number, Reader, Refusal, Schema, Unit, Words, begins, decimal};
 
 /// An action's verdict, as the kernel numbers it (`TC_ACT_*`, include/uapi/linux/pkt_cls.h).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Control(pub i32);
 
+/// In the order in which tc tries them, each against the beginning of the word (`action_a2n` in iproute2's tc/tc_util.c).
 const NAMES: &[(&str, Control)] = &[
-    ("pass", Control::PASS),
-    ("ok", Control::PASS),
+    ("continue", Control::CONTINUE),
     ("drop", Control::DROP),
     ("shot", Control::DROP),
-    ("pipe", Control::PIPE),
+    ("pass", Control::PASS),
+    ("ok", Control::PASS),
     ("reclassify", Control::RECLASSIFY),
-    ("continue", Control::CONTINUE),
+    ("pipe", Control::PIPE),
+    ("goto", Control(GOTO_CHAIN)),
+    ("jump", Control(JUMP)),
     ("trap", Control::TRAP),
 ];
 const JUMP: i32 = 1 << 28;
@@ -44,38 +49,52 @@ impl Control {
         i32::try_from(chain).ok().filter(|c| *c <= VALUE).map(|c| Control(GOTO_CHAIN | c))
     }
 
-    /// Whether the word begins a verdict.
-    pub fn starts(word: &str) -> bool {
-        matches!(word, "goto" | "jump") || NAMES.iter().any(|(name, _)| *name == word)
+    /// Whether the word begins a verdict; tc takes the beginning of a word for the whole.
+    pub fn starts(word: &str, reader: &Reader) -> bool {
+        Self::named(word, reader).is_some()
+    }
+
+    fn named(word: &str, reader: &Reader) -> Option<&'static (&'static str, Control)> {
+        NAMES.iter().find(|(name, _)| *name == word || reader.tc && begins(word, name))
+    }
+
+    /// One word of tc's, where tc takes a number too: a policer's `conform-exceed`.
+    pub(crate) fn read_or_number(word: &str, words: &mut Words, reader: &mut Reader) -> Result<Self, Refusal> {
+        match word.parse::<i32>() {
+            Ok(number) if reader.tc => Ok(Control(number)),
+            _ => Control::read_more(word, words, reader),
+        }
     }
 
     /// Reads on after the first word.
     pub(crate) fn read_more(word: &str, words: &mut Words, reader: &mut Reader) -> Result<Self, Refusal> {
-        if let Some((_, control)) = NAMES.iter().find(|(name, _)| *name == word) {
-            return Ok(*control);
-        }
-        let kind = match word {
-            "goto" => {
-                if !words.take("chain") {
-                    return Err(Refusal::new("`goto` wants a chain").help("write `goto chain 5`"));
-                }
-                GOTO_CHAIN
-            }
-            "jump" => JUMP,
-            _ => {
-                // tc reads a number in a policer's `conform-exceed`
-                let number = reader.tc.then(|| Number::read(word, reader).ok()).flatten();
-                return number.map(|n| Control::from_bits(n.0)).ok_or_else(|| {
-                    Refusal::new(format!("`{word}` is no verdict")).help(format!("write {}", Self::INFO.spellings))
-                });
-            }
+        let Some((name, control)) = Self::named(word, reader) else {
+            let wrong = Refusal::new(format!("`{word}` is no verdict"));
+            return Err(wrong.help(format!("write {}", Self::INFO.spellings)));
         };
-        let number = Number::read_words(words, reader)?.0;
+        match *name {
+            "goto" if !(words.take("chain") || reader.tc && words.take_short("chain")) => {
+                return Err(Refusal::new("`goto` wants a chain").help("write `goto chain 5`"));
+            }
+            "goto" | "jump" => {}
+            _ => return Ok(*control),
+        }
+        let number = decimal(words.want("a number")?, reader, "a number")?;
         i32::try_from(number)
             .ok()
             .filter(|n| *n <= VALUE)
-            .map(|n| Control(kind | n))
+            .map(|n| Control(control.0 | n))
             .ok_or_else(|| Refusal::coded(&codes::OUT_OF_RANGE, format!("`{number}` does not fit: at most {VALUE}")))
+    }
+
+    /// The number after `jump`: how many actions of the list, from its first, are passed over.
+    pub fn jump(self) -> Option<i32> {
+        (self.0 & !VALUE == JUMP).then_some(self.0 & VALUE)
+    }
+
+    /// Whether all filters of another chain are to be asked.
+    pub fn is_goto(self) -> bool {
+        self.0 & !VALUE == GOTO_CHAIN
     }
 
     /// As tc and the kernel count it, in four octets.
@@ -111,7 +130,8 @@ impl Unit for Control {
     }
 
     fn show(&self) -> String {
-        if let Some((name, _)) = NAMES.iter().find(|(_, control)| control == self) {
+        let plain = NAMES.iter().filter(|(_, control)| control.0 & !VALUE != GOTO_CHAIN && control.0 & !VALUE != JUMP);
+        if let Some((name, _)) = plain.into_iter().find(|(_, control)| control == self) {
             return (*name).to_owned();
         }
         if *self == Control::STOLEN {
@@ -127,7 +147,7 @@ impl Unit for Control {
     /// tc shows `stolen` and does not read it, and neither is it a policy's to say; where tc takes numbers it takes
     /// this one's.
     fn tc(&self) -> String {
-        if *self == Control::STOLEN { self.bits().to_string() } else { self.show() }
+        if *self == Control::STOLEN { self.0.to_string() } else { self.show() }
     }
 
     fn number(&self) -> Option<u64> {
@@ -139,13 +159,123 @@ impl Unit for Control {
     }
 }
 
-/// Whether the kernel is left to number an action; it does so for 0 too.
-pub(crate) fn unnumbered(index: Option<Number>) -> bool {
-    index.unwrap_or_default().0 == 0
+/// The number under which several filters share an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Index(pub u32);
+
+impl Unit for Index {
+    const INFO: Info =
+        Info { name: "a number", spellings: "a number from 1 on as `5`", schema: Schema::Pattern("^[1-9][0-9]*$") };
+
+    fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
+        let number = decimal(text, reader, Self::INFO.name)?;
+        match u32::try_from(number) {
+            Ok(0) => Err(Refusal::new("no action has the number 0").help("leave it out, and the kernel numbers it")),
+            Ok(number) => Ok(Index(number)),
+            Err(_) => Err(Refusal::coded(&codes::OUT_OF_RANGE, format!("`{text}` does not fit: at most {}", u32::MAX))),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.0.to_string()
+    }
+
+    fn number(&self) -> Option<u64> {
+        Some(u64::from(self.0))
+    }
+
+    fn from_number(number: u64) -> Option<Self> {
+        u32::try_from(number).ok().filter(|n| *n != 0).map(Index)
+    }
 }
 
 /// The row that every action has for the number under which several filters share it.
-pub(crate) const INDEX: Row = Row::new("index").computed("the kernel numbers it");
+pub(crate) const INDEX: Row = Row::new("index").short().computed("the kernel numbers it");
+/// The row of the verdict that nearly every action has; tc writes it without a word before it.
+pub(crate) const CONTROL: Row = Row::new("control").bare();
+
+/// Reads options from tc's words by the rows, up to the verdict and the number at the end.
+pub(crate) fn read_options<T: Rows + ?Sized>(
+    options: &mut T,
+    words: &mut Words,
+    reader: &mut Reader,
+) -> Result<(), Refusal> {
+    while read_row_of(options, words, reader, |row| !row.bare && row.word != INDEX.word)? {}
+    Ok(())
+}
+
+/// Reads what stands at the end of tc's words of nearly every action: a verdict, then `index N`.
+pub(crate) fn read_end(
+    control: &mut Option<Control>,
+    index: &mut Option<Index>,
+    words: &mut Words,
+    reader: &mut Reader,
+) -> Result<(), Refusal> {
+    if words.peek().is_some_and(|word| Control::starts(word, reader)) {
+        *control = Some(Control::read_words(words, reader)?);
+    }
+    read_index(index, words, reader)
+}
+
+/// Reads `index N`, if it is next. For 0 the kernel numbers the action, as if nothing were said.
+pub(crate) fn read_index(index: &mut Option<Index>, words: &mut Words, reader: &mut Reader) -> Result<(), Refusal> {
+    if words.take_short("index") {
+        let text = words.want("the number of an action")?;
+        *index = if text == "0" { None } else { Some(Index::read(text, reader)?) };
+    }
+    Ok(())
+}
+
+/// As [`read_end`] where tc reads the number as C does: `0x11` is 17.
+pub(crate) fn read_end_in_any_base(
+    control: &mut Option<Control>,
+    index: &mut Option<Index>,
+    words: &mut Words,
+    reader: &mut Reader,
+) -> Result<(), Refusal> {
+    if words.peek().is_some_and(|word| Control::starts(word, reader)) {
+        *control = Some(Control::read_words(words, reader)?);
+    }
+    if words.take_short("index") {
+        let number = Number::read_words(words, reader)?;
+        *index = Index::from_number(u64::from(number.0));
+    }
+    Ok(())
+}
+
+/// `tc_gen` of include/uapi/linux/pkt_cls.h, with which the struct of every action but `police` begins: index, capab,
+/// action, refcnt, bindcnt.
+pub(crate) fn head(index: Option<Index>, control: Control) -> Fields {
+    Fields::new().u32(index.map_or(0, |n| n.0)).u32(0).u32(control.bits()).u32(0).u32(0)
+}
+
+/// Reads a [`head`].
+pub(crate) fn read_head(c: &mut Cursor) -> Result<(Option<Index>, Option<Control>), Malformed> {
+    let (index, _capab, action, _refs, _binds) = (c.u32()?, c.u32()?, c.u32()?, c.u32()?, c.u32()?);
+    Ok((Index::from_number(u64::from(index)), Some(Control::from_bits(action))))
+}
+
+/// What a held action says of its use: how many hold it, and how many seconds ago it was made and used first and last
+/// (`struct tcf_t`, in hundredths of a second). `parms` is the attribute of its struct, `tm` that of its times.
+pub(crate) fn figures(parms: u16, tm: u16, payload: Payload) -> Vec<(&'static str, u64)> {
+    figures_at(parms, 12, tm, payload)
+}
+
+/// As [`figures`], with the place of refcnt and bindcnt in the struct.
+pub(crate) fn figures_at(parms: u16, at: usize, tm: u16, payload: Payload) -> Vec<(&'static str, u64)> {
+    let mut figures = Vec::new();
+    let Ok(attributes) = payload.attributes() else { return figures };
+    let counts = attributes.get(parms).and_then(|p| p.0.get(at..)).unwrap_or_default();
+    let mut c = Cursor::new(counts);
+    for name in ["references", "bindings"] {
+        figures.extend(c.u32().map(|n| (name, u64::from(n))));
+    }
+    let mut c = attributes.get(tm).map(Payload::fields).unwrap_or(Cursor::new(&[]));
+    for name in ["installed", "last_used", "expires", "first_used"] {
+        figures.extend(c.u64().map(|hundredths| (name, hundredths / 100)));
+    }
+    figures
+}
 
 #[cfg(test)]
 mod tests {
@@ -161,6 +291,15 @@ mod tests {
         assert_eq!(read("goto chain 5").unwrap(), Control::goto_chain(5).unwrap());
         assert_eq!(read("goto chain 5").unwrap().0, 0x2000_0005);
         assert_eq!(read("jump 2").unwrap().show(), "jump 2");
+        let tc = |t: &str| Control::read(t, &mut Reader::tc());
+        for (text, whole) in
+            [("c", "continue"), ("s", "drop"), ("pi", "pipe"), ("p", "pass"), ("g ch 5", "goto chain 5")]
+        {
+            assert_eq!(tc(text).unwrap().show(), whole);
+            assert!(read(text).is_err(), "{text}");
+        }
+        assert_eq!(tc("goto chain 010").unwrap().show(), "goto chain 10", "decimal, whatever it begins with");
+        assert!(tc("goto chain 0x10").is_err() && tc("4").is_err() && tc("stolen").is_err());
         assert!(read("goto 5").is_err());
         assert!(read("drop pass").is_err());
         assert!(read("discard").unwrap_err().help.is_some());

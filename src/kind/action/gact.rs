@@ -1,22 +1,22 @@
 //! `gact`: net/sched/act_gact.c, tc-gact(8). A verdict, by chance if one likes.
 
-use super::control::{Control, INDEX, unnumbered};
+use super::control::{CONTROL, Control, INDEX, Index, figures, head, read_head, read_index};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
-use crate::kind::{Children, Kind, Options, Role, Row, Rows, no_xstats, row_words};
+use crate::kind::{Children, Finding, Kind, Options, Role, Row, Rows, attribute, no_option, read_row, row_words};
 use crate::rows;
-use crate::unit::{Info, Number, Reader, Refusal, Schema, Unit, Words};
+use crate::unit::{Info, Reader, Refusal, Schema, Unit, Words, begins, decimal};
 
 rows! {
     /// A verdict.
     pub struct Gact {
         /// what becomes of the packet
-        control: Control = Row::new("control").default("pass");
+        control: Control = CONTROL.default("pass");
         /// another verdict for some packets: `netrand drop 10` for one in ten by chance, `determ drop 10` for each tenth
-        random: Random = Row::new("random");
+        random: Random = Row::new("random").short();
         /// the number under which several filters share the action
-        index: Number = INDEX;
+        index: Index = INDEX;
     }
 }
 
@@ -32,8 +32,13 @@ pub static KIND: Kind = Kind {
     writable: true,
     config: "NET_ACT_GACT",
     module: "act_gact",
-    attributes: &[],
-    xstats: no_xstats,
+    attributes: &[
+        no_option("TCA_GACT_TM", TM, "times, which are figures"),
+        attribute("TCA_GACT_PARMS", PARMS, &["control", "index"]),
+        attribute("TCA_GACT_PROB", PROB, &["random"]),
+        no_option("TCA_GACT_PAD", 4, "padding only"),
+    ],
+    xstats: |payload, _| figures(PARMS, TM, payload),
 };
 
 /// Another verdict for one packet in so many.
@@ -56,20 +61,26 @@ impl Unit for Random {
 
     fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
         let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
-        Self::read_words(&mut Words::new(&words), reader)
+        let mut words = Words::new(&words);
+        let random = Self::read_words(&mut words, reader)?;
+        match words.next() {
+            None => Ok(random),
+            Some(word) => Err(Refusal::new(format!("`{word}` after `{}`", random.show()))),
+        }
     }
 
     fn read_words(words: &mut Words, reader: &mut Reader) -> Result<Self, Refusal> {
-        let determ = match words.want("`netrand` or `determ`")? {
-            "netrand" => false,
-            "determ" => true,
-            word => {
-                return Err(Refusal::new(format!("`{word}` is neither `netrand` nor `determ`"))
-                    .help(format!("write {}", Self::INFO.spellings)));
-            }
+        let determ = if words.take("netrand") || reader.tc && words.take_short("netrand") {
+            false
+        } else if words.take("determ") || reader.tc && words.take_short("determ") {
+            true
+        } else {
+            let word = words.want("`netrand` or `determ`")?;
+            let wrong = Refusal::new(format!("`{word}` is neither `netrand` nor `determ`"));
+            return Err(wrong.help(format!("write {}", Self::INFO.spellings)));
         };
         let control = Control::read_words(words, reader)?;
-        let Number(n) = Number::read_words(words, reader)?;
+        let n = decimal(words.want("how many")?, reader, "a number")?;
         match u16::try_from(n) {
             Ok(value) if value <= 10_000 => Ok(Random { determ, control, value }),
             _ => Err(Refusal::coded(&codes::OUT_OF_RANGE, format!("`{n}` does not fit: at most 10000"))),
@@ -79,18 +90,22 @@ impl Unit for Random {
     fn show(&self) -> String {
         format!("{} {} {}", if self.determ { "determ" } else { "netrand" }, self.control.show(), self.value)
     }
+
+    /// Of none the kernel makes one (`tcf_gact_init`).
+    fn same(&self, other: &Self) -> bool {
+        let floor = |r: &Self| Random { value: r.value.max(1), ..*r };
+        floor(self) == floor(other)
+    }
 }
 
+const TM: u16 = 1;
 const PARMS: u16 = 2;
 const PROB: u16 = 3;
 
 impl Options for Gact {
     fn encode(&self, out: &mut Attributes, _facts: &Facts) {
         let Gact { control, random, index } = self;
-        let control = control.unwrap_or(Control::PASS).bits();
-        // struct tc_gact: index, capab, action, refcnt, bindcnt
-        let parms = Fields::new().u32(index.unwrap_or_default().0).u32(0).u32(control).u32(0).u32(0);
-        out.raw(PARMS, &parms.0);
+        out.raw(PARMS, &head(*index, control.unwrap_or(Control::PASS)).0);
         if let Some(Random { determ, control, value }) = random {
             // struct tc_gact_p: ptype, pval, paction
             out.raw(PROB, &Fields::new().u16(1 + u16::from(*determ)).u16(*value).u32(control.bits()).0);
@@ -100,10 +115,7 @@ impl Options for Gact {
     fn decode(&mut self, payload: Payload, _facts: &Facts) -> Result<(), Malformed> {
         let attributes = payload.attributes()?;
         if let Some(parms) = attributes.get(PARMS) {
-            let mut c = parms.fields();
-            let (index, _capab, action) = (c.u32()?, c.u32()?, c.u32()?);
-            self.index = (index != 0).then_some(Number(index));
-            self.control = Some(Control::from_bits(action));
+            (self.index, self.control) = read_head(&mut parms.fields())?;
         }
         if let Some(prob) = attributes.get(PROB) {
             let mut c = prob.fields();
@@ -115,39 +127,45 @@ impl Options for Gact {
         Ok(())
     }
 
-    fn same(&self, other: &dyn Options, row: usize, _facts: &Facts) -> bool {
-        match Gact::ROWS.get(row).map(|r| r.word) {
-            Some("index") if unnumbered(self.index) => true,
-            _ => matches!((self.slot(row), other.slot(row)), (Some(a), Some(b)) if a.same(b)),
-        }
-    }
-
-    /// tc writes the verdict without a word before it.
+    /// What is given by chance stands after a verdict; a shared action is named by its number alone.
     fn tc(&self, out: &mut Vec<String>) {
         let control = self.control.or(self.random.map(|_| Control::PASS));
-        out.extend(control.iter().flat_map(|c| c.tc().split(' ').map(str::to_owned).collect::<Vec<_>>()));
-        for (i, row) in Gact::ROWS.iter().enumerate().skip(1) {
-            if let Some(slot) = self.slot(i) {
+        let whole = Gact { control, ..self.clone() };
+        for (i, row) in Gact::ROWS.iter().enumerate() {
+            if let Some(slot) = whole.slot(i) {
                 row_words(row, slot, out);
             }
         }
     }
 
     fn read_tc(&mut self, words: &mut Words, reader: &mut Reader) -> Result<bool, Refusal> {
-        match words.peek() {
-            Some(word) if self.control.is_none() && Control::starts(word) => {
-                self.control = Some(Control::read_words(words, reader)?);
-            }
-            Some("random") => {
-                words.next();
-                self.random = Some(Random::read_words(words, reader)?);
-            }
-            Some("index") => {
-                words.next();
-                self.index = Some(Number::read_words(words, reader)?);
-            }
-            _ => return Ok(false),
+        if !reader.tc {
+            return read_row(self, words, reader);
         }
-        Ok(true)
+        let fresh = *self == Gact::default();
+        if fresh && words.peek().is_some_and(|word| begins(word, "index")) {
+            read_index(&mut self.index, words, reader)?;
+            return Ok(true);
+        }
+        // after `action drop` the verdict is read, and the rest is not
+        if self.random.is_some() || self.index.is_some() {
+            return Ok(false);
+        }
+        if fresh {
+            self.control = Some(Control::read_words(words, reader)?);
+        }
+        let before = words.peek();
+        if words.take_short("random") {
+            self.random = Some(Random::read_words(words, reader)?);
+        }
+        read_index(&mut self.index, words, reader)?;
+        Ok(fresh || words.peek() != before)
+    }
+
+    fn check(&self, _facts: &Facts, out: &mut Vec<Finding>) {
+        if let Some(random) = self.random.filter(|r| r.control.is_goto()) {
+            let message = format!("`{}` is no verdict by chance: the kernel refuses it", random.control.show());
+            out.push(Finding::new(&codes::BAD_VALUE, "random", message).help("make it the first verdict"));
+        }
     }
 }

@@ -1,28 +1,29 @@
 //! `mirred`: net/sched/act_mirred.c, tc-mirred(8). A packet goes, or a copy of it goes, to another link.
 
-use super::control::{Control, INDEX, unnumbered};
+use super::control::{CONTROL, Control, INDEX, Index, figures, head, read_end, read_head, read_index};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
-use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
-use crate::kind::{Children, Finding, Kind, Options, Role, Row, Rows, no_xstats};
+use crate::kind::wire::{Attributes, Malformed, Payload};
+use crate::kind::{Children, Finding, Kind, Options, Role, Row, Rows, attribute, no_option, read_row, row_words};
 use crate::rows;
-use crate::unit::{Info, Name, Number, Reader, Refusal, Schema, Unit, Words};
+use crate::unit::choice::choice;
+use crate::unit::{Name, Number, Reader, Refusal, Unit, Words, begins};
 
 rows! {
     /// To another link.
     pub struct Mirred {
         /// whether it is sent out of the link or arrives on it
-        direction: Direction = Row::new("direction").default("egress");
+        direction: Direction = Row::new("direction").bare().default("egress");
         /// the packet itself or a copy
-        mode: Mode = Row::new("mode").default("redirect");
+        mode: Mode = Row::new("mode").bare().default("redirect");
         /// the link
-        dev: Name = Row::new("dev");
+        dev: Name = Row::new("dev").short();
         /// the links of a block, instead of one link; from iproute2 6.8 and Linux 6.8 on
         blockid: Number = Row::new("blockid");
         /// what becomes of the packet here
-        control: Control = Row::new("control").computed("`stolen` for `redirect`, `pipe` for `mirror`");
+        control: Control = CONTROL.computed("`stolen` for `redirect`, `pipe` for `mirror`");
         /// the number under which several filters share the action
-        index: Number = INDEX;
+        index: Index = INDEX;
     }
 }
 
@@ -39,54 +40,35 @@ pub static KIND: Kind = Kind {
     writable: true,
     config: "NET_ACT_MIRRED",
     module: "act_mirred",
-    attributes: &[],
-    xstats: no_xstats,
+    attributes: &[
+        no_option("TCA_MIRRED_TM", TM, "times, which are figures"),
+        attribute("TCA_MIRRED_PARMS", PARMS, &["direction", "mode", "dev", "control", "index"]),
+        no_option("TCA_MIRRED_PAD", 3, "padding only"),
+        attribute("TCA_MIRRED_BLOCKID", BLOCKID, &["blockid"]),
+    ],
+    xstats: |payload, _| figures(PARMS, TM, payload),
 };
 
-macro_rules! words {
-    ($(#[doc = $doc:literal])* $name:ident $what:literal { $first:ident $a:literal $da:literal, $second:ident $b:literal $db:literal }) => {
-        $(#[doc = $doc])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub enum $name {
-            #[doc = $da]
-            #[default]
-            $first,
-            #[doc = $db]
-            $second,
-        }
-        impl Unit for $name {
-            const INFO: Info = Info {
-                name: $what,
-                spellings: concat!("`", $a, "` or `", $b, "`"),
-                schema: Schema::OneOf(&[$a, $b]),
-            };
-            fn read(text: &str, _reader: &mut Reader) -> Result<Self, Refusal> {
-                match text {
-                    $a => Ok($name::$first),
-                    $b => Ok($name::$second),
-                    _ => Err(Refusal::new(format!("`{text}` is neither `{}` nor `{}`", $a, $b))),
-                }
-            }
-            fn show(&self) -> String {
-                match self {
-                    $name::$first => $a,
-                    $name::$second => $b,
-                }
-                .to_owned()
-            }
-        }
-    };
-}
-
-words!(
+choice!(
     /// The side of the other link.
-    Direction "a direction" { Egress "egress" "It is sent.", Ingress "ingress" "It arrives." }
+    pub enum Direction "a direction" {
+        /// It is sent.
+        Egress "egress",
+        /// It arrives.
+        Ingress "ingress",
+    }
 );
-words!(
+choice!(
     /// What goes there.
-    Mode "a way" { Redirect "redirect" "The packet.", Mirror "mirror" "A copy." }
+    pub enum Mode "a way" {
+        /// The packet.
+        Redirect "redirect",
+        /// A copy.
+        Mirror "mirror",
+    }
 );
 
+const TM: u16 = 1;
 const PARMS: u16 = 2;
 const BLOCKID: u16 = 4;
 
@@ -104,23 +86,19 @@ impl Options for Mirred {
     /// The link's index comes from [`Facts::links`]; 0, which the kernel refuses, if it is not there.
     fn encode(&self, out: &mut Attributes, facts: &Facts) {
         let Mirred { direction, mode, dev, blockid, control, index } = self;
+        // one that stands elsewhere is named by its number alone
+        let shared = direction.is_none() && mode.is_none() && dev.is_none() && blockid.is_none() && index.is_some();
         let way = match (direction.unwrap_or_default(), mode.unwrap_or_default()) {
+            _ if shared => 0,
             (Direction::Egress, Mode::Redirect) => 1,
             (Direction::Egress, Mode::Mirror) => 2,
             (Direction::Ingress, Mode::Redirect) => 3,
             (Direction::Ingress, Mode::Mirror) => 4,
         };
         let link = dev.as_ref().and_then(|dev| facts.links.index_of(&dev.0)).unwrap_or(0);
-        // struct tc_mirred: index, capab, action, refcnt, bindcnt, eaction, ifindex
-        let parms = Fields::new()
-            .u32(index.unwrap_or_default().0)
-            .u32(0)
-            .u32(control.unwrap_or(self.verdict()).bits())
-            .u32(0)
-            .u32(0)
-            .u32(way)
-            .u32(link);
-        out.raw(PARMS, &parms.0);
+        let control = control.unwrap_or(if shared { Control::PASS } else { self.verdict() });
+        // struct tc_mirred goes on: eaction, ifindex
+        out.raw(PARMS, &head(*index, control).u32(way).u32(link).0);
         if let Some(Number(block)) = blockid {
             out.u32(BLOCKID, *block);
         }
@@ -130,16 +108,16 @@ impl Options for Mirred {
         let attributes = payload.attributes()?;
         let Some(parms) = attributes.get(PARMS) else { return Ok(()) };
         let mut c = parms.fields();
-        let (index, _capab, action, _refs, _binds, way, link) =
-            (c.u32()?, c.u32()?, c.u32()?, c.u32()?, c.u32()?, c.u32()?, c.u32()?);
-        *self = Mirred {
-            direction: Some(if way >= 3 { Direction::Ingress } else { Direction::Egress }),
-            mode: Some(if way % 2 == 1 { Mode::Redirect } else { Mode::Mirror }),
-            dev: (link != 0).then(|| Name(facts.links.name_of(link))),
-            blockid: attributes.u32(BLOCKID)?.map(Number),
-            control: Some(Control::from_bits(action)),
-            index: (index != 0).then_some(Number(index)),
-        };
+        (self.index, self.control) = read_head(&mut c)?;
+        let (way, link) = (c.u32()?, c.u32()?);
+        self.dev = (link != 0).then(|| Name(facts.links.name_of(link)));
+        self.blockid = attributes.u32(BLOCKID)?.map(Number);
+        if way == 0 {
+            self.control = None; // only the number of one that stands elsewhere
+            return Ok(());
+        }
+        self.direction = Some(if way >= 3 { Direction::Ingress } else { Direction::Egress });
+        self.mode = Some(if way % 2 == 1 { Mode::Redirect } else { Mode::Mirror });
         Ok(())
     }
 
@@ -148,49 +126,63 @@ impl Options for Mirred {
         self.control.get_or_insert(self.verdict());
     }
 
-    fn same(&self, other: &dyn Options, row: usize, _facts: &Facts) -> bool {
-        match Mirred::ROWS.get(row).map(|r| r.word) {
-            Some("index") if unnumbered(self.index) => true,
-            _ => matches!((self.slot(row), other.slot(row)), (Some(a), Some(b)) if a.same(b)),
-        }
-    }
-
+    /// tc reads a verdict of `mirror` alone.
     fn tc(&self, out: &mut Vec<String>) {
-        let Mirred { direction, mode, dev, blockid, control, index } = self;
-        if direction.is_some() || mode.is_some() || dev.is_some() || blockid.is_some() || control.is_some() {
-            out.extend([direction.unwrap_or_default().show(), mode.unwrap_or_default().show()]);
+        let mut written = self.clone();
+        written.control = self.control.filter(|c| *c != self.verdict());
+        if self.direction.is_some() || self.mode.is_some() || self.dev.is_some() || self.blockid.is_some() {
+            written.direction.get_or_insert_default();
+            written.mode.get_or_insert_default();
         }
-        let mut pair = |word: &str, value: Option<String>| {
-            out.extend(value.into_iter().flat_map(|value| [word.to_owned(), value]));
-        };
-        pair("dev", dev.as_ref().map(Name::tc));
-        pair("blockid", blockid.as_ref().map(Number::tc));
-        if let Some(control) = control.filter(|c| *c != self.verdict()) {
-            out.extend(control.tc().split(' ').map(str::to_owned));
+        for (i, row) in Mirred::ROWS.iter().enumerate() {
+            if let Some(slot) = written.slot(i) {
+                row_words(row, slot, out);
+            }
         }
-        out.extend(index.iter().flat_map(|n| ["index".to_owned(), n.tc()]));
     }
 
+    /// As `parse_direction` in iproute2's tc/m_mirred.c: a direction, a way, perhaps `index N`, a link.
     fn read_tc(&mut self, words: &mut Words, reader: &mut Reader) -> Result<bool, Refusal> {
-        match words.peek() {
-            Some("egress" | "ingress") => self.direction = Some(Direction::read_words(words, reader)?),
-            Some("mirror" | "redirect") => self.mode = Some(Mode::read_words(words, reader)?),
-            Some("dev") => {
-                words.next();
-                self.dev = Some(Name::read_words(words, reader)?);
+        if !reader.tc {
+            return read_row(self, words, reader);
+        }
+        if *self != Mirred::default() {
+            return Ok(false);
+        }
+        if words.peek().is_some_and(|word| Direction::read(word, reader).is_err() && begins(word, "index")) {
+            read_index(&mut self.index, words, reader)?;
+            return Ok(true);
+        }
+        self.direction = Some(Direction::read_words(words, reader)?);
+        loop {
+            let word = words.want("`redirect` or `mirror` and a link")?;
+            match word {
+                _ if begins(word, "index") => {
+                    self.index = Some(Index::read(words.want("the number of an action")?, reader)?);
+                }
+                _ if self.mode.is_none() => self.mode = Some(Mode::read(word, reader)?),
+                "blockid" => {
+                    let block = Number::read_words(words, reader)?;
+                    self.blockid = Some(block);
+                    break;
+                }
+                _ if begins(word, "dev") => {
+                    self.dev = Some(Name::read_words(words, reader)?);
+                    break;
+                }
+                _ => {
+                    let wrong = Refusal::new(format!("`{word}` where `mirred` wants the link to send to"));
+                    return Err(wrong.help("write `dev ifb0`"));
+                }
             }
-            Some("blockid") => {
-                words.next();
-                self.blockid = Some(Number::read_words(words, reader)?);
-            }
-            Some("index") => {
-                words.next();
-                self.index = Some(Number::read_words(words, reader)?);
-            }
-            Some(word) if self.mode == Some(Mode::Mirror) && self.control.is_none() && Control::starts(word) => {
-                self.control = Some(Control::read_words(words, reader)?);
-            }
-            _ => return Ok(false),
+        }
+        let numbered = self.index.is_some();
+        match self.mode {
+            Some(Mode::Mirror) => read_end(&mut self.control, &mut self.index, words, reader)?,
+            _ => read_index(&mut self.index, words, reader)?,
+        }
+        if numbered && words.peek() == Some("index") {
+            return Err(Refusal::new("`index` stands here twice"));
         }
         Ok(true)
     }
@@ -200,11 +192,15 @@ impl Options for Mirred {
             let f = Finding::new(&codes::BAD_VALUE, "blockid", "a packet goes to a link or to a block, not to both");
             out.push(f.and("dev", "the link").help("leave one of them out"));
         }
+        if self.blockid == Some(Number(0)) {
+            out.push(Finding::new(&codes::OUT_OF_RANGE, "blockid", "no block has the number 0"));
+        }
         if let Some(control) = self.control.filter(|c| *c != self.verdict() && self.verdict() == Control::STOLEN) {
             let message = format!("a packet that is redirected is gone: `{}` has no effect on it", control.show());
             out.push(Finding::new(&codes::BAD_VALUE, "control", message).help("write `mode: mirror` to send a copy"));
         }
-        if self.dev.is_none() && self.blockid.is_none() && self.index.is_none() {
+        let named = self.dev.is_some() || self.blockid.is_some();
+        if !named && (self.index.is_none() || self.direction.is_some() || self.mode.is_some()) {
             out.push(
                 Finding::new(&codes::MISSING_OPTION, "dev", "`mirred` wants the link to send to")
                     .help("write `dev: ifb0`"),

@@ -1,13 +1,15 @@
 //! `police`: net/sched/act_police.c, tc-police(8). A rate that is enforced without a queue.
 
-use super::control::{Control, INDEX, unnumbered};
+use super::control::{Control, INDEX, Index, figures_at};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::qdisc::htb::{check_bucket, check_rate, check_ticks, read_ratespec};
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
-use crate::kind::{Children, Finding, Kind, Options, Role, Row, Rows, fits, no_xstats, read_row, row_words};
+use crate::kind::{
+    Children, Finding, Kind, Options, Role, Row, Rows, attribute, fits, no_option, read_row, read_row_of, row_words,
+};
 use crate::rows;
-use crate::unit::{Bytes, Decimal, Length, LinkLayer, Number, Rate, Reader, Refusal, Unit, Words};
+use crate::unit::{Bytes, Decimal, Length, LinkLayer, Number, Rate, Reader, Refusal, Unit, Words, begins};
 
 rows! {
     /// A policer.
@@ -20,25 +22,25 @@ rows! {
         /// the size of its bucket
         mtu: Bytes = Row::new("mtu").aliases(&["minburst"]).computed("2040 bytes with a rate; a policy writes 64kb");
         /// the speed at which the bucket may be emptied
-        peakrate: Rate = Row::new("peakrate").percent();
+        peakrate: Rate = Row::new("peakrate").short().percent();
         /// the least size a packet is charged
         mpu: Bytes = Row::new("mpu").default("0b");
         /// bytes that are charged on top of each packet
-        overhead: Length = Row::new("overhead").default("0");
+        overhead: Length = Row::new("overhead").short().default("0");
         /// how the link counts bytes
-        linklayer: LinkLayer = Row::new("linklayer").default("ethernet");
+        linklayer: LinkLayer = Row::new("linklayer").short().default("ethernet");
         /// what may pass by the kernel's average, instead of by a bucket; wants tc's `estimator`
         avrate: Rate = Row::new("avrate");
         /// packets a second that may pass, instead of bytes
-        pkts_rate: Decimal = Row::new("pkts_rate");
+        pkts_rate: Decimal = Row::new("pkts_rate").short();
         /// packets that may pass in one go
-        pkts_burst: Decimal = Row::new("pkts_burst");
+        pkts_burst: Decimal = Row::new("pkts_burst").short();
         /// what becomes of packets above the rate, `drop` in a policy that does not say; tc writes it before the slash of `conform-exceed`
         exceed: Control = Row::new("exceed").default("reclassify");
         /// what becomes of packets within it; after the slash
         conform: Control = Row::new("conform").default("pass");
         /// the number under which several filters share the policer, and its bucket
-        index: Number = INDEX;
+        index: Index = INDEX;
         /// bytes that a slot of the rate's table stands for: `burst 10kb/8`. The kernel reads nothing else from the table
         /// than its default for `mtu`
         cell: Number = Row::new("cell").hidden().tool();
@@ -60,8 +62,25 @@ pub static KIND: Kind = Kind {
     writable: true,
     config: "NET_ACT_POLICE",
     module: "act_police",
-    attributes: &[],
-    xstats: no_xstats,
+    attributes: &[
+        attribute(
+            "TCA_POLICE_TBF",
+            TBF,
+            &["rate", "burst", "mtu", "peakrate", "mpu", "overhead", "linklayer", "exceed", "index"],
+        ),
+        attribute("TCA_POLICE_RATE", RATE, &["rate", "cell"]),
+        attribute("TCA_POLICE_PEAKRATE", PEAKRATE, &["peakrate", "peak_cell"]),
+        attribute("TCA_POLICE_AVRATE", AVRATE, &["avrate"]),
+        attribute("TCA_POLICE_RESULT", RESULT, &["conform"]),
+        no_option("TCA_POLICE_TM", TM, "times, which are figures"),
+        no_option("TCA_POLICE_PAD", 7, "padding only"),
+        attribute("TCA_POLICE_RATE64", RATE64, &["rate"]),
+        attribute("TCA_POLICE_PEAKRATE64", PEAKRATE64, &["peakrate"]),
+        attribute("TCA_POLICE_PKTRATE64", PKTRATE64, &["pkts_rate"]),
+        attribute("TCA_POLICE_PKTBURST64", PKTBURST64, &["pkts_burst"]),
+    ],
+    // in struct tc_police bindcnt stands behind refcnt, behind 20 octets and two ratespecs of 12
+    xstats: |payload, _| figures_at(TBF, 44, TM, payload),
 };
 
 /// The `mtu` that a policy's policer has if it does not say one: offload hands a policer packets of up to 64 KiB, and with
@@ -76,6 +95,7 @@ const RATE: u16 = 2;
 const PEAKRATE: u16 = 3;
 const AVRATE: u16 = 4;
 const RESULT: u16 = 5;
+const TM: u16 = 6;
 const RATE64: u16 = 8;
 const PEAKRATE64: u16 = 9;
 const PKTRATE64: u16 = 10;
@@ -122,6 +142,102 @@ impl Police {
     }
 }
 
+impl Police {
+    /// The option of that name of tc's, if it is a size with slots, and their size.
+    fn sized(&mut self, word: &str) -> Option<(&mut Option<Bytes>, &mut Option<Number>)> {
+        match word {
+            "buffer" | "maxburst" => Some((&mut self.burst, &mut self.cell)),
+            "mtu" | "minburst" => Some((&mut self.mtu, &mut self.peak_cell)),
+            word if begins(word, "burst") => Some((&mut self.burst, &mut self.cell)),
+            _ => None,
+        }
+    }
+
+    /// Whether tc's word is one for the row.
+    fn is(&self, row: &str, word: &str) -> bool {
+        let found = Police::ROWS.iter().find(|r| r.is(word) || r.begins(word));
+        found.is_some_and(|r| r.word == row) || row == "burst" && begins(word, "burst")
+    }
+
+    /// Reads `conform-exceed EXCEED/CONFORM`, or a verdict alone, on what exceeds; tc does not take `jump` and `trap` so.
+    fn read_verdicts(&mut self, words: &mut Words, reader: &mut Reader) -> Result<bool, Refusal> {
+        if !words.take("conform-exceed") {
+            let alone = words.peek().filter(|word| Control::starts(word, reader));
+            let Some(word) = alone.filter(|word| !begins(word, "jump") && !begins(word, "trap")) else {
+                return Ok(false);
+            };
+            words.next();
+            self.exceed = Some(Control::read_more(word, words, reader)?);
+            return Ok(true);
+        }
+        let verdicts = words.want("a verdict")?;
+        if let Some((exceed, conform)) = verdicts.split_once('/') {
+            for (half, verdict) in [(exceed, &mut self.exceed), (conform, &mut self.conform)] {
+                *verdict = Some(Control::read_or_number(half, &mut Words::new(&[]), reader)?);
+            }
+            return Ok(true);
+        }
+        self.exceed = Some(Control::read_or_number(verdicts, words, reader)?);
+        if words.take("/") {
+            let conform = words.want("a verdict")?;
+            self.conform = Some(Control::read_or_number(conform, words, reader)?);
+        }
+        Ok(true)
+    }
+
+    /// What tc refuses.
+    fn faults(&self, out: &mut Vec<Finding>) {
+        let Police { rate, burst, mtu, peakrate, avrate, pkts_rate, pkts_burst, index, .. } = self;
+        // tc takes nothing for none
+        let (burst, mtu) = (burst.filter(|b| b.0 != 0), mtu.filter(|m| m.0 != 0));
+        match (rate, pkts_rate) {
+            (None, None) if avrate.is_none() && index.is_none() && mtu.is_none() => {
+                out.push(
+                    Finding::new(&codes::MISSING_OPTION, "rate", "a policer wants a `rate`")
+                        .help("write `rate: 20mbit` and `burst: 625000b`, or `pkts_rate: 1000` and `pkts_burst: 100`"),
+                );
+            }
+            (Some(_), Some(_)) => out.push(
+                Finding::new(&codes::POLICE_RATES, "pkts_rate", "a policer counts bytes or packets, not both")
+                    .and("rate", "bytes")
+                    .help("write two policers in a list"),
+            ),
+            (Some(rate), None) if burst.is_none() => {
+                let enough = (rate.bytes() / 10).max(1514);
+                let message = "a policer with a `rate` wants a `burst`";
+                let f = Finding::new(&codes::MISSING_OPTION, "burst", message).and("rate", "");
+                out.push(f.help(format!("write `burst: {enough}b`, a tenth of a second of the rate")));
+            }
+            (None, Some(_)) if pkts_burst.is_none_or(|n| n.0 == 0) => {
+                let message = "a policer with a `pkts_rate` wants a `pkts_burst`";
+                out.push(
+                    Finding::new(&codes::MISSING_OPTION, "pkts_burst", message)
+                        .and("pkts_rate", "")
+                        .help("write `pkts_burst: 100`"),
+                );
+            }
+            _ => {}
+        }
+        if let (Some(_), Some(_)) = (rate, avrate) {
+            let f = Finding::new(&codes::POLICE_RATES, "avrate", "a policer has a `rate` or an `avrate`, not both");
+            out.push(f.and("rate", "by a bucket").help("leave `avrate` out"));
+        }
+        if let Some(peak) = peakrate {
+            match rate {
+                None => out.push(
+                    Finding::new(&codes::MISSING_OPTION, "peakrate", "a `peakrate` wants a `rate`")
+                        .help(format!("write `rate: {}`", peak.show())),
+                ),
+                Some(_) if mtu.is_none() => out.push(
+                    Finding::new(&codes::PEAKRATE_WITHOUT_MTU, "peakrate", "a `peakrate` wants an `mtu`")
+                        .help("write `mtu: 1514b`"),
+                ),
+                Some(_) => {}
+            }
+        }
+    }
+}
+
 impl Options for Police {
     fn encode(&self, out: &mut Attributes, facts: &Facts) {
         let Police {
@@ -147,7 +263,7 @@ impl Options for Police {
         let burst = rate.map_or(0, |rate| facts.ticks(rate, burst.unwrap_or_default().0));
         // struct tc_police: index, action, limit, burst, mtu, rate, peakrate, refcnt, bindcnt, capab
         let parms = Fields::new()
-            .u32(index.unwrap_or_default().0)
+            .u32(index.map_or(0, |n| n.0))
             .u32(exceed.unwrap_or(Control::RECLASSIFY).bits())
             .u32(0)
             .u32(burst)
@@ -205,7 +321,7 @@ impl Options for Police {
             pkts_burst: attributes.u64(PKTBURST64)?.map(in_packets),
             exceed: Some(Control::from_bits(exceed)),
             conform: Some(attributes.u32(RESULT)?.map_or(Control::PASS, Control::from_bits)),
-            index: (index != 0).then_some(Number(index)),
+            index: Index::from_number(u64::from(index)),
             cell: None,
             peak_cell: None,
         };
@@ -239,7 +355,6 @@ impl Options for Police {
                 _ => self.pkts_burst == held.pkts_burst,
             },
             Some("mpu" | "overhead" | "linklayer") if held.rate.is_none() => true,
-            Some("index") if unnumbered(self.index) => true,
             Some("cell" | "peak_cell") => true,
             _ => matches!((self.slot(row), other.slot(row)), (Some(a), Some(b)) if a.same(b)),
         }
@@ -279,71 +394,70 @@ impl Options for Police {
         }
     }
 
+    /// As `act_parse_police` in iproute2's tc/m_police.c: options and verdicts in any order, most of them once.
     fn read_tc(&mut self, words: &mut Words, reader: &mut Reader) -> Result<bool, Refusal> {
-        let Some(word) = words.peek() else { return Ok(false) };
-        let sized = match word {
-            "burst" | "buffer" | "maxburst" => Some((&mut self.burst, &mut self.cell)),
-            "mtu" | "minburst" => Some((&mut self.mtu, &mut self.peak_cell)),
-            _ => None,
-        };
-        if let Some((size, cell)) = sized {
-            words.next();
-            let text = words.want("a size")?;
-            let (bytes, slot) = text.split_once('/').map_or((text, None), |(bytes, slot)| (bytes, Some(slot)));
-            *size = Some(Bytes::read(bytes, reader)?);
-            *cell = slot.map(|slot| Number::read(slot, reader)).transpose()?;
-            return Ok(true);
+        if !reader.tc {
+            return Ok(self.read_verdicts(words, reader)? || read_row(self, words, reader)?);
         }
-        if words.take("conform-exceed") {
-            let verdicts = words.want("a verdict")?;
-            if let Some((exceed, conform)) = verdicts.split_once('/').filter(|(e, c)| !e.is_empty() && !c.is_empty()) {
-                self.exceed = Some(Control::read(exceed, reader)?);
-                self.conform = Some(Control::read(conform, reader)?);
-                return Ok(true);
+        if *self != Police::default() {
+            return Ok(false);
+        }
+        while let Some(word) = words.peek() {
+            let once = [
+                ("burst", self.burst.is_some()),
+                ("mtu", self.mtu.is_some()),
+                ("mpu", self.mpu.is_some()),
+                ("rate", self.rate.is_some()),
+                ("avrate", self.avrate.is_some()),
+                ("peakrate", self.peakrate.is_some()),
+                ("pkts_rate", self.pkts_rate.is_some()),
+                ("pkts_burst", self.pkts_burst.is_some()),
+            ];
+            let before = words.clone();
+            if words.take_short("index") {
+                let text = words.want("the number of a policer")?;
+                self.index = if text == "0" { None } else { Some(Index::read(text, reader)?) };
+            } else if let Some((size, cell)) = self.sized(word) {
+                words.next();
+                let text = words.want("a size")?;
+                let (bytes, slot) = text.split_once('/').map_or((text, None), |(bytes, slot)| (bytes, Some(slot)));
+                let read = Bytes::read(bytes, reader)?;
+                *cell = slot.map(|slot| Number::read(slot, reader)).transpose()?.or(*cell);
+                if let Some(cell) = cell.filter(|c| !c.0.is_power_of_two()) {
+                    return Err(Refusal::new(format!("a slot of {} bytes is no power of two", cell.0)));
+                }
+                *size = Some(read).filter(|bytes| bytes.0 != 0);
+            } else if !(begins(word, "peakrate") && read_row_of(self, words, reader, |row| row.word == "peakrate")?)
+                && !self.read_verdicts(words, reader)?
+                && !read_row_of(self, words, reader, |row| !matches!(row.word, "index" | "exceed" | "conform"))?
+            {
+                break;
             }
-            // `goto` and `jump` take more words
-            self.exceed = Some(match verdicts {
-                "goto" | "jump" => Control::read_more(verdicts, words, reader)?,
-                _ => Control::read(verdicts, reader)?,
-            });
-            if words.take("/") {
-                self.conform = Some(Control::read_words(words, reader)?);
+            let twice = once.iter().find(|(name, set)| *set && self.is(name, before.peek().unwrap_or_default()));
+            if let Some((name, _)) = twice {
+                return Err(Refusal::new(format!("`{name}` stands here twice")).help("leave one of them out"));
             }
-            return Ok(true);
         }
-        if Control::starts(word) {
-            self.exceed = Some(Control::read_words(words, reader)?);
-            return Ok(true);
-        }
-        read_row(self, words, reader)
+        // tc takes a rate of nothing for none
+        self.rate = self.rate.filter(|r| r.0 != 0);
+        self.avrate = self.avrate.filter(|r| r.0 != 0);
+        self.peakrate = self.peakrate.filter(|r| r.0 != 0);
+        self.pkts_rate = self.pkts_rate.filter(|n| n.0 != 0);
+        super::first_fault(|out| self.faults(out))?;
+        Ok(true)
     }
 
     fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
-        let Police { rate, burst, mtu, peakrate, mpu, overhead, avrate, pkts_rate, pkts_burst, index, .. } = self;
+        let Police { rate, burst, mtu, peakrate, mpu, overhead, avrate, pkts_rate, pkts_burst, .. } = self;
         for (word, rate) in [("rate", rate), ("peakrate", peakrate), ("avrate", avrate)] {
             if let Some(rate) = rate {
                 check_rate(word, *rate, facts, out);
             }
         }
+        self.faults(out);
         match (rate, pkts_rate) {
-            (None, None) if avrate.is_none() && index.is_none() && mtu.is_none() => {
-                out.push(
-                    Finding::new(&codes::MISSING_OPTION, "rate", "a policer wants a `rate`")
-                        .help("write `rate: 20mbit` and `burst: 625000b`, or `pkts_rate: 1000` and `pkts_burst: 100`"),
-                );
-            }
-            (Some(_), Some(_)) => out.push(
-                Finding::new(&codes::POLICE_RATES, "pkts_rate", "a policer counts bytes or packets, not both")
-                    .and("rate", "bytes")
-                    .help("write two policers in a list"),
-            ),
             (Some(rate), None) => match burst {
-                None => {
-                    let enough = (rate.bytes() / 10).max(u64::from(facts.frame()));
-                    let message = "a policer with a `rate` wants a `burst`";
-                    let f = Finding::new(&codes::MISSING_OPTION, "burst", message).and("rate", "");
-                    out.push(f.help(format!("write `burst: {enough}b`, a tenth of a second of the rate")));
-                }
+                None => {}
                 Some(burst) => {
                     check_bucket("burst", *burst, *rate, facts, out);
                     // what offload has put together is one packet to a policer
@@ -355,14 +469,6 @@ impl Options for Police {
                     }
                 }
             },
-            (None, Some(_)) if pkts_burst.is_none() => {
-                let message = "a policer with a `pkts_rate` wants a `pkts_burst`";
-                out.push(
-                    Finding::new(&codes::MISSING_OPTION, "pkts_burst", message)
-                        .and("pkts_rate", "")
-                        .help("write `pkts_burst: 100`"),
-                );
-            }
             _ => {}
         }
         for (burst, rate, set) in [
@@ -374,32 +480,21 @@ impl Options for Police {
                 out.push(Finding::new(&codes::MISSING_OPTION, burst, message).help(format!("write a `{rate}` too")));
             }
         }
-        if let (Some(_), Some(_)) = (rate, avrate) {
-            let f = Finding::new(&codes::POLICE_RATES, "avrate", "a policer has a `rate` or an `avrate`, not both");
-            out.push(f.and("rate", "by a bucket").help("leave `avrate` out"));
-        }
         if let (Some(Decimal(rate)), Some(Decimal(burst))) = (pkts_rate, pkts_burst) {
             check_ticks("pkts_burst", Bytes(*burst), Rate::from_bytes(*rate), facts, out);
             if *rate == 0 {
                 out.push(Finding::new(&codes::OUT_OF_RANGE, "pkts_rate", "a rate of no packets"));
             }
         }
-        if let Some(peak) = peakrate {
-            match rate {
-                None => out.push(
-                    Finding::new(&codes::MISSING_OPTION, "peakrate", "a `peakrate` wants a `rate`")
-                        .help(format!("write `rate: {}`", peak.show())),
-                ),
-                Some(rate) if peak <= rate => {
-                    let message = format!("peakrate {} is not above rate {}", peak.show(), rate.show());
-                    out.push(Finding::new(&codes::PEAKRATE_NOT_ABOVE, "peakrate", message).and("rate", ""));
-                }
-                Some(_) if mtu.is_none() => out.push(
-                    Finding::new(&codes::PEAKRATE_WITHOUT_MTU, "peakrate", "a `peakrate` wants an `mtu`")
-                        .help(format!("write `mtu: {}b`", facts.frame())),
-                ),
-                Some(_) => {}
-            }
+        if let (Some(peak), Some(rate)) = (peakrate, rate)
+            && peak <= rate
+        {
+            let message = format!("peakrate {} is not above rate {}", peak.show(), rate.show());
+            out.push(Finding::new(&codes::PEAKRATE_NOT_ABOVE, "peakrate", message).and("rate", ""));
+        }
+        if let Some(conform) = self.conform.filter(|c| c.is_goto()) {
+            let message = format!("`{}` is no verdict on what conforms: the kernel refuses it", conform.show());
+            out.push(Finding::new(&codes::BAD_VALUE, "conform", message).help("write `pass` or `pipe`"));
         }
         let packet = u64::from(facts.frame().max(facts.gso.unwrap_or(0)));
         if let Some(mtu) = mtu.filter(|m| m.0 != 0 && m.0 < packet && peakrate.is_none()) {
@@ -427,8 +522,10 @@ mod tests {
     }
 
     fn codes(text: &str, facts: &Facts) -> Vec<&'static str> {
-        let mut found = Vec::new();
-        police(text).check(facts, &mut found);
+        let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        let (mut found, mut police) = (Vec::new(), Police::default());
+        crate::kind::read_tc(&mut police, &mut Words::new(&words), &mut Reader::default()).unwrap();
+        police.check(facts, &mut found);
         found.into_iter().map(|f| f.code.name).collect()
     }
 
@@ -472,7 +569,7 @@ mod tests {
         assert_eq!(codes("rate 20mbit burst 1000b", &plain), ["burst-below-packet"]);
         assert_eq!(codes("rate 20mbit burst 20kb mtu 64kb", &offload), ["burst-below-packet"]);
         assert_eq!(codes("rate 20mbit burst 625000b mtu 2kb", &offload), ["police-mtu"]);
-        assert_eq!(codes("rate 20mbit burst 625000b mtu 1500", &plain), ["police-mtu"]);
+        assert_eq!(codes("rate 20mbit burst 625000b mtu 1500b", &plain), ["police-mtu"]);
         assert_eq!(codes("rate 20mbit", &plain), ["missing-option"]);
         assert_eq!(codes("exceed drop", &plain), ["missing-option"]);
         assert_eq!(codes("index 7", &plain), [""; 0]);

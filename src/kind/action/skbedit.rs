@@ -1,30 +1,32 @@
 //! `skbedit`: net/sched/act_skbedit.c, tc-skbedit(8). Writes what the kernel remembers of a packet.
 
-use super::control::{Control, INDEX, unnumbered};
+use super::control::{CONTROL, Control, INDEX, Index, figures, head, read_end, read_head, read_options};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
-use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
-use crate::kind::{Children, Finding, Kind, Options, Role, Row, Rows, no_xstats, row_words};
+use crate::kind::wire::{Attributes, Malformed, Payload};
+use crate::kind::{Children, Finding, Kind, Options, Role, Row, attribute, no_option, read_row};
 use crate::rows;
-use crate::unit::{Flag, Handle, Info, Mark, Number, Reader, Refusal, Schema, Unit, Words};
+use crate::unit::{Count16, Flag, Handle, Info, Mark, Number, Reader, Refusal, Schema, Unit, Words, begins};
 
 rows! {
     /// Edits of a packet's metadata.
     pub struct Skbedit {
         /// the transmit queue
-        queue_mapping: Number = Row::new("queue_mapping");
+        queue_mapping: Count16 = Row::new("queue_mapping").short();
+        /// the last of the transmit queues, beginning with `queue_mapping`, among which a hash of the packet chooses; from Linux 6.0 on
+        queue_mapping_max: Count16 = Row::new("queue_mapping_max");
         /// the priority: a band by a priomap, or a class as `1:10` that a classful discipline finds without a filter
-        priority: Priority = Row::new("priority");
+        priority: Priority = Row::new("priority").short();
         /// the mark that firewalls and the `fw` classifier see
-        mark: Mark = Row::new("mark");
+        mark: Mark = Row::new("mark").short();
         /// for whom the packet is taken to be
-        ptype: PacketType = Row::new("ptype");
+        ptype: PacketType = Row::new("ptype").short();
         /// take the priority from the packet's DS field
-        inheritdsfield: Flag = Row::new("inheritdsfield").flag().default("no");
+        inheritdsfield: Flag = Row::new("inheritdsfield").short().flag().default("no");
         /// what becomes of the packet then
-        control: Control = Row::new("control").default("pipe");
+        control: Control = CONTROL.default("pipe");
         /// the number under which several filters share the action
-        index: Number = INDEX;
+        index: Index = INDEX;
     }
 }
 
@@ -41,8 +43,19 @@ pub static KIND: Kind = Kind {
     writable: true,
     config: "NET_ACT_SKBEDIT",
     module: "act_skbedit",
-    attributes: &[],
-    xstats: no_xstats,
+    attributes: &[
+        no_option("TCA_SKBEDIT_TM", TM, "times, which are figures"),
+        attribute("TCA_SKBEDIT_PARMS", PARMS, &["control", "index"]),
+        attribute("TCA_SKBEDIT_PRIORITY", PRIORITY, &["priority"]),
+        attribute("TCA_SKBEDIT_QUEUE_MAPPING", QUEUE_MAPPING, &["queue_mapping"]),
+        attribute("TCA_SKBEDIT_MARK", MARK, &["mark"]),
+        no_option("TCA_SKBEDIT_PAD", 6, "padding only"),
+        attribute("TCA_SKBEDIT_PTYPE", PTYPE, &["ptype"]),
+        attribute("TCA_SKBEDIT_MASK", MASK, &["mark"]),
+        attribute("TCA_SKBEDIT_FLAGS", FLAGS, &["inheritdsfield", "queue_mapping_max"]),
+        attribute("TCA_SKBEDIT_QUEUE_MAPPING_MAX", QUEUE_MAPPING_MAX, &["queue_mapping_max"]),
+    ],
+    xstats: |payload, _| figures(PARMS, TM, payload),
 };
 
 /// A packet's priority: a small number, or a class. tc writes both as a handle, in hexadecimal.
@@ -99,8 +112,12 @@ impl Unit for PacketType {
     };
 
     fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
-        let number = (0..).zip(TYPES).find(|(_, name)| **name == text).map(|(n, _)| PacketType(n));
-        let other = || Number::read(text, reader).ok().and_then(|n| u16::try_from(n.0).ok()).map(PacketType);
+        let is = |name: &str| name == text || reader.tc && begins(text, name);
+        let number = (0..).zip(TYPES).find(|(_, name)| is(name)).map(|(n, _)| PacketType(n));
+        let other = || {
+            let number = (!reader.tc).then(|| Number::read(text, &mut Reader::default()).ok()).flatten()?;
+            u16::try_from(number.0).ok().map(PacketType)
+        };
         number.or_else(other).ok_or_else(|| {
             Refusal::new(format!("`{text}` is no packet type")).help(format!("write {}", Self::INFO.spellings))
         })
@@ -119,6 +136,7 @@ impl Unit for PacketType {
     }
 }
 
+const TM: u16 = 1;
 const PARMS: u16 = 2;
 const PRIORITY: u16 = 3;
 const QUEUE_MAPPING: u16 = 4;
@@ -126,18 +144,18 @@ const MARK: u16 = 5;
 const PTYPE: u16 = 7;
 const MASK: u16 = 8;
 const FLAGS: u16 = 9;
+const QUEUE_MAPPING_MAX: u16 = 10;
 /// `SKBEDIT_F_INHERITDSFIELD`.
 const INHERIT: u64 = 0x20;
+/// `SKBEDIT_F_TXQ_SKBHASH`.
+const BY_HASH: u64 = 0x40;
 
 impl Options for Skbedit {
     fn encode(&self, out: &mut Attributes, _facts: &Facts) {
-        let Skbedit { queue_mapping, priority, mark, ptype, inheritdsfield, control, index } = self;
-        let control = control.unwrap_or(Control::PIPE).bits();
-        // struct tc_skbedit: index, capab, action, refcnt, bindcnt
-        let parms = Fields::new().u32(index.unwrap_or_default().0).u32(0).u32(control).u32(0).u32(0);
-        out.raw(PARMS, &parms.0);
-        if let Some(Number(n)) = queue_mapping {
-            out.u16(QUEUE_MAPPING, u16::try_from(*n).unwrap_or(u16::MAX));
+        let Skbedit { queue_mapping, queue_mapping_max, priority, mark, ptype, inheritdsfield, control, index } = self;
+        out.raw(PARMS, &head(*index, control.unwrap_or(Control::PIPE)).0);
+        if let Some(Count16(n)) = queue_mapping {
+            out.u16(QUEUE_MAPPING, *n);
         }
         if let Some(Priority(n)) = priority {
             out.u32(PRIORITY, *n);
@@ -151,20 +169,23 @@ impl Options for Skbedit {
         if let Some(PacketType(n)) = ptype {
             out.u16(PTYPE, *n);
         }
-        if *inheritdsfield == Some(Flag(true)) {
-            out.u64(FLAGS, INHERIT);
+        let inherit = if *inheritdsfield == Some(Flag(true)) { INHERIT } else { 0 };
+        let flags = inherit | queue_mapping_max.map_or(0, |_| BY_HASH);
+        if flags != 0 {
+            out.u64(FLAGS, flags);
+        }
+        if let Some(Count16(n)) = queue_mapping_max {
+            out.u16(QUEUE_MAPPING_MAX, *n);
         }
     }
 
     fn decode(&mut self, payload: Payload, _facts: &Facts) -> Result<(), Malformed> {
         let attributes = payload.attributes()?;
         if let Some(parms) = attributes.get(PARMS) {
-            let mut c = parms.fields();
-            let (index, _capab, action) = (c.u32()?, c.u32()?, c.u32()?);
-            self.index = (index != 0).then_some(Number(index));
-            self.control = Some(Control::from_bits(action));
+            (self.index, self.control) = read_head(&mut parms.fields())?;
         }
-        self.queue_mapping = attributes.u16(QUEUE_MAPPING)?.map(|n| Number(u32::from(n)));
+        self.queue_mapping = attributes.u16(QUEUE_MAPPING)?.map(Count16);
+        self.queue_mapping_max = attributes.u16(QUEUE_MAPPING_MAX)?.map(Count16);
         self.priority = attributes.u32(PRIORITY)?.map(Priority);
         let mask = attributes.u32(MASK)?.unwrap_or(u32::MAX);
         self.mark = attributes.u32(MARK)?.map(|value| Mark { value, mask });
@@ -173,46 +194,47 @@ impl Options for Skbedit {
         Ok(())
     }
 
-    fn same(&self, other: &dyn Options, row: usize, _facts: &Facts) -> bool {
-        match Skbedit::ROWS.get(row).map(|r| r.word) {
-            Some("index") if unnumbered(self.index) => true,
-            _ => matches!((self.slot(row), other.slot(row)), (Some(a), Some(b)) if a.same(b)),
-        }
-    }
-
-    /// tc writes the verdict without a word before it.
-    fn tc(&self, out: &mut Vec<String>) {
-        for (i, row) in Skbedit::ROWS.iter().enumerate() {
-            match self.slot(i) {
-                Some(slot) if row.word != "control" => row_words(row, slot, out),
-                Some(slot) => out.extend(slot.tc().iter().flat_map(|c| c.split(' ')).map(str::to_owned)),
-                None => {}
-            }
-        }
-    }
-
     fn read_tc(&mut self, words: &mut Words, reader: &mut Reader) -> Result<bool, Refusal> {
-        match words.peek() {
-            Some(word) if self.control.is_none() && Control::starts(word) => {
-                self.control = Some(Control::read_words(words, reader)?);
-                return Ok(true);
-            }
-            Some("control") | None => return Ok(false),
-            Some(word) => {
-                let Some(row) = Skbedit::ROWS.iter().position(|r| r.word == word) else { return Ok(false) };
-                words.next();
-                if let Some(slot) = self.slot_mut(row) {
-                    slot.read_words(words, reader)?;
-                }
-            }
+        if !reader.tc {
+            return read_row(self, words, reader);
+        }
+        if *self != Skbedit::default() {
+            return Ok(false);
+        }
+        read_options(self, words, reader)?;
+        read_end(&mut self.control, &mut self.index, words, reader)?;
+        if *self == Skbedit::default() {
+            return Err(Refusal::new("`skbedit` without anything to edit").help("write `skbedit mark 5`"));
         }
         Ok(true)
     }
 
     fn check(&self, _facts: &Facts, out: &mut Vec<Finding>) {
-        if let Some(Number(n)) = self.queue_mapping.filter(|n| n.0 > 0xffff) {
-            let message = format!("queue_mapping {n} does not fit: at most 65535");
-            out.push(Finding::new(&codes::OUT_OF_RANGE, "queue_mapping", message));
+        let Skbedit { queue_mapping, queue_mapping_max, priority, mark, ptype, inheritdsfield, control: _, index } =
+            self;
+        let edits = queue_mapping.is_some() || priority.is_some() || mark.is_some() || ptype.is_some();
+        if !edits && *inheritdsfield != Some(Flag(true)) && index.is_none() {
+            out.push(
+                Finding::new(&codes::MISSING_OPTION, "mark", "`skbedit` without anything to edit")
+                    .help("write `mark: 5` or `priority: 2`"),
+            );
+        }
+        if let Some(ptype) = ptype.filter(|t| t.show().bytes().all(|b| b.is_ascii_digit())) {
+            let message = format!("the kernel knows no packet type {}", ptype.0);
+            let f = Finding::new(&codes::OUT_OF_RANGE, "ptype", message);
+            out.push(f.help(format!("write {}", PacketType::INFO.spellings)));
+        }
+        match (queue_mapping, queue_mapping_max) {
+            (None, Some(_)) => out.push(
+                Finding::new(&codes::MISSING_OPTION, "queue_mapping", "the first of the queues is missing")
+                    .and("queue_mapping_max", "the last")
+                    .help("write `queue_mapping: 0`"),
+            ),
+            (Some(first), Some(last)) if last < first || (first.0 == 0 && last.0 == u16::MAX) => {
+                let message = format!("no queues from {} to {}", first.0, last.0);
+                out.push(Finding::new(&codes::OUT_OF_RANGE, "queue_mapping_max", message).and("queue_mapping", ""));
+            }
+            _ => {}
         }
     }
 }
