@@ -77,7 +77,8 @@ codes! {
     PRIOMAP "priomap" Error "a priomap that is not 16 of the discipline's bands";
     PERTURB_NEVER "perturb-never" Warning "an sfq that never hashes anew";
     DIVISOR "divisor" Error "a number of hash buckets that is no power of two";
-    CUT_SHORT "cut-short" Warning "a value that the kernel cuts down in silence";
+    CUT_SHORT "cut-short" Warning "a value that the kernel brings into its range in silence";
+    TARGET_ABOVE_INTERVAL "target-above-interval" Warning "a delay to be put up with that is no part of its interval";
     RED_THRESHOLDS "red-thresholds" Error "thresholds of early detection that are out of order";
     RED_BURST "red-burst" Error "a burst of early detection that no average can follow";
     CBS_SLOPES "cbs-slopes" Warning "slopes or credits of a credit-based shaper that do not shape";

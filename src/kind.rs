@@ -225,7 +225,7 @@ impl Row {
         self.word == word || self.aliases.contains(&word)
     }
     /// Whether tc sends nothing for that number, in the row's unit: it comes to a 0 on the wire, and is [`Row::nonzero`].
-    fn sends_none(&self, number: u64) -> bool {
+    pub fn sends_none(&self, number: u64) -> bool {
         self.nonzero && if matches!(self.wire, Wire::Micros(_)) { number < 1000 } else { number == 0 }
     }
     /// Whether tc takes `word` for the beginning of one of the spellings of this row.
@@ -363,13 +363,7 @@ pub trait Options: Rows {
     /// Appends the payload of `TCA_OPTIONS`: the attributes of the rows that are set. Nothing appended means that the
     /// attribute is left out: an empty one is refused by kinds whose payload is a struct.
     fn encode(&self, out: &mut Attributes, facts: &Facts) {
-        for (i, row) in self.rows().iter().enumerate() {
-            match self.slot(i).filter(|s| s.is_set()) {
-                Some(_) if row.wire == Wire::Own => self.encode_own(row.word, out, facts),
-                Some(slot) => encode_row(row, slot, out),
-                None => {}
-            }
-        }
+        encode_options(self, out, facts);
     }
 
     /// Appends the attribute of a row that is [`Wire::Own`] and set, in its place among the others.
@@ -428,15 +422,7 @@ pub trait Options: Rows {
     /// Whether a row of both is the same to the wire's resolution. The kernel counts the times of codel in steps of 1,024 ns
     /// (`CODEL_SHIFT`), so that 5000 µs come back as 4999.
     fn same(&self, other: &dyn Options, row: usize, _facts: &Facts) -> bool {
-        let (Some(a), Some(b), Some(row)) = (self.slot(row), other.slot(row), self.rows().get(row)) else {
-            return false;
-        };
-        let keep = |n: u64| row.kept.map_or(n, |(least, most)| n.clamp(least, most));
-        match (row.wire, a.number().map(keep), b.number().map(keep)) {
-            (Wire::Micros(_), Some(a), Some(b)) => (a / 1000).abs_diff(b / 1000) <= 2,
-            (_, Some(a), Some(b)) if row.kept.is_some() => a == b,
-            _ => a.same(b),
-        }
+        same_row(self, other, row)
     }
 
     /// tc's words for the rows that are set.
@@ -570,7 +556,18 @@ fn shown_as(slot: &dyn Slot, number: u64) -> String {
     other.show().unwrap_or_default()
 }
 
-/// Appends the attributes of the rows that are set: what [`Options::encode`] does by default, but for [`Wire::Own`].
+/// Appends the attributes of the rows that are set, in their order: what [`Options::encode`] does by default.
+pub fn encode_options<T: Options + ?Sized>(options: &T, out: &mut Attributes, facts: &Facts) {
+    for (i, row) in options.rows().iter().enumerate() {
+        match options.slot(i).filter(|s| s.is_set()) {
+            Some(_) if row.wire == Wire::Own => options.encode_own(row.word, out, facts),
+            Some(slot) => encode_row(row, slot, out),
+            None => {}
+        }
+    }
+}
+
+/// Appends the attributes of the rows that have one, and leaves out those that are [`Wire::Own`].
 pub fn encode_rows<T: Rows + ?Sized>(options: &T, out: &mut Attributes) {
     for (i, row) in options.rows().iter().enumerate() {
         if let Some(slot) = options.slot(i) {
@@ -581,7 +578,7 @@ pub fn encode_rows<T: Rows + ?Sized>(options: &T, out: &mut Attributes) {
 
 /// Appends the attribute of a row, if it is set and has one.
 fn encode_row(row: &Row, slot: &dyn Slot, out: &mut Attributes) {
-    let Some(number) = slot.number() else { return };
+    let Some(number) = slot.number().filter(|n| !row.sends_none(*n)) else { return };
     match row.wire {
         Wire::Own => {}
         Wire::U8(n) => out.u8(n, number as u8),
@@ -684,10 +681,24 @@ pub fn read_row_of<T: Rows + ?Sized>(
     Ok(true)
 }
 
+/// Whether a row of both is the same: what [`Options::same`] does by default.
+pub fn same_row<A: Rows + ?Sized, B: Rows + ?Sized>(asked: &A, held: &B, row: usize) -> bool {
+    let (Some(a), Some(b), Some(row)) = (asked.slot(row), held.slot(row), asked.rows().get(row)) else {
+        return false;
+    };
+    let keep = |n: u64| row.kept.map_or(n, |(least, most)| n.clamp(least, most));
+    match (row.wire, a.number().map(keep), b.number().map(keep)) {
+        (Wire::Micros(_), Some(a), Some(b)) => (a / 1000).abs_diff(b / 1000) <= 2,
+        (_, Some(a), Some(b)) if row.kept.is_some() => a == b,
+        _ => a.same(b),
+    }
+}
+
 /// tc's words for one row.
 pub fn row_words(row: &Row, slot: &dyn Slot, out: &mut Vec<String>) {
     let Some(value) = slot.tc() else { return };
     match (row.flag, slot.number()) {
+        (_, Some(n)) if row.sends_none(n) => {}
         (true, Some(0)) => out.extend(row.off.map(str::to_owned)),
         (true, _) => out.push(row.word.to_owned()),
         (false, _) => {

@@ -370,6 +370,22 @@ impl<U: Unit> Slot for Option<U> {
     }
 }
 
+/// The words of a policy's value that has several: a list of words, or one text with blanks between them.
+///
+/// # Errors
+/// It is a block, or a list of other things.
+pub(crate) fn words_of(node: &Node, info: &Info) -> Result<String, Refusal> {
+    let words = match &node.value {
+        Value::Word(word) => Some(word.text.to_string()),
+        Value::List(items) => items.iter().map(|i| i.node.as_word()).collect::<Option<Vec<_>>>().map(|w| w.join(" ")),
+        _ => None,
+    };
+    words.ok_or_else(|| {
+        Refusal::new(format!("{} is wanted here, and this is {}", info.name, node.shape()))
+            .help(format!("write {}", info.spellings))
+    })
+}
+
 /// Splits `12.5mbit` into its number and its suffix; `None` if it does not start with a number.
 pub(crate) fn split_number(text: &str) -> Option<(&str, &str)> {
     let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());

@@ -1,12 +1,16 @@
 //! Queueing disciplines, one file each, named as the kernel names them.
 
 pub mod bfifo;
+pub mod cake;
 pub mod cbs;
 pub mod choke;
 pub mod clsact;
+pub mod codel;
 pub mod drr;
 pub mod etf;
+pub mod fq;
 pub mod fq_codel;
+pub mod fq_pie;
 pub mod gred;
 pub mod hfsc;
 pub mod hhf;
@@ -17,6 +21,7 @@ pub mod noqueue;
 pub mod pfifo;
 pub mod pfifo_fast;
 pub mod pfifo_head_drop;
+pub mod pie;
 pub mod plug;
 pub mod prio;
 pub mod qfq;
@@ -27,6 +32,7 @@ pub mod skbprio;
 pub mod tbf;
 
 use crate::kind::Options;
+use crate::kind::wire::Cursor;
 use crate::rows;
 
 rows! {
@@ -35,6 +41,17 @@ rows! {
 }
 
 impl Options for Plain {}
+
+/// The figures of a C struct of 32-bit fields, as far as it goes: older kernels have fewer. Those among `signed` are 0
+/// where they are negative.
+fn figures(mut fields: Cursor, names: &[&'static str], signed: &[&str]) -> Vec<(&'static str, u64)> {
+    let mut next = |name: &'static str| {
+        let n = fields.u32().ok()?;
+        let n = if signed.contains(&name) { u32::try_from(n as i32).unwrap_or(0) } else { n };
+        Some((name, u64::from(n)))
+    };
+    names.iter().map_while(|name| next(name)).collect()
+}
 
 #[cfg(test)]
 mod tests {

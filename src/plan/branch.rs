@@ -69,7 +69,8 @@ fn compare(asked: &Object, held: &Object, facts: &Facts) -> Comparison {
         }
         let (Some(want), Some(stand)) = (wanted.slot(i), standing.slot(i)) else { continue };
         differences.push(Difference { word: row.word, held: stand.show(), asked: want.show() });
-        in_place &= want.is_set() && !row.fixed;
+        let sayable = want.is_set() && !want.number().is_some_and(|n| row.sends_none(n));
+        in_place &= sayable && !row.fixed;
         if let Some(slot) = send.options.slot_mut(i) {
             slot.copy_from(want);
         }
