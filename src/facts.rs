@@ -29,6 +29,8 @@ pub struct Facts {
     pub u32_mark: bool,
     /// The machine's links, for what names one on the wire (`mirred`); empty where no machine is looked at.
     pub links: Arc<Links>,
+    /// The sets of `ipset`, by name with the kernel's numbers; empty where no machine is looked at.
+    pub sets: Arc<IndexMap<CompactString, u16>>,
 }
 
 /// The links of a network namespace: names and the kernel's numbers for them.
@@ -77,6 +79,7 @@ impl Default for Facts {
             queues: 1,
             u32_mark: true,
             links: Arc::default(),
+            sets: Arc::default(),
         }
     }
 }

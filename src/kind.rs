@@ -495,6 +495,21 @@ pub trait Options: Rows {
         self.slot(i)?.number().or_else(|| row.default?.parse().ok())
     }
 
+    /// Of a filter: its number as tc's `handle` has it.
+    fn show_handle(&self, handle: u32) -> String {
+        format!("{handle:#x}")
+    }
+
+    /// Of a filter: the number that it is sent with, where the options say it (route's realms).
+    fn number(&self, handle: u32, _facts: &Facts) -> u32 {
+        handle
+    }
+
+    /// Whether `TCA_OPTIONS` is sent even if there is nothing in it.
+    fn always_said(&self) -> bool {
+        false
+    }
+
     /// What the kernel does to a discipline of kind `leaf` that hangs below when these options are changed in place.
     fn change_resets(&self, _leaf: &str) -> Option<Reset> {
         None
@@ -692,6 +707,24 @@ pub fn same_row<A: Rows + ?Sized, B: Rows + ?Sized>(asked: &A, held: &B, row: us
         (_, Some(a), Some(b)) if row.kept.is_some() => a == b,
         _ => a.same(b),
     }
+}
+
+/// Reads one option by the rows, where the next word stands for `word`: for kinds in which tc tries the beginnings of
+/// words in an order that is not the rows' ([`Words::like`]).
+///
+/// # Errors
+/// As [`Options::read_tc`].
+pub fn read_named<T: Rows + ?Sized>(
+    options: &mut T,
+    word: &str,
+    words: &mut Words,
+    reader: &mut Reader,
+) -> Result<bool, Refusal> {
+    let row = options.rows().iter().position(|row| row.is(word) && !row.hidden);
+    let Some(slot) = row.and_then(|row| options.slot_mut(row)) else { return Ok(false) };
+    words.next();
+    slot.read_words(words, reader)?;
+    Ok(true)
 }
 
 /// tc's words for one row.

@@ -159,7 +159,10 @@ fn body(object: &Object, parts: Parts, ifindex: u32, facts: &Facts) -> Vec<u8> {
     let (handle, info) = match object.id {
         Id::Qdisc { handle, .. } | Id::Class { handle, .. } => (handle.0, 0),
         // tcm_info: the priority above, the protocol in network order below
-        Id::Filter { prio, protocol, handle, .. } => (handle, u32::from(prio) << 16 | u32::from(protocol.to_be())),
+        Id::Filter { prio, protocol, handle, .. } => {
+            let handle = if parts.options { object.options.number(handle, facts) } else { handle };
+            (handle, u32::from(prio) << 16 | u32::from(protocol.to_be()))
+        }
     };
     let is_filter = matches!(object.id, Id::Filter { .. });
     let (ifindex, parent) = parts.block.map_or((ifindex, object.id.parent().0), |block| (request::BLOCK, block));
@@ -186,7 +189,7 @@ fn body(object: &Object, parts: Parts, ifindex: u32, facts: &Facts) -> Vec<u8> {
     out.nest(TCA_OPTIONS | nested, |options| object.options.encode(options, facts));
     // as tc does: nothing to say is not said, and fw takes an empty list for something wrong
     let bare = object.name.is_empty() || !matches!(object.id, Id::Class { .. });
-    if out.bytes.len() == start + 4 && bare {
+    if out.bytes.len() == start + 4 && bare && !object.options.always_said() {
         out.bytes.truncate(start);
     }
     if let Some(stab) = &object.stab {

@@ -1,7 +1,6 @@
 //! A plan as text: tc's own commands, and ip's for links. What is printed here is what `apply` does.
 
 use crate::diagnostic::visible;
-use crate::kind::filter::fw::Fw;
 use crate::plan::{LinkChange, Plan, Step, Subject, Verb};
 use crate::tree::{Id, Object, Stab};
 use crate::unit::{Handle, Unit};
@@ -82,10 +81,7 @@ fn object_command(interface: &str, verb: Verb, object: &Object) -> Command {
             }
             c.extend(["protocol".into(), protocol_word(protocol)]);
             c.extend(["prio".into(), prio.to_string()]);
-            if let Some(mut handle) = filter_handle(&object.name, handle) {
-                // the mask of a mark stands in fw's number
-                let mask = object.options.as_kind::<Fw>().and_then(|fw| fw.mask).filter(|m| m.0 != u32::MAX);
-                handle.extend(mask.map(|m| format!("/{:#x}", m.0)));
+            if let Some(handle) = filter_handle(object, handle) {
                 c.extend(["handle".into(), handle]);
             }
         }
@@ -132,19 +128,8 @@ pub fn protocol_word(protocol: u16) -> String {
 
 /// A filter's number in tc's spelling; `None` where the kernel is to give one. The root table of a u32 filter is the
 /// kernel's to number, so an asked filter has only its node (`::1`); to delete one, the table it was given is named.
-pub fn filter_handle(kind: &str, handle: u32) -> Option<String> {
-    if handle == 0 {
-        return None;
-    }
-    if kind != "u32" {
-        return Some(format!("{handle:#x}"));
-    }
-    let (table, bucket, node) = (handle >> 20, handle >> 12 & 0xff, handle & 0xfff);
-    let part = |n: u32| if n == 0 { String::new() } else { format!("{n:x}") };
-    Some(match (bucket, node) {
-        (0, 0) => format!("{table:x}:"),
-        _ => format!("{}:{}:{}", part(table), part(bucket), part(node)),
-    })
+pub fn filter_handle(object: &Object, handle: u32) -> Option<String> {
+    (handle != 0).then(|| object.options.show_handle(handle))
 }
 
 fn stab_words(stab: &Stab, c: &mut Command) {
@@ -302,11 +287,20 @@ mod tests {
 
     #[test]
     fn handles_of_filters_are_tcs() {
-        assert_eq!(filter_handle("u32", 5).as_deref(), Some("::5"));
-        assert_eq!(filter_handle("u32", 0x8000_0801).as_deref(), Some("800::801"));
-        assert_eq!(filter_handle("u32", 0x00a0_0000).as_deref(), Some("a:"));
-        assert_eq!(filter_handle("fw", 6).as_deref(), Some("0x6"));
-        assert_eq!(filter_handle("matchall", 0), None);
+        use crate::kind::{self, Role, filter::fw::Fw};
+        use crate::unit::Hex;
+        let of = |kind: &str, handle| {
+            let id = Id::Filter { parent: Handle::ROOT, chain: 0, prio: 1, protocol: 3, handle };
+            let kind = kind::find(Role::Filter, kind)?;
+            filter_handle(&Object::new(id, kind, (kind.options)()), handle)
+        };
+        assert_eq!(of("u32", 5).as_deref(), Some("::5"));
+        assert_eq!(of("u32", 0x8000_0801).as_deref(), Some("800::801"));
+        assert_eq!(of("u32", 0x00a0_0000).as_deref(), Some("a:"));
+        assert_eq!(of("fw", 6).as_deref(), Some("0x6"));
+        assert_eq!(of("matchall", 0), None);
+        use crate::kind::Options;
+        assert_eq!(Fw { mask: Some(Hex(0xff)), ..Fw::default() }.show_handle(5), "0x5/0xff");
     }
 
     #[test]

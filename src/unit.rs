@@ -178,6 +178,16 @@ impl<'a> Words<'a> {
         hit
     }
 
+    /// Which of tc's words the next one stands for: the first of `known` that it is or begins, as tc's `matches` takes any
+    /// beginning for the word. Words that tc wants whole are marked: `=skip_hw`.
+    pub fn like(&self, known: &[&'static str]) -> Option<&'static str> {
+        let word = self.peek().filter(|word| !word.is_empty())?;
+        known.iter().find_map(|known| match known.strip_prefix('=') {
+            Some(whole) => (word == whole).then_some(whole),
+            None => known.starts_with(word).then_some(*known),
+        })
+    }
+
     /// The next word, or a refusal that says what is missing.
     pub fn want(&mut self, what: &str) -> Result<&'a str, Refusal> {
         self.short = self.words.is_empty();
@@ -317,6 +327,8 @@ pub trait Slot: Debug {
     fn as_any(&self) -> &dyn Any;
     /// A copy.
     fn boxed(&self) -> Box<dyn Slot>;
+    /// For downcasts.
+    fn as_any_mut(&mut self) -> &mut dyn Any;
 }
 
 impl<U: Unit> Slot for Option<U> {
@@ -367,6 +379,9 @@ impl<U: Unit> Slot for Option<U> {
     }
     fn boxed(&self) -> Box<dyn Slot> {
         Box::new(self.clone())
+    }
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
     }
 }
 

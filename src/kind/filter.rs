@@ -1,19 +1,25 @@
 //! Classifiers, one file each, named as the kernel names them; and what they share.
 //!
 //! A filter's place (`parent`, chain, `prio`, protocol) and its number travel in the message's header, not in its options;
-//! what the number means, each kind says.
+//! what the number means, each kind says ([`Options::read_handle`]). The kernel had `tcindex` and `rsvp` until 6.3.
 
+pub mod basic;
+pub mod cgroup;
+pub mod ematch;
+pub mod flow;
 pub mod flower;
 pub mod fw;
 pub mod matchall;
+pub mod route;
 pub mod u32;
 
 use super::action::{Act, Actions, police};
-use super::wire::{Attributes, Malformed, Payload};
+use super::wire::{Attributes, Malformed, Parsed};
 use super::{Finding, Options, Row};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
-use crate::unit::{Flag, Reader, Refusal, Unit, Words};
+use crate::unit::{Flag, Number, Reader, Refusal, Unit, Words};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The row of the class that a filter's packets go to; tc reads both words everywhere.
 pub(crate) const FLOWID: Row = Row::new("flowid").aliases(&["classid"]);
@@ -23,9 +29,13 @@ pub(crate) const ACTION: Row = Row::new("action");
 pub(crate) const SKIP_HW: Row = Row::new("skip_hw").flag().default("no");
 /// In hardware only.
 pub(crate) const SKIP_SW: Row = Row::new("skip_sw").flag().default("no");
+/// Whether the kernel says that it is in hardware.
+pub(crate) const IN_HW: Row = Row::new("in_hw").flag().hidden().tool();
 
 /// `TCA_CLS_FLAGS_SKIP_HW` and `TCA_CLS_FLAGS_SKIP_SW`.
 const SKIP: [std::primitive::u32; 2] = [1, 2];
+/// `TCA_CLS_FLAGS_IN_HW` and `TCA_CLS_FLAGS_NOT_IN_HW`.
+const HARDWARE: [std::primitive::u32; 2] = [4, 8];
 
 /// A filter's number as tc reads it for kinds that use `strtol` and look no further: what is no number is 0.
 pub(crate) fn loose_handle(text: &str) -> std::primitive::u32 {
@@ -34,61 +44,184 @@ pub(crate) fn loose_handle(text: &str) -> std::primitive::u32 {
 
 /// Writes the flags, if there are any.
 fn encode_flags(number: u16, hw: Option<Flag>, sw: Option<Flag>, out: &mut Attributes) {
-    let bit = |flag: Option<Flag>, bit| if flag == Some(Flag(true)) { bit } else { 0 };
-    match bit(hw, SKIP[0]) | bit(sw, SKIP[1]) {
+    match flags(hw, sw) {
         0 => {}
         flags => out.u32(number, flags),
     }
 }
 
-/// Reads the flags; the kernel's own bits (in hardware or not) are left out.
-fn decode_flags(flags: Option<std::primitive::u32>) -> [Option<Flag>; 2] {
-    SKIP.map(|bit| flags.filter(|f| f & bit != 0).map(|_| Flag(true)))
+fn flags(hw: Option<Flag>, sw: Option<Flag>) -> std::primitive::u32 {
+    let bit = |flag: Option<Flag>, bit| if flag == Some(Flag(true)) { bit } else { 0 };
+    bit(hw, SKIP[0]) | bit(sw, SKIP[1])
 }
 
-/// The actions of a held filter: a list, or a policer in the way of before 2004, which runs the same.
-fn decode_actions(list: Option<Payload>, police: Option<Payload>, facts: &Facts) -> Result<Option<Actions>, Malformed> {
-    if let Some(list) = list {
-        return Actions::decode(list, facts).map(Some);
+/// Reads the flags: `skip_hw`, `skip_sw`, and whether the kernel says that it is in hardware or not.
+fn decode_flags(flags: Option<std::primitive::u32>) -> [Option<Flag>; 3] {
+    let bits = flags.unwrap_or(0);
+    let [hw, sw] = SKIP.map(|bit| (bits & bit != 0).then_some(Flag(true)));
+    let in_hw = (bits & (HARDWARE[0] | HARDWARE[1]) != 0).then_some(Flag(bits & HARDWARE[0] != 0));
+    [hw, sw, in_hw]
+}
+
+/// The attributes of what a filter does with its packets: a policer as it was before there were actions, and actions.
+struct Doing {
+    police: u16,
+    action: u16,
+}
+
+impl Doing {
+    fn encode(&self, action: Option<&Actions>, out: &mut Attributes, facts: &Facts) {
+        if let Some(action) = action {
+            action.encode_either(self.action, self.police, out, facts);
+        }
     }
-    let Some(payload) = police else { return Ok(None) };
-    let mut act = Act::new(police::KIND.name);
-    act.options.decode(payload, facts)?;
-    act.old = true;
-    Ok(Some(Actions::one(act)))
+
+    /// The actions of a held filter: a list, or a policer of before 2004, which runs the same.
+    fn decode(&self, from: &Parsed, facts: &Facts) -> Result<Option<Actions>, Malformed> {
+        if let Some(list) = from.get(self.action) {
+            return Actions::decode(list, facts).map(Some);
+        }
+        let Some(payload) = from.get(self.police) else { return Ok(None) };
+        let mut act = Act::new(police::KIND.name);
+        act.options.decode(payload, facts)?;
+        act.old = true;
+        Ok(Some(Actions::one(act)))
+    }
 }
 
-/// Reads `action …`, and `police …` without `action` as the same.
-fn read_actions(actions: &mut Option<Actions>, words: &mut Words, reader: &mut Reader) -> Result<bool, Refusal> {
-    let more = match words.peek() {
-        Some("action") => Actions::read_words(words, reader)?,
-        Some(word) if word == police::KIND.name => Actions::read_old(words, reader)?,
+/// Reads what follows `action`, and `police` without it, if that is the word that the next one stands for. A second list
+/// takes the place of the first, and a policer that of every list, as in the kernel.
+fn read_doing(
+    word: &str,
+    action: &mut Option<Actions>,
+    words: &mut Words,
+    reader: &mut Reader,
+) -> Result<bool, Refusal> {
+    let more = match word {
+        "action" => {
+            words.next();
+            Actions::read_words(words, reader)?
+        }
+        "police" => Actions::read_old(words, reader)?,
         _ => return Ok(false),
     };
-    actions.get_or_insert_default().0.extend(more.0);
+    let old = |actions: &Actions| matches!(actions.0.as_slice(), [act] if act.old);
+    if word == "police" || !action.as_ref().is_some_and(old) {
+        *action = Some(more);
+    }
     Ok(true)
 }
 
-/// Whether a row of both is the same; actions are compared one by one.
-fn same_row<T: Options>(asked: &T, held: &T, row: usize, actions: [&Option<Actions>; 2], facts: &Facts) -> bool {
-    if asked.rows().get(row).is_some_and(|r| r.word == ACTION.word) {
-        return match actions {
-            [Some(asked), Some(held)] => asked.same(held, facts),
-            [asked, held] => asked.is_none() && held.is_none(),
-        };
+/// Does something with each action of a filter.
+fn each_act(options: &mut dyn Options, mut each: impl FnMut(&mut Act)) {
+    for row in 0..options.rows().len() {
+        let Some(slot) = options.slot_mut(row) else { break };
+        if let Some(Some(actions)) = slot.as_any_mut().downcast_mut::<Option<Actions>>() {
+            actions.0.iter_mut().for_each(&mut each);
+        }
     }
-    matches!((asked.slot(row), held.slot(row)), (Some(a), Some(b)) if a.same(b))
+}
+
+/// [`Options::assume`] of a filter whose own defaults are constants.
+fn assume(options: &mut dyn Options, facts: &Facts) {
+    options.assume_constants();
+    each_act(options, |act| act.options.assume(facts));
+}
+
+/// [`Options::complete`] of a filter that has nothing to complete of its own.
+fn complete(options: &mut dyn Options, facts: &Facts) {
+    each_act(options, |act| act.options.complete(facts));
+}
+
+/// Whether a row of both is the same; actions are compared one by one.
+fn same(asked: &dyn Options, held: &dyn Options, row: usize, facts: &Facts) -> bool {
+    let (Some(a), Some(b)) = (asked.slot(row), held.slot(row)) else { return false };
+    let (left, right) = (a.as_any(), b.as_any());
+    if let (Some(Some(a)), Some(Some(b))) = (left.downcast_ref(), right.downcast_ref::<Option<Actions>>()) {
+        return Actions::same(a, b, facts);
+    }
+    a.same(b)
 }
 
 /// What is wrong in every kind of filter.
-fn check(hw: Option<Flag>, sw: Option<Flag>, actions: Option<&Actions>, facts: &Facts, out: &mut Vec<Finding>) {
-    if hw == Some(Flag(true)) && sw == Some(Flag(true)) {
+fn check(options: &dyn Options, facts: &Facts, out: &mut Vec<Finding>) {
+    let set = |word| options.value::<Flag>(word) == Some(Flag(true));
+    if set(SKIP_HW.word) && set(SKIP_SW.word) {
         out.push(
             Finding::new(&codes::BAD_VALUE, "skip_hw", "a filter that is neither in hardware nor in software")
                 .and("skip_sw", "not in software"),
         );
     }
-    if let Some(actions) = actions {
+    if let Some(actions) = options.value::<Actions>(ACTION.word) {
         actions.check(facts, out);
+    }
+}
+
+/// What the kernel has counted, as it says it among the options: rows that only it writes.
+fn figures(options: &dyn Options) -> Vec<(&'static str, u64)> {
+    let rows = options.rows().iter().enumerate().filter(|(_, r)| r.hidden && r.tool && !r.flag);
+    rows.filter_map(|(i, row)| Some((row.word, options.slot(i)?.number()?))).collect()
+}
+
+/// An address and the length of its prefix as tc reads them: `10/8` is 10.0.0.0/8, `any` is every address, and the
+/// length may be a mask. `six` says which family is wanted, if one is.
+pub(crate) fn read_prefix(text: &str, six: Option<bool>) -> Option<(IpAddr, u8)> {
+    if matches!(text, "default" | "any" | "all") {
+        let any = if six? { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
+        return Some((any, 0));
+    }
+    let (address, length) = text.split_once('/').map_or((text, None), |(a, l)| (a, Some(l)));
+    let address = match address.contains(':') {
+        true => IpAddr::V6(address.parse().ok()?),
+        false => IpAddr::V4(read_ipv4(address)?),
+    };
+    if six.is_some_and(|six| six != address.is_ipv6()) {
+        return None;
+    }
+    let most = if address.is_ipv6() { 128 } else { 32 };
+    let length = match length {
+        None => most,
+        Some(length) => match Number::read(length, &mut Reader::tc()) {
+            Ok(Number(n)) => u8::try_from(n).ok().filter(|n| *n <= most)?,
+            Err(_) => {
+                let mask = read_ipv4(length)?.to_bits();
+                let ones = mask.leading_ones();
+                (ones + mask.trailing_zeros() >= 32).then_some(ones as u8)?
+            }
+        },
+    };
+    Some((address, length))
+}
+
+/// An IPv4 address whose last octets may be missing, each octet in any base.
+fn read_ipv4(text: &str) -> Option<Ipv4Addr> {
+    let mut octets = [0; 4];
+    let parts: Vec<&str> = text.split('.').collect();
+    if parts.len() > 4 {
+        return None;
+    }
+    for (octet, part) in octets.iter_mut().zip(parts) {
+        *octet = u8::try_from(Number::read(part, &mut Reader::tc()).ok()?.0).ok()?;
+    }
+    Some(octets.into())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_as_tc_reads_them() {
+        let four = |text| read_prefix(text, Some(false)).map(|(a, n)| format!("{a}/{n}"));
+        assert_eq!(four("10/8").as_deref(), Some("10.0.0.0/8"));
+        assert_eq!(four("192.0.2.1").as_deref(), Some("192.0.2.1/32"));
+        assert_eq!(four("192.0.2.0/255.255.255.0").as_deref(), Some("192.0.2.0/24"));
+        assert_eq!(four("any").as_deref(), Some("0.0.0.0/0"));
+        assert_eq!(read_prefix("2001:db8::/32", None).unwrap().1, 32);
+        assert_eq!(read_prefix("default", Some(true)).unwrap().0, IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+        for text in ["10/33", "10.0.0.0/255.0.255.0", "1.2.3.4.5", "300.1.1.1", "::1", "", "any/8"] {
+            assert_eq!(four(text), None, "{text}");
+        }
     }
 }

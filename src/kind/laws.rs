@@ -16,13 +16,14 @@ use std::sync::Arc;
 struct Subject {
     name: String,
     fresh: fn() -> Box<dyn Options>,
+    filter: bool,
 }
 
 fn subjects() -> Vec<Subject> {
     let mut list = Vec::new();
     for kind in [Role::Qdisc, Role::Filter, Role::Action].into_iter().flat_map(all) {
-        list.push(Subject { name: kind.name.to_owned(), fresh: kind.options });
-        list.extend(kind.class.map(|fresh| Subject { name: format!("{} class", kind.name), fresh }));
+        list.push(Subject { name: kind.name.to_owned(), fresh: kind.options, filter: kind.role == Role::Filter });
+        list.extend(kind.class.map(|fresh| Subject { name: format!("{} class", kind.name), fresh, filter: false }));
     }
     list
 }
@@ -38,6 +39,7 @@ fn base(name: &str) -> &'static str {
         "gred" => "setup vqs 3 default 2",
         "etf" => "clockid CLOCK_TAI",
         "police" => "rate 1mbit burst 10kb",
+        "flow" => "keys src",
         "mirred" => "egress redirect dev lo",
         "gact" => "drop",
         "skbedit" => "mark 5",
@@ -264,6 +266,12 @@ fn tcs_words_are_read_as_the_same() {
         full.complete(&Facts::default());
         for options in [options, full.as_ref()] {
             let (mut again, lines) = said(subject, options);
+            let mut line = Vec::new();
+            options.tc(&mut line);
+            let mut again = from_tc(subject, &line);
+            if subject.filter {
+                assert_eq!(again.read_handle(&options.show_handle(7)), Ok(7), "{}", subject.name);
+            }
             again.complete(&Facts::default());
             assert_held(subject, options, again.as_ref(), &lines);
         }
@@ -286,6 +294,16 @@ fn what_is_held_can_be_written_for_tc() {
         let facts = facts_for(options);
         let held = carried(subject, options, &facts);
         let (mut again, lines) = said(subject, held.as_ref());
+        let mut out = Attributes::new();
+        options.encode(&mut out, &facts);
+        let mut held = (subject.fresh)();
+        held.decode(Payload(&out.bytes), &facts).unwrap();
+        let mut line = Vec::new();
+        held.tc(&mut line);
+        let mut again = from_tc(subject, &line);
+        if subject.filter {
+            assert_eq!(again.read_handle(&held.show_handle(7)), Ok(7), "{}", subject.name);
+        }
         again.complete(&facts);
         assert_held(subject, held.as_ref(), again.as_ref(), &lines);
     });

@@ -5,11 +5,12 @@ use super::{
     TCA_INGRESS_BLOCK, TCA_KIND, TCA_OPTIONS, TCA_STATS2, TCA_XSTATS, Undecodable, messages, stab,
 };
 use crate::facts::Facts;
+use crate::kind::filter::IN_HW;
 use crate::kind::raw::Raw;
 use crate::kind::wire::{Malformed, Parsed, Payload};
 use crate::kind::{Kind, Options, Role, find};
 use crate::tree::{Blocks, Id, Object, Origin, Stats};
-use crate::unit::Handle;
+use crate::unit::{Flag, Handle};
 use netlink_packet_core::{NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP};
 use netlink_packet_route::tc::TcHeader;
 
@@ -93,16 +94,17 @@ fn record(message: &Received, header: &TcHeader, facts: &Facts) -> Result<Record
         let kind = find(role, name);
         let options = options(id, kind, &attributes, facts)?;
         let mut stats = stats(kind, &attributes, facts)?;
-        if let (Some(stats), Some(payload)) = (&mut stats, attributes.get(TCA_OPTIONS)) {
-            stats.own.extend(options.figures(payload));
+        let figures = attributes.get(TCA_OPTIONS).map(|payload| options.figures(payload)).unwrap_or_default();
+        if !figures.is_empty() {
+            stats.get_or_insert_default().own.extend(figures);
         }
+        let in_hardware = options.value::<Flag>(IN_HW.word) == Some(Flag(true));
         Ok(Record {
             ifindex: header.index.cast_unsigned(),
             object: Object {
                 id,
                 name: name.as_str().into(),
                 kind,
-                options,
                 stab: stab::decode(&attributes)?,
                 estimator: None,
                 blocks: Blocks {
@@ -111,7 +113,8 @@ fn record(message: &Received, header: &TcHeader, facts: &Facts) -> Result<Record
                 },
                 origin: Origin::default(),
                 stats: stats.map(Box::new),
-                offloaded: attributes.u8(TCA_HW_OFFLOAD)?.is_some_and(|on| on != 0),
+                offloaded: in_hardware || attributes.u8(TCA_HW_OFFLOAD)?.is_some_and(|on| on != 0),
+                options,
             },
             heading,
         })

@@ -2,8 +2,8 @@
 
 use super::{Difference, Step, Subject, Verb};
 use crate::facts::Facts;
-use crate::kind::{Children, Reset};
 use crate::kind::filter::u32::U32;
+use crate::kind::{Children, Reset};
 use crate::tree::{Branch, Id, Object, Stab};
 use crate::unit::{Handle, Slot};
 use compact_str::CompactString;

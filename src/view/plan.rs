@@ -62,7 +62,7 @@ pub fn describe(interface: &str, object: &Object, names: &Names) -> String {
             None => format!("class {} {handle}", object.name),
         },
         Id::Filter { prio, protocol, handle, .. } => {
-            let number = script::filter_handle(&object.name, handle).map_or_else(String::new, |h| format!(" {h}"));
+            let number = script::filter_handle(object, handle).map_or_else(String::new, |h| format!(" {h}"));
             let what = format!("{} prio {prio} {}{number}", object.name, script::protocol_word(protocol));
             match own {
                 Some(name) => format!("rule {name} ({what})"),

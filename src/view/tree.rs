@@ -19,7 +19,11 @@ fn children(branch: &Branch) -> HashMap<Handle, Vec<&Object>> {
     map
 }
 
-fn counters(stats: &Stats) -> String {
+fn counters(object: &Object, stats: &Stats) -> String {
+    if matches!(object.id, Id::Filter { .. }) {
+        let own = stats.own.iter().filter(|(_, n)| *n > 0);
+        return own.map(|(word, n)| format!("{n} {word}")).collect::<Vec<_>>().join(", ");
+    }
     let mut said = format!("{}, {} packets", bytes(stats.bytes), stats.packets);
     if let Some(rate) = stats.rate.filter(|r| *r > 0) {
         let _ = write!(said, ", now {}", human_rate(Rate::from_bytes(rate)));
@@ -86,9 +90,10 @@ impl Drawer<'_> {
             Id::Qdisc { handle, .. } => format!("{} {handle} {options}", visible(&object.name)),
             Id::Class { handle, .. } => format!("{named}{handle} {options}"),
             Id::Filter { prio, protocol, handle, .. } => {
-                let number = script::filter_handle(&object.name, handle).unwrap_or_default();
+                let number = script::filter_handle(object, handle).unwrap_or_default();
                 let protocol = script::protocol_word(protocol);
-                self.colors.faint(&format!("{} {prio} {protocol} {number} {options}", visible(&object.name)))
+                let hardware = if object.offloaded { " in hardware" } else { "" };
+                self.colors.faint(&format!("{} {prio} {protocol} {number} {options}{hardware}", visible(&object.name)))
             }
         }
     }
@@ -99,9 +104,11 @@ impl Drawer<'_> {
         let _ = writeln!(self.out, "{prefix}{corner}{}", label.trim_end());
         let prefix = format!("{prefix}{bar}");
         let below = object.handle().and_then(|h| self.children.remove(&h)).unwrap_or_default();
-        if let Some(stats) = object.stats.as_ref().filter(|s| s.packets > 0 || s.drops > 0 || s.qlen > 0) {
+        let moved = |s: &&Box<Stats>| s.packets > 0 || s.drops > 0 || s.qlen > 0;
+        let hit = |s: &&Box<Stats>| matches!(object.id, Id::Filter { .. }) && s.own.iter().any(|(_, n)| *n > 0);
+        if let Some(stats) = object.stats.as_ref().filter(|s| moved(s) || hit(s)) {
             let bar = if below.is_empty() { "   " } else { "│  " };
-            let _ = writeln!(self.out, "{prefix}{bar}{}", self.colors.faint(&counters(stats)));
+            let _ = writeln!(self.out, "{prefix}{bar}{}", self.colors.faint(&counters(object, stats)));
         }
         // the kernel's trees are a few levels deep; a dump that says otherwise is cut off
         if depth > 64 {
@@ -162,7 +169,8 @@ pub fn tree_text(tree: &Tree, names: &Names, colors: Paint) -> String {
 /// The options that are set, by word, in the policy's spelling.
 fn options_json(object: &Object) -> Value {
     let mut map = Map::new();
-    for (i, row) in object.options.rows().iter().enumerate() {
+    // what the kernel counts is no option
+    for (i, row) in object.options.rows().iter().enumerate().filter(|(_, r)| !(r.hidden && r.tool)) {
         if let Some(text) = object.options.slot(i).and_then(|s| s.show()) {
             map.insert(row.word.to_owned(), Value::String(text));
         }
@@ -177,12 +185,15 @@ pub(super) fn object_json(object: &Object) -> Value {
         Id::Class { parent, handle } => json!({"object": "class", "parent": parent.show(), "handle": handle.show()}),
         Id::Filter { parent, chain, prio, protocol, handle } => json!({
             "object": "filter", "parent": parent.show(), "chain": chain, "prio": prio,
-            "protocol": script::protocol_word(protocol), "handle": script::filter_handle(&object.name, handle),
+            "protocol": script::protocol_word(protocol), "handle": script::filter_handle(object, handle),
         }),
     };
     if let Some(map) = json.as_object_mut() {
         map.insert("kind".into(), json!(object.name.as_str()));
         map.insert("options".into(), options_json(object));
+        if object.offloaded {
+            map.insert("offloaded".into(), json!(true));
+        }
         if !object.origin.name.is_empty() {
             map.insert("name".into(), json!(object.origin.name.as_str()));
         }

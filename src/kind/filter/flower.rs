@@ -787,7 +787,7 @@ impl Options for Flower {
             icmp_type = icmp_type.or(decode_bits(kind, n8)?);
             icmp_code = icmp_code.or(decode_bits(code, n8)?);
         }
-        let [skip_hw, skip_sw] = super::decode_flags(a.u32(FLAGS)?);
+        let [skip_hw, skip_sw, _] = super::decode_flags(a.u32(FLAGS)?);
         let ct_mask = n16(CT_STATE.1)?;
         let key_mask = a.be32(KEY_FLAGS.1)?;
         let mut other = Attributes::new();
@@ -822,7 +822,7 @@ impl Options for Flower {
             flowid: a.u32(CLASSID)?.map(Handle),
             skip_hw,
             skip_sw,
-            action: super::decode_actions(a.get(ACT), None, facts)?,
+            action: a.get(ACT).map(|list| Actions::decode(list, facts)).transpose()?,
             eth_type: a.be16(ETH_TYPE)?.map(EtherType),
             other: (!other.bytes.is_empty()).then_some(Octets(other.bytes)),
         };
@@ -844,7 +844,7 @@ impl Options for Flower {
         if Flower::ROWS.get(row).is_some_and(|r| r.word == "eth_type") && self.is_tagged() {
             return true;
         }
-        super::same_row(self, held, row, [&self.action, &held.action], facts)
+        super::same(self, held, row, facts)
     }
 
     /// tc reads the masks of `type` and `code` as decimal numbers, and all others as hexadecimal.
@@ -885,11 +885,12 @@ impl Options for Flower {
             self.tcp_flags = Some(Bits { value: hex(value)?, mask });
             return Ok(true);
         }
-        Ok(super::read_actions(&mut self.action, words, reader)? || read_row(self, words, reader)?)
+        Ok(words.peek() == Some("action") && super::read_doing("action", &mut self.action, words, reader)?
+            || read_row(self, words, reader)?)
     }
 
     fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
-        super::check(self.skip_hw, self.skip_sw, self.action.as_ref(), facts, out);
+        super::check(self, facts, out);
         let number = |n: Option<Number>| n.map(|n| u64::from(n.0));
         fits("num_of_vlans", number(self.num_of_vlans), 0xff, out);
         for (word, id) in [("vlan_id", self.vlan_id), ("cvlan_id", self.cvlan_id)] {

@@ -1,11 +1,14 @@
 //! `fw`: net/sched/cls_fw.c, tc-fw(8). Its number is the mark; with [`Fw::mask`] the mark under a mask, which is one for
 //! all filters of a `prio` and stands in tc's `handle 0x5/0xff`.
 
-use super::{ACTION, FLOWID};
+use super::{ACTION, Doing, FLOWID};
+use crate::codes;
 use crate::facts::Facts;
 use crate::kind::action::Actions;
 use crate::kind::wire::{Attributes, Malformed, Payload};
-use crate::kind::{Children, Finding, Kind, Options, Place, Role, Row, no_xstats, read_row};
+use crate::kind::{
+    Children, Finding, Kind, Options, Place, Role, Row, Rows, attribute, no_xstats, read_named, row_words,
+};
 use crate::rows;
 use crate::unit::{ClassId, Handle, Hex, Name, Reader, Refusal, Words, integer_of_32};
 
@@ -13,7 +16,7 @@ rows! {
     /// Packets with a mark.
     pub struct Fw {
         /// the bits of the mark that count; tc writes it after the handle
-        mask: Hex = Row::new("mask").default("0xffffffff").hidden().fixed();
+        mask: Hex = Row::new("mask").default("0xffffffff").fixed();
         /// the class to send to
         flowid: ClassId = FLOWID;
         /// the link that the packet came in by
@@ -35,21 +38,31 @@ pub static KIND: Kind = Kind {
     writable: true,
     config: "NET_CLS_FW",
     module: "cls_fw",
-    attributes: &[],
+    attributes: &[
+        attribute("TCA_FW_CLASSID", 1, &["flowid"]),
+        attribute("TCA_FW_POLICE", 2, &["action"]),
+        attribute("TCA_FW_INDEV", 3, &["indev"]),
+        attribute("TCA_FW_ACT", 4, &["action"]),
+        attribute("TCA_FW_MASK", 5, &["mask"]),
+    ],
     xstats: no_xstats,
 };
 
 const CLASSID: u16 = 1;
-const POLICE: u16 = 2;
 const INDEV: u16 = 3;
-const ACT: u16 = 4;
 const MASK: u16 = 5;
+const DOING: Doing = Doing { police: 2, action: 4 };
+
+/// tc's words, in the order in which it tries their beginnings.
+const WORDS: &[&str] = &["classid", "flowid", "police", "action", "=indev"];
 
 impl Options for Fw {
     fn encode(&self, out: &mut Attributes, facts: &Facts) {
         let Fw { mask, flowid, indev, action } = self;
-        // the kernel takes no mask for all bits, but refuses a filter of one mask among those of another
-        if let Some(Hex(mask)) = mask.filter(|m| m.0 != u32::MAX) {
+        let rest = [flowid.is_some(), indev.is_some(), action.is_some()];
+        // the kernel takes a mask for all bits as none, but refuses a filter of one mask among those of another; an fw of
+        // which nothing is said is the one of before there were options, in which the mark is the class
+        if let Some(Hex(mask)) = mask.filter(|_| rest.contains(&true)) {
             out.u32(MASK, mask);
         }
         if let Some(flowid) = flowid {
@@ -58,38 +71,31 @@ impl Options for Fw {
         if let Some(indev) = indev {
             out.text(INDEV, &indev.0);
         }
-        if let Some(action) = action {
-            action.encode(ACT, out, facts);
-        }
+        DOING.encode(action.as_ref(), out, facts);
     }
 
     fn decode(&mut self, payload: Payload, facts: &Facts) -> Result<(), Malformed> {
         let attributes = payload.attributes()?;
+        let action = DOING.decode(&attributes, facts)?;
         *self = Fw {
             mask: attributes.u32(MASK)?.map(Hex),
             flowid: attributes.u32(CLASSID)?.map(Handle),
             indev: attributes.get(INDEV).map(|p| Name(p.text().into())),
-            action: super::decode_actions(attributes.get(ACT), attributes.get(POLICE), facts)?,
+            action,
         };
         Ok(())
     }
 
     fn assume(&mut self, facts: &Facts) {
-        self.assume_constants();
-        self.action.iter_mut().for_each(|a| a.assume(facts));
+        super::assume(self, facts);
     }
 
     fn complete(&mut self, facts: &Facts) {
-        self.action.iter_mut().for_each(|a| a.complete(facts));
+        super::complete(self, facts);
     }
 
     fn same(&self, other: &dyn Options, row: usize, facts: &Facts) -> bool {
-        let Some(held) = other.as_kind::<Self>() else { return false };
-        super::same_row(self, held, row, [&self.action, &held.action], facts)
-    }
-
-    fn read_tc(&mut self, words: &mut Words, reader: &mut Reader) -> Result<bool, Refusal> {
-        Ok(super::read_actions(&mut self.action, words, reader)? || read_row(self, words, reader)?)
+        super::same(self, other, row, facts)
     }
 
     /// The mark, and behind a slash the mask.
@@ -109,7 +115,30 @@ impl Options for Fw {
         Ok(())
     }
 
+    fn show_handle(&self, handle: u32) -> String {
+        match self.mask {
+            None | Some(Hex(u32::MAX)) => format!("{handle:#x}"),
+            Some(Hex(mask)) => format!("{handle:#x}/{mask:#x}"),
+        }
+    }
+
+    /// The mask stands in the handle.
+    fn tc(&self, out: &mut Vec<String>) {
+        let rows = Fw::ROWS.iter().enumerate().filter(|(_, row)| row.word != "mask");
+        rows.filter_map(|(i, row)| Some((row, self.slot(i)?))).for_each(|(row, slot)| row_words(row, slot, out));
+    }
+
+    fn read_tc(&mut self, words: &mut Words, reader: &mut Reader) -> Result<bool, Refusal> {
+        let Some(word) = words.like(WORDS) else { return Ok(false) };
+        Ok(super::read_doing(word, &mut self.action, words, reader)? || read_named(self, word, words, reader)?)
+    }
+
     fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
-        super::check(None, None, self.action.as_ref(), facts, out);
+        super::check(self, facts, out);
+        let rest = [self.flowid.is_some(), self.indev.is_some(), self.action.is_some()];
+        if self.mask.is_some() && !rest.contains(&true) {
+            let f = Finding::new(&codes::MISSING_OPTION, "mask", "a marked packet goes nowhere");
+            out.push(f.and("flowid", "neither this nor an `action` is written"));
+        }
     }
 }

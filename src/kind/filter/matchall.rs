@@ -1,10 +1,10 @@
 //! `matchall`: net/sched/cls_matchall.c, tc-matchall(8). Its number is the kernel's to give (1); there is one per `prio`.
 
-use super::{ACTION, FLOWID, SKIP_HW, SKIP_SW};
+use super::{ACTION, FLOWID, IN_HW, SKIP_HW, SKIP_SW};
 use crate::facts::Facts;
 use crate::kind::action::Actions;
 use crate::kind::wire::{Attributes, Malformed, Payload};
-use crate::kind::{Children, Finding, Kind, Options, Role, no_xstats, read_row};
+use crate::kind::{Children, Finding, Kind, Options, Role, Row, attribute, no_option, no_xstats, read_named};
 use crate::rows;
 use crate::unit::{ClassId, Decimal, Flag, Reader, Refusal, Words};
 
@@ -20,7 +20,9 @@ rows! {
         /// what to do with the packets
         action: Actions = ACTION;
         /// packets that it took, as the kernel says it
-        hits: Decimal = crate::kind::Row::new("hits").hidden().tool();
+        hits: Decimal = Row::new("hits").hidden().tool();
+        /// whether the kernel says that it is in hardware
+        in_hw: Flag = IN_HW;
     }
 }
 
@@ -36,18 +38,27 @@ pub static KIND: Kind = Kind {
     writable: true,
     config: "NET_CLS_MATCHALL",
     module: "cls_matchall",
-    attributes: &[],
+    attributes: &[
+        attribute("TCA_MATCHALL_CLASSID", 1, &["flowid"]),
+        attribute("TCA_MATCHALL_ACT", 2, &["action"]),
+        attribute("TCA_MATCHALL_FLAGS", 3, &["skip_hw", "skip_sw", "in_hw"]),
+        attribute("TCA_MATCHALL_PCNT", 4, &["hits"]),
+        no_option("TCA_MATCHALL_PAD", 5, "padding of the counter"),
+    ],
     xstats: no_xstats,
 };
 
 const CLASSID: u16 = 1;
-const ACT: u16 = 2;
 const FLAGS: u16 = 3;
 const PCNT: u16 = 4;
+const ACT: u16 = 2;
+
+/// tc's words, in the order in which it tries their beginnings.
+const WORDS: &[&str] = &["classid", "=flowid", "action", "=skip_hw", "=skip_sw"];
 
 impl Options for MatchAll {
     fn encode(&self, out: &mut Attributes, facts: &Facts) {
-        let MatchAll { flowid, skip_hw, skip_sw, action, hits: _ } = self;
+        let MatchAll { flowid, skip_hw, skip_sw, action, hits: _, in_hw: _ } = self;
         if let Some(flowid) = flowid {
             out.u32(CLASSID, flowid.0);
         }
@@ -59,33 +70,33 @@ impl Options for MatchAll {
 
     fn decode(&mut self, payload: Payload, facts: &Facts) -> Result<(), Malformed> {
         let attributes = payload.attributes()?;
-        let [skip_hw, skip_sw] = super::decode_flags(attributes.u32(FLAGS)?);
+        let [skip_hw, skip_sw, in_hw] = super::decode_flags(attributes.u32(FLAGS)?);
         *self = MatchAll {
             flowid: attributes.u32(CLASSID)?.map(crate::unit::Handle),
             skip_hw,
             skip_sw,
-            action: super::decode_actions(attributes.get(ACT), None, facts)?,
+            action: attributes.get(ACT).map(|list| Actions::decode(list, facts)).transpose()?,
             hits: attributes.u64(PCNT)?.map(Decimal),
+            in_hw,
         };
         Ok(())
     }
 
     fn assume(&mut self, facts: &Facts) {
-        self.assume_constants();
-        self.action.iter_mut().for_each(|a| a.assume(facts));
+        super::assume(self, facts);
     }
 
     fn complete(&mut self, facts: &Facts) {
-        self.action.iter_mut().for_each(|a| a.complete(facts));
+        super::complete(self, facts);
     }
 
     fn same(&self, other: &dyn Options, row: usize, facts: &Facts) -> bool {
-        let Some(held) = other.as_kind::<Self>() else { return false };
-        super::same_row(self, held, row, [&self.action, &held.action], facts)
+        super::same(self, other, row, facts)
     }
 
     fn read_tc(&mut self, words: &mut Words, reader: &mut Reader) -> Result<bool, Refusal> {
-        Ok(super::read_actions(&mut self.action, words, reader)? || read_row(self, words, reader)?)
+        let Some(word) = words.like(WORDS) else { return Ok(false) };
+        Ok(super::read_doing(word, &mut self.action, words, reader)? || read_named(self, word, words, reader)?)
     }
 
     /// As tc, which reads a number as far as it goes.
@@ -93,7 +104,11 @@ impl Options for MatchAll {
         Ok(super::loose_handle(text))
     }
 
+    fn figures(&self, _payload: Payload) -> Vec<(&'static str, u64)> {
+        super::figures(self)
+    }
+
     fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
-        super::check(self.skip_hw, self.skip_sw, self.action.as_ref(), facts, out);
+        super::check(self, facts, out);
     }
 }

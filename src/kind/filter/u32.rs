@@ -3,16 +3,20 @@
 //!
 //! A dump lists the tables too, as filters without a node ([`U32::is_table`]); the kernel makes one for each `prio`.
 
-use super::{ACTION, FLOWID, SKIP_HW, SKIP_SW};
+use super::{ACTION, Doing, FLOWID, IN_HW, SKIP_HW, SKIP_SW};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::action::Actions;
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
-use crate::kind::{Children, Finding, Kind, Options, Place, Role, Row, no_xstats, read_row, row_words};
+use crate::kind::{
+    Children, Finding, Kind, Options, Place, Role, Row, attribute, no_option, no_xstats, read_named, row_words,
+};
 use crate::rows;
-use crate::unit::{ClassId, Decimal, Flag, Handle, Info, Mark, Name, Number, Reader, Refusal, Schema, Unit, Words};
+use crate::unit::{
+    ClassId, Decimal, Flag, Handle, Info, Mark, Name, Number, Reader, Refusal, Schema, Unit, Words, begins,
+};
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 rows! {
     /// Packets by any of their bits.
@@ -43,10 +47,18 @@ rows! {
         order: Number = Row::new("order").tool();
         /// what to do with the packets
         action: Actions = ACTION;
+        /// the bucket that a `sample` has told
+        sampled: Number = Row::new("sampled").hidden().tool();
         /// packets that it was shown, as the kernel says it
         seen: Decimal = Row::new("seen").hidden().tool();
         /// packets that it took, as the kernel says it
         hits: Decimal = Row::new("hits").hidden().tool();
+        /// packets that had the mark, as the kernel says it
+        marked: Number = Row::new("marked").hidden().tool();
+        /// packets that had each of the keys, as the kernel says it
+        key_hits: Counts = Row::new("key_hits").hidden().tool();
+        /// whether the kernel says that it is in hardware
+        in_hw: Flag = IN_HW;
     }
 }
 
@@ -62,7 +74,20 @@ pub static KIND: Kind = Kind {
     writable: true,
     config: "NET_CLS_U32",
     module: "cls_u32",
-    attributes: &[],
+    attributes: &[
+        attribute("TCA_U32_CLASSID", 1, &["flowid"]),
+        attribute("TCA_U32_HASH", 2, &["ht"]),
+        attribute("TCA_U32_LINK", 3, &["link"]),
+        attribute("TCA_U32_DIVISOR", 4, &["divisor"]),
+        attribute("TCA_U32_SEL", 5, &["match", "hashkey", "offset"]),
+        attribute("TCA_U32_POLICE", 6, &["action"]),
+        attribute("TCA_U32_ACT", 7, &["action"]),
+        attribute("TCA_U32_INDEV", 8, &["indev"]),
+        attribute("TCA_U32_PCNT", 9, &["seen", "hits", "key_hits"]),
+        attribute("TCA_U32_MARK", 10, &["mark", "marked"]),
+        attribute("TCA_U32_FLAGS", 11, &["skip_hw", "skip_sw", "in_hw"]),
+        no_option("TCA_U32_PAD", 12, "padding of the counters"),
+    ],
     xstats: no_xstats,
 };
 
@@ -70,6 +95,26 @@ pub static KIND: Kind = Kind {
 pub const ROOTS: u32 = 0x800;
 /// The first node of a bucket that the kernel numbers (`gen_new_kid`).
 pub const FIRST_NODE: u32 = 0x800;
+/// Figures in a row, one for each key of a filter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts(pub Vec<u64>);
+
+impl Unit for Counts {
+    const INFO: Info = Info {
+        name: "figures",
+        spellings: "numbers, parted by commas as `3,7`",
+        schema: Schema::Pattern("^[0-9]+(,[0-9]+)*$"),
+    };
+
+    fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
+        text.split(',').map(|n| Decimal::read(n, reader).map(|n| n.0)).collect::<Result<_, _>>().map(Counts)
+    }
+
+    fn show(&self) -> String {
+        self.0.iter().map(u64::to_string).collect::<Vec<_>>().join(",")
+    }
+}
+
 /// The most keys of a filter that tc can say.
 pub const MOST_KEYS: usize = 128;
 
@@ -132,17 +177,25 @@ impl Keys {
     /// Adds an IPv6 address at `offset` (8 the source, 24 the destination), in as many keys as the prefix needs.
     #[must_use]
     pub fn add_ipv6(&mut self, address: Ipv6Addr, prefix: u8, offset: i32) -> bool {
+        self.add_ipv6_at(address, prefix, offset, false)
+    }
+
+    fn add_ipv6_at(&mut self, address: Ipv6Addr, prefix: u8, offset: i32, next: bool) -> bool {
         let mut words = (0..4_u32).map_while(|i| {
             let bits = u32::from(prefix.min(128)).checked_sub(32 * i).filter(|b| *b > 0)?.min(32);
             let value = (address.to_bits() >> (96 - 32 * i)) as u32;
             let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
-            Some(Key { value, mask, offset: offset + 4 * i as i32, next: false })
+            Some(Key { value, mask, offset: offset + 4 * i as i32, next })
         });
         words.all(|key| self.add(key))
     }
 
     /// The selectors that tc reads as these keys: `ip dst 192.0.2.0/24`, and `u32 …` where no word says it.
     fn selectors(&self) -> Vec<String> {
+        if self.0.is_empty() {
+            // what tc reads without a key of it
+            return vec!["ip6 src ::/0".to_owned()];
+        }
         let six = self.0.iter().any(Key::is_ipv6);
         let icmp = self.0.iter().any(|k| {
             let (place, proto) = if six { (4, 0x3a00) } else { (8, 0x0001_0000) };
@@ -279,9 +332,10 @@ fn mask(text: &str) -> Result<u32, Refusal> {
 fn signed(text: &str) -> Result<i32, Refusal> {
     let wrong = || Refusal::new(format!("`{text}` is not an offset"));
     let (digits, minus) = text.strip_prefix('-').map_or((text, false), |d| (d, true));
-    let n = match digits.strip_prefix("0x") {
-        Some(hex) => i32::from_str_radix(hex, 16),
-        None => digits.parse(),
+    let n = match (digits.strip_prefix("0x"), digits.len()) {
+        (Some(hex), _) => i32::from_str_radix(hex, 16),
+        (None, 2..) if digits.starts_with('0') => i32::from_str_radix(digits, 8),
+        _ => digits.parse(),
     };
     n.map(|n: i32| if minus { -n } else { n }).map_err(|_| wrong())
 }
@@ -293,18 +347,31 @@ fn read_at(words: &mut Words, place: &mut (i32, bool)) -> Result<(), Refusal> {
     }
     let word = words.want("an offset")?;
     *place = match word.strip_prefix("nexthdr+") {
-        Some("") => (signed(words.want("an offset")?)?, true),
-        Some(number) => (signed(number)?, true),
-        None => (signed(word)?, place.1),
+        Some(number) if !number.is_empty() => (signed(number)?, true),
+        _ if begins(word, "nexthdr+") => (signed(words.want("an offset")?)?, true),
+        _ => (signed(word)?, place.1),
     };
     Ok(())
 }
 
+/// What a selector begins with, in tc's order.
+const FAMILIES: &[&str] = &["u32", "u16", "u8", "ip", "ip6", "udp", "tcp", "icmp", "mark", "ether"];
+
 /// One selector of tc's: what follows `match`.
 fn read_selector(words: &mut Words, reader: &mut Reader, keys: &mut Keys) -> Result<(), Refusal> {
-    let family = words.want("what to match")?;
+    let said = words.peek().ok_or_else(|| Refusal::new("what to match is missing at the end"))?;
+    let family = if reader.tc { words.like(FAMILIES) } else { FAMILIES.iter().copied().find(|f| *f == said) };
+    let family = family.ok_or_else(|| {
+        Refusal::new(format!("`{said}` cannot be matched")).help(format!("there are {}", FAMILIES.join(", ")))
+    })?;
+    words.next();
     let word = match family {
         "u32" | "u16" | "u8" => family,
+        "ip" => match words.want("a field")? {
+            word if word != "dst" && reader.tc && begins(word, "dsfield") => "dsfield",
+            word if reader.tc && begins(word, "precedence") => "precedence",
+            word => word,
+        },
         _ => words.want("a field")?,
     };
     // value and mask of a field of so many octets, and where it is unless `at` says otherwise
@@ -339,6 +406,8 @@ fn read_selector(words: &mut Words, reader: &mut Reader, keys: &mut Keys) -> Res
         ("ip", "icmp_code") => field(words, 1, 21, false)?,
         ("ip6", "protocol") => field(words, 1, 6, false)?,
         ("ip6", "flowlabel") => field(words, 4, 0, false)?,
+        // tc says neither here nor there of its place: in the next header, if an `offset` has found one
+        ("ip6", "icmp_code") => field(words, 1, 41, true)?,
         ("ip6", "sport") => field(words, 2, 40, false)?,
         ("ip6", "dport") => field(words, 2, 42, false)?,
         ("ip6", "icmp_type") => field(words, 1, 40, false)?,
@@ -360,17 +429,22 @@ fn read_selector(words: &mut Words, reader: &mut Reader, keys: &mut Keys) -> Res
         }
         ("ip", "src" | "dst") => {
             let text = words.want("an address")?;
-            let (address, prefix) = prefix::<Ipv4Addr>(text, 32)?;
+            let Some((IpAddr::V4(address), prefix)) = super::read_prefix(text, Some(false)) else {
+                return Err(Refusal::new(format!("`{text}` is no IPv4 address")).help("write `192.0.2.0/24`"));
+            };
             let mut place = (if word == "src" { 12 } else { 16 }, false);
             read_at(words, &mut place)?;
             let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
             keys.add(Key { value: address.to_bits(), mask, offset: place.0, next: place.1 })
         }
         ("ip6", "src" | "dst") => {
-            let (address, prefix) = prefix::<Ipv6Addr>(words.want("an address")?, 128)?;
+            let text = words.want("an address")?;
+            let Some((IpAddr::V6(address), prefix)) = super::read_prefix(text, Some(true)) else {
+                return Err(Refusal::new(format!("`{text}` is no IPv6 address")).help("write `2001:db8::/32`"));
+            };
             let mut place = (if word == "src" { 8 } else { 24 }, false);
             read_at(words, &mut place)?;
-            keys.add_ipv6(address, prefix, place.0)
+            keys.add_ipv6_at(address, prefix, place.0, place.1)
         }
         ("ether", "src" | "dst") => {
             let text = words.want("a hardware address")?;
@@ -378,10 +452,11 @@ fn read_selector(words: &mut Words, reader: &mut Reader, keys: &mut Keys) -> Res
             if octets.len() != 6 {
                 return Err(Refusal::new(format!("`{text}` is no hardware address")).help("write `02:00:00:00:00:01`"));
             }
-            let start = if word == "src" { -8 } else { -14 };
-            (0..)
-                .zip(octets)
-                .fold(true, |sound, (i, octet)| keys.add_octets(1, u32::from(octet), 0xff, start + i, false) && sound)
+            let mut place = (if word == "src" { -8 } else { -14 }, false);
+            read_at(words, &mut place)?;
+            (0..).zip(octets).fold(true, |sound, (i, octet)| {
+                keys.add_octets(1, u32::from(octet), 0xff, place.0 + i, place.1) && sound
+            })
         }
         _ => return Err(Refusal::new(format!("`{family} {word}` cannot be matched"))),
     };
@@ -392,21 +467,6 @@ fn read_selector(words: &mut Words, reader: &mut Reader, keys: &mut Keys) -> Res
         return Err(Refusal::new(format!("more than {MOST_KEYS} words to match")));
     }
     Ok(())
-}
-
-/// `192.0.2.0/24`, or an address alone.
-fn prefix<A: std::str::FromStr>(text: &str, most: u8) -> Result<(A, u8), Refusal> {
-    let wrong = || Refusal::new(format!("`{text}` is no address"));
-    let text_of =
-        |text: &str| if matches!(text, "any" | "default" | "all") { "0.0.0.0/0".to_owned() } else { text.to_owned() };
-    let text = if most == 32 { text_of(text) } else { text.to_owned() };
-    let (address, length) = text.split_once('/').map_or((text.as_str(), None), |(a, l)| (a, Some(l)));
-    let length = length.map_or(Ok(most), str::parse).map_err(|_| wrong())?;
-    let address = address.parse().map_err(|_| wrong())?;
-    if length > most {
-        return Err(wrong());
-    }
-    Ok((address, length))
 }
 
 impl Unit for Keys {
@@ -532,12 +592,16 @@ impl Unit for HashKey {
         Self::read_words(&mut Words::new(&words), reader)
     }
 
-    fn read_words(words: &mut Words, _reader: &mut Reader) -> Result<Self, Refusal> {
+    fn read_words(words: &mut Words, reader: &mut Reader) -> Result<Self, Refusal> {
         let mut key = HashKey::default();
         loop {
-            if words.take("mask") {
+            let word = words.like(if reader.tc { &["mask", "at"] } else { &["=mask", "=at"] });
+            if word.is_some() {
+                words.next();
+            }
+            if word == Some("mask") {
                 key.mask = mask(words.want("a mask")?)?;
-            } else if words.take("at") {
+            } else if word == Some("at") {
                 let word = words.want("an offset")?;
                 let at = i16::try_from(signed(word)?).ok().filter(|at| at % 4 == 0);
                 key.at = at.ok_or_else(|| Refusal::new(format!("`{word}` is no multiple of four that fits")))?;
@@ -588,10 +652,12 @@ impl Unit for Offset {
         Self::read_words(&mut Words::new(&words), reader)
     }
 
-    fn read_words(words: &mut Words, _reader: &mut Reader) -> Result<Self, Refusal> {
+    fn read_words(words: &mut Words, reader: &mut Reader) -> Result<Self, Refusal> {
         let mut offset = Offset::default();
         loop {
-            let word = words.peek();
+            let short: &[&str] = &["plus", "at", "mask", "shift", "eat"];
+            let whole: &[&str] = &["=plus", "=at", "=mask", "=shift", "=eat"];
+            let word = words.like(if reader.tc { short } else { whole });
             let mut number = |low: i32, high: i32| {
                 words.next();
                 let word = words.want("a number")?;
@@ -643,12 +709,17 @@ const HASH: u16 = 2;
 const LINK: u16 = 3;
 const DIVISOR: u16 = 4;
 const SEL: u16 = 5;
-const POLICE: u16 = 6;
-const ACT: u16 = 7;
 const INDEV: u16 = 8;
 const PCNT: u16 = 9;
 const MARK: u16 = 10;
 const FLAGS: u16 = 11;
+const DOING: Doing = Doing { police: 6, action: 7 };
+
+/// tc's words, in the order in which it tries their beginnings.
+const WORDS: &[&str] = &[
+    "match", "offset", "hashkey", "classid", "=flowid", "divisor", "order", "=link", "=ht", "=sample", "=indev",
+    "action", "police", "=skip_hw", "=skip_sw",
+];
 
 // the selector's flags
 const TERMINAL: u8 = 1;
@@ -669,7 +740,8 @@ impl U32 {
         let hash = self.hashkey.unwrap_or_default();
         let keys = self.keys.as_ref().map_or(&[][..], |k| &k.0);
         let bit = |set: bool, bit: u8| if set { bit } else { 0 };
-        let flags = bit(self.flowid.is_some() || self.action.is_some(), TERMINAL)
+        let ends = self.flowid.is_some() || self.action.is_some();
+        let flags = bit(ends, TERMINAL)
             | bit(offset.plus.is_some(), OFFSET)
             | bit(offset.field.is_some(), VAROFFSET)
             | bit(offset.eat, EAT);
@@ -710,7 +782,7 @@ impl U32 {
             field: set(VAROFFSET).then_some(LengthField { at, mask, shift }),
             eat: set(EAT),
         };
-        self.keys = (!keys.is_empty()).then_some(Keys(keys));
+        self.keys = Some(Keys(keys));
         self.offset = (offset != Offset::default()).then_some(offset);
         self.hashkey = (hash_mask != 0).then_some(HashKey { mask: hash_mask, at: hash_at });
         Ok(flags)
@@ -726,15 +798,19 @@ impl Options for U32 {
             divisor,
             link,
             ht,
-            hashkey,
-            offset,
+            hashkey: _,
+            offset: _,
             indev,
             skip_hw,
             skip_sw,
             order: _,
             action,
+            sampled: _,
             seen: _,
             hits: _,
+            marked: _,
+            key_hits: _,
+            in_hw: _,
         } = self;
         if let Some(Mark { value, mask }) = mark {
             // struct tc_u32_mark: val, mask, success
@@ -752,14 +828,12 @@ impl Options for U32 {
         if let Some(indev) = indev {
             out.text(INDEV, &indev.0);
         }
-        if let Some(action) = action {
-            action.encode(ACT, out, facts);
+        DOING.encode(action.as_ref(), out, facts);
+        if let Some(ht) = ht.map(|ht| ht.0 & 0xffff_f000).filter(|ht| *ht != 0) {
+            out.u32(HASH, ht);
         }
-        if let Some(Node(ht)) = ht {
-            out.u32(HASH, ht & 0xffff_f000);
-        }
-        let selects = keys.is_some() || offset.is_some() || hashkey.is_some() || mark.is_some();
-        if selects && divisor.is_none() {
+        // without a match tc sends no selector, whatever else there is of one
+        if keys.is_some() || mark.is_some() {
             out.raw(SEL, &self.selector());
         }
         super::encode_flags(FLAGS, *skip_hw, *skip_sw, out);
@@ -772,13 +846,20 @@ impl Options for U32 {
         if let Some(mark) = attributes.get(MARK) {
             let mut c = mark.fields();
             let mark = Mark { value: c.u32()?, mask: c.u32()? };
-            self.mark = (mark.mask != 0).then_some(mark);
+            if mark.mask != 0 {
+                self.mark = Some(mark);
+                self.marked = Some(Number(c.u32()?));
+                // a selector that was sent for the mark alone
+                self.keys = self.keys.take().filter(|keys| !keys.0.is_empty());
+            }
         }
         if let Some(counts) = attributes.get(PCNT) {
             let mut c = counts.fields();
             (self.seen, self.hits) = (Some(Decimal(c.u64()?)), Some(Decimal(c.u64()?)));
+            let keys = c.rest().chunks_exact(8).map(|n| Payload(n).fields().u64()).collect::<Result<Vec<_>, _>>()?;
+            self.key_hits = (!keys.is_empty()).then_some(Counts(keys));
         }
-        self.action = super::decode_actions(attributes.get(ACT), attributes.get(POLICE), facts)?;
+        self.action = DOING.decode(&attributes, facts)?;
         self.flowid = attributes.u32(CLASSID)?.map(Handle);
         if flags & TERMINAL != 0 && self.action.is_none() {
             // class 0 is in no dump; that the filter ends the search is
@@ -788,17 +869,16 @@ impl Options for U32 {
         self.link = attributes.u32(LINK)?.map(Node);
         self.ht = attributes.u32(HASH)?.map(Node);
         self.indev = attributes.get(INDEV).map(|p| Name(p.text().into()));
-        [self.skip_hw, self.skip_sw] = super::decode_flags(attributes.u32(FLAGS)?);
+        [self.skip_hw, self.skip_sw, self.in_hw] = super::decode_flags(attributes.u32(FLAGS)?);
         Ok(())
     }
 
     fn assume(&mut self, facts: &Facts) {
-        self.assume_constants();
-        self.action.iter_mut().for_each(|a| a.assume(facts));
+        super::assume(self, facts);
     }
 
     fn complete(&mut self, facts: &Facts) {
-        self.action.iter_mut().for_each(|a| a.complete(facts));
+        super::complete(self, facts);
     }
 
     /// The table is the handle's to tell, where none is asked.
@@ -806,8 +886,13 @@ impl Options for U32 {
         let Some(held) = other.as_kind::<Self>() else { return false };
         match U32::ROWS.get(row).map(|r| r.word) {
             // the root table of a priority has the number that the kernel gave it
-            Some("ht") if self.ht.is_none_or(|table| table.0 >> 20 >= 0x800) => true,
-            _ => super::same_row(self, held, row, [&self.action, &held.action], facts),
+            Some("ht") if self.ht.is_none_or(|ht| ht.0 & !0xfff == 0 || ht.table() >= ROOTS) => true,
+            Some("ht") => self.ht.map(|n| n.0 & !0xfff) == held.ht.map(|n| n.0 & !0xfff),
+            Some("match") => {
+                let some = |keys: &Option<Keys>| keys.clone().filter(|k| !k.0.is_empty());
+                some(&self.keys) == some(&held.keys)
+            }
+            _ => super::same(self, other, row, facts),
         }
     }
 
@@ -826,34 +911,46 @@ impl Options for U32 {
         }
     }
 
+    fn figures(&self, _payload: Payload) -> Vec<(&'static str, u64)> {
+        super::figures(self)
+    }
+
+    fn show_handle(&self, handle: u32) -> String {
+        Node(handle).show()
+    }
+
     fn read_tc(&mut self, words: &mut Words, reader: &mut Reader) -> Result<bool, Refusal> {
-        if super::read_actions(&mut self.action, words, reader)? {
+        let Some(word) = words.like(WORDS) else { return Ok(false) };
+        if super::read_doing(word, &mut self.action, words, reader)? {
             return Ok(true);
         }
-        match (words.peek(), words.peek_second()) {
-            (Some("match"), Some("mark")) => {
+        let marks = words.peek_second().is_some_and(|second| begins(second, "mark"));
+        match word {
+            "match" if marks => {
                 words.next();
                 words.next();
                 let [value, mask] = [Number::read_words(words, reader)?.0, Number::read_words(words, reader)?.0];
+                if value & !mask != 0 {
+                    return Err(Refusal::coded(&codes::MATCH_VALUE, "no mark has bits outside of its mask")
+                        .help(format!("write `match mark {value:#x} {:#x}`", value | mask)));
+                }
                 self.mark = Some(Mark { value, mask });
             }
-            (Some("match"), _) => {
+            "match" => {
                 words.next();
                 read_selector(words, reader, self.keys.get_or_insert_default())?;
             }
-            (Some("sample"), _) => {
+            "sample" => {
                 words.next();
                 self.read_sample(words, reader)?;
             }
-            (Some("mark"), _) => return Ok(false),
-            (Some("ht"), _) => {
+            "ht" => {
                 words.next();
                 // after a `sample`, which has told the bucket, only the table counts
-                let bucket = self.ht.map_or(0, |ht| if ht.table() == 0 { ht.bucket() } else { 0 });
-                let Node(ht) = Node::read_words(words, reader)?;
-                self.ht = Some(Node(ht | bucket << 12));
+                let ht = Node::read_words(words, reader)?;
+                self.ht = Some(Node::new(ht.table(), self.sampled.map_or(ht.bucket(), |n| n.0), 0));
             }
-            _ => return read_row(self, words, reader),
+            _ => return read_named(self, word, words, reader),
         }
         Ok(true)
     }
@@ -879,7 +976,7 @@ impl Options for U32 {
     }
 
     fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
-        super::check(self.skip_hw, self.skip_sw, self.action.as_ref(), facts, out);
+        super::check(self, facts, out);
         for (word, table) in [("ht", self.ht), ("link", self.link)] {
             if let Some(table) = table.filter(|t| t.node() != 0) {
                 let f = Finding::new(&codes::BAD_VALUE, word, format!("`{}` is no table but a node", table.show()));
@@ -889,9 +986,15 @@ impl Options for U32 {
         if self.mark.is_some_and(|m| m.mask == 0 || m.value & !m.mask != 0) {
             out.push(Finding::new(&codes::MATCH_VALUE, "mark", "no mark has bits outside of its mask"));
         }
+        let selects = [("hashkey", self.hashkey.is_some()), ("offset", self.offset.is_some())];
+        if let Some((word, _)) = selects.into_iter().find(|(_, set)| *set && self.keys.is_none() && self.mark.is_none())
+        {
+            let f = Finding::new(&codes::MISSING_OPTION, word, format!("`{word}` goes with a `match`"));
+            out.push(f.and("match", "none is written").help("write `match: u32 0 0`, which every packet has"));
+        }
         if let (Some(_), Some(word)) = (self.divisor, self.beside_divisor()) {
-            let f = Finding::new(&codes::BAD_VALUE, "divisor", format!("a table has a `divisor` and no `{word}`"));
-            out.push(f.and(word, "only a filter has it"));
+            let f = Finding::new(&codes::NO_EFFECT, word, format!("`{word}` means nothing to a table"));
+            out.push(f.and("divisor", "this makes a table and no filter"));
         }
         if let Some(Number(n)) = self.divisor.filter(|n| !n.0.is_power_of_two() || n.0 > 256) {
             let message = format!("divisor {n} is no power of two up to 256");
@@ -929,6 +1032,7 @@ impl U32 {
         }
         let hash = key.value.checked_shr(key.mask.trailing_zeros()).unwrap_or(0);
         let table = self.ht.map_or(0, Node::table);
+        self.sampled = Some(Number(hash % buckets));
         self.ht = Some(Node::new(table, hash % buckets, 0));
         Ok(())
     }
@@ -1037,8 +1141,8 @@ mod tests {
     #[test]
     fn the_old_policer_is_an_action() {
         let u32 = read("match ip src 0.0.0.0/0 police rate 20mbit burst 625000b drop flowid :1");
-        let new = "match u32 0x00000000 0x00000000 at 12 flowid 0:1 action police rate 20mbit burst 625000b conform-exceed drop";
-        assert_eq!(tc(&u32), new);
+        let old = "match u32 0x00000000 0x00000000 at 12 flowid 0:1 action police rate 20mbit burst 625000b conform-exceed drop";
+        assert_eq!(tc(&u32), old);
     }
 
     #[test]
