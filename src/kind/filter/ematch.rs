@@ -1082,7 +1082,10 @@ impl Flat<'_> {
             What::Nbyte(Nbyte { needle, at, layer }) => {
                 // struct tcf_em_nbyte: off, 12 bits of len, 4 bits of layer
                 out.bare(&Fields::new().u16(*at).u16(needle.len() as u16 & 0xfff | (*layer as u16) << 12).0);
-                out.bare(needle);
+                // tc counts the padding too
+                let mut padded = needle.clone();
+                padded.resize(needle.len().next_multiple_of(4), 0);
+                out.bare(&padded);
             }
             What::U32(Word { value, mask, at, next }) => {
                 let key = Fields::new().raw(&mask.to_be_bytes()).raw(&value.to_be_bytes()).u32(*at as u32);
