@@ -132,6 +132,7 @@ codes! {
     RATE_OVER_LINK "rate-over-link" Warning "a rate above that of the link";
     CLASS_DEPTH "class-depth" Error "classes nested deeper than the kernel has levels";
     CURVES "service-curve" Warning "service curves that do not do what they seem to say";
+    NEVER_SERVED "never-served" Warning "packets that a schedule never lets through";
     NO_DEFAULT "no-default" Warning "packets that no rule takes leave unshaped, or are dropped";
     NAT_SOURCE "nat-source" Warning "a private source is matched where addresses are already changed";
     STAB_AND_OVERHEAD "stab-and-overhead" Error "the link's overhead and a class's own are both given";

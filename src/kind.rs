@@ -489,6 +489,16 @@ pub trait Options: Rows {
         None
     }
 
+    /// Whether it stands at the root only.
+    fn root_only(&self) -> bool {
+        false
+    }
+
+    /// Whether a packet's band is its queue (`queue_mapping`), and not the class that a filter names.
+    fn band_by_queue(&self) -> bool {
+        false
+    }
+
     /// How many bands these options make, of a kind that has bands; `None` where the device says it.
     fn bands(&self) -> Option<u64> {
         let (i, row) = self.rows().iter().enumerate().find(|(_, r)| r.word == "bands" && !r.hidden)?;
@@ -592,7 +602,7 @@ pub fn encode_rows<T: Rows + ?Sized>(options: &T, out: &mut Attributes) {
 }
 
 /// Appends the attribute of a row, if it is set and has one.
-fn encode_row(row: &Row, slot: &dyn Slot, out: &mut Attributes) {
+pub(crate) fn encode_row(row: &Row, slot: &dyn Slot, out: &mut Attributes) {
     let Some(number) = slot.number().filter(|n| !row.sends_none(*n)) else { return };
     match row.wire {
         Wire::Own => {}

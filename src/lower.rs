@@ -25,13 +25,14 @@ pub use order::Place;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::facts::Facts;
+use crate::kind::action::skbedit::Skbedit;
 use crate::kind::action::{Act, Actions, Control, mirred, police};
 use crate::kind::qdisc::{clsact, hfsc, htb};
 use crate::kind::{self, Options};
 use crate::policy::model::{self, Children, Direction, Ingress, Interface, Policy, Rule};
 use crate::source::Span;
 use crate::tree::{self, Branch, Id, Link, OWN_ALIAS, Object, Origin, Stab, Tree};
-use crate::unit::{Handle, Length, Name, Number, Rate, Unit};
+use crate::unit::{Count16, Handle, Length, Name, Number, Rate, Unit};
 use arena::{Arena, Holder};
 use compact_str::{CompactString, format_compact};
 use filters::Wanted;
@@ -158,7 +159,10 @@ impl Lowering<'_> {
             options.slot_mut(row).into_iter().for_each(|slot| slot.set_number(u64::from(number)));
         }
         if let Children::Bands(bands) = &source.children {
-            set_if_unset(options.as_mut(), "bands", Number(bands.len() as u32));
+            let row = options.row("bands");
+            if let Some(slot) = row.and_then(|row| options.slot_mut(row)).filter(|slot| !slot.is_set()) {
+                slot.set_number(bands.len() as u64);
+            }
         }
         options.complete(self.facts);
         let mut object = Object::new(Id::Qdisc { parent, handle: node.handle() }, source.kind.value, options);
@@ -219,10 +223,18 @@ impl Lowering<'_> {
             let Some(matched) = matching::compile(rule.matches.as_ref(), self.sink) else { continue };
             let mut actions = Some(settled(&rule.actions, None)).filter(|a| !a.0.is_empty());
             for (discipline, class) in route {
-                let target = class.map(|c| arena.class_handle(c));
+                // a band that is a queue is chosen by writing the queue
+                let mut target = class.map(|c| arena.class_handle(c));
+                let mut done = actions.take();
+                let by_queue = arena.disciplines.get(discipline).is_some_and(|d| d.source.options.band_by_queue());
+                if let Some(band) = target.take_if(|_| by_queue) {
+                    let queue = Some(Count16(band.minor().saturating_sub(1)));
+                    let edit = Act::edit(Skbedit { queue_mapping: queue, ..Skbedit::default() });
+                    done.get_or_insert_default().0.insert(0, edit);
+                }
                 let path = class.map_or(CompactString::default(), |c| arena.path(c).into());
                 // what is done to the packet is done once, at the first
-                let made = filters::wanted(rule, &matched, target, actions.take(), path, self.facts, self.sink);
+                let made = filters::wanted(rule, &matched, target, done, path, self.facts, self.sink);
                 if let Some(list) = wanted.get_mut(discipline) {
                     list.extend(made);
                 }

@@ -82,7 +82,7 @@ pub fn policy() -> String {
             }
             let _ = writeln!(out, ".PP\nKernel: CONFIG_{}, module {}.", escape(kind.config), escape(kind.module));
             rows((kind.options)().as_ref(), &mut out);
-            if let Some(fresh) = kind.class {
+            if let Some(fresh) = kind.class.filter(|_| kind.children == Children::Classes) {
                 out.push_str(".PP\nOptions of a class:\n");
                 rows(fresh().as_ref(), &mut out);
             }

@@ -148,7 +148,7 @@ pub fn schema() -> Value {
     let mut defs = Map::new();
     for kind in &kinds {
         defs.insert(kind.name.into(), discipline(kind));
-        if let Some(fresh) = kind.class {
+        if let Some(fresh) = kind.class.filter(|_| kind.children == Children::Classes) {
             defs.insert(format!("{}-class", kind.name), class(kind, fresh));
         }
     }

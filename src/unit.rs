@@ -33,7 +33,7 @@ pub use rate::Rate;
 pub use size::Bytes;
 pub use stab::Stab;
 pub(crate) use time::same_in_jiffies;
-pub use time::{FineTime, Milliseconds, Nanoseconds, Seconds, Time};
+pub use time::{FineTime, Milliseconds, Moment, Nanoseconds, Seconds, Time};
 
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, codes};

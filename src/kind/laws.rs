@@ -32,6 +32,9 @@ fn subjects() -> Vec<Subject> {
 fn base(name: &str) -> &'static str {
     match name {
         "htb class" => "rate 1mbit",
+        "ets" => "bands 3",
+        "mqprio" => "hw 0 queues 1@0 1@1 1@2 1@3 1@4 1@5 1@6 1@7",
+        "taprio" => "clockid TAI num_tc 1 queues 1@0 sched-entry S 01 300000",
         "hfsc class" => "sc m2 1mbit",
         "tbf" => "rate 1mbit burst 10kb limit 100kb",
         "red" => "limit 400kb",

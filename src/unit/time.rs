@@ -23,6 +23,11 @@ pub struct Milliseconds(pub u32);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Nanoseconds(pub u32);
 
+/// A moment or a time in nanoseconds, before or after the clock's beginning: a bare number is nanoseconds in tc's own text
+/// (`taprio base-time`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(pub i64);
+
 const PATTERN: Schema = Schema::Pattern(r"^[0-9]+(\.[0-9]+)?([sS]|secs?|ms|msecs?|us|usecs?|ns|nsecs?)$");
 
 fn nanoseconds(text: &str, bare: Option<u64>) -> Result<u64, Refusal> {
@@ -94,6 +99,47 @@ impl Unit for FineTime {
 
     fn from_number(number: u64) -> Option<Self> {
         Some(FineTime(number))
+    }
+}
+
+impl Unit for Moment {
+    const INFO: Info = Info {
+        name: "a moment or time",
+        spellings: "`10s`, `300us`, `1700000000s`",
+        schema: Schema::Pattern(r"^-?[0-9]+(s|ms|us|ns)$"),
+    };
+
+    fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
+        let (digits, minus) = text.strip_prefix('-').map_or((text, false), |digits| (digits, true));
+        let ns = match reader.tc {
+            // in decimal, and nothing but digits
+            true if digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse().ok(),
+            true => None,
+            false => Some(nanoseconds(digits, (digits == "0").then_some(1))?),
+        };
+        let ns = ns.and_then(|ns: u64| i64::try_from(ns).ok()).map(|ns| if minus { -ns } else { ns });
+        ns.map(Moment).ok_or_else(|| {
+            let what = if reader.tc { "a number of nanoseconds" } else { "a time that the kernel can count" };
+            Refusal::new(format!("`{text}` is not {what}"))
+        })
+    }
+
+    fn show(&self) -> String {
+        let sign = if self.0 < 0 { "-" } else { "" };
+        format!("{sign}{}", Time(self.0.unsigned_abs()).show())
+    }
+
+    fn tc(&self) -> String {
+        self.0.to_string()
+    }
+
+    /// In two's complement.
+    fn number(&self) -> Option<u64> {
+        Some(self.0.cast_unsigned())
+    }
+
+    fn from_number(number: u64) -> Option<Self> {
+        Some(Moment(number.cast_signed()))
     }
 }
 

@@ -27,6 +27,8 @@ const fn probe(name: &'static str, commands: &'static [&'static str]) -> Probe {
 }
 
 const ROOT: &str = "tc qdisc add dev lo root handle 1: htb";
+/// A device with several transmit queues.
+const QUEUES: &str = "ip link add q4 numtxqueues 4 type veth peer name p4";
 const HOOK: &str = "tc qdisc add dev lo clsact";
 
 /// Everything a test may ask for. Filters and actions hang on what every kernel with tc has.
@@ -59,6 +61,14 @@ const PROBES: &[Probe] = &[
     probe("skbprio", &["tc qdisc add dev lo root skbprio"]),
     probe("netem", &["tc qdisc add dev lo root netem delay 1ms"]),
     probe("plug", &["tc qdisc add dev lo root plug limit 10000"]),
+    probe("multiq", &[QUEUES, "tc qdisc add dev q4 root multiq"]),
+    probe("mqprio", &[QUEUES, "tc qdisc add dev q4 root mqprio num_tc 1 map queues 4@0 hw 0"]),
+    probe(
+        "taprio",
+        &[QUEUES, "tc qdisc add dev q4 root taprio num_tc 1 queues 4@0 sched-entry S 1 1000000 clockid CLOCK_TAI"],
+    ),
+    probe("cbs", &["tc qdisc add dev lo root cbs idleslope 98688 sendslope -901312 hicredit 153 locredit -1389"]),
+    probe("etf", &["tc qdisc add dev lo root etf clockid CLOCK_TAI delta 300000"]),
     // filters
     probe("u32", &[ROOT, "tc filter add dev lo parent 1: u32 match u32 0 0"]),
     Probe {

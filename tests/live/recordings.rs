@@ -18,26 +18,44 @@ use shapectl::tree::{Branch, Id, Interface, Object, Tree};
 use shapectl::unit::{Handle, Length};
 use std::collections::BTreeSet;
 
-/// A namespace whose `lo` carries the trees, and the way into it.
+/// A namespace with a device that carries the trees, and the way into it.
 struct Place {
     netns: Netns,
     kernel: Kernel,
     facts: Facts,
+    device: &'static str,
+    index: u32,
 }
+
+/// Disciplines of devices with several transmit queues, of which `lo` is none.
+const OF_QUEUES: [&str; 4] = ["mq", "multiq", "mqprio", "taprio"];
 
 impl Place {
     fn new() -> Place {
         let netns = Netns::new();
         netns.ip("link set lo mtu 1500"); // as a card's, on which tc's defaults stand
+        Place::on(netns, "lo")
+    }
+
+    /// On a device with four queues.
+    fn with_queues() -> Place {
+        let netns = Netns::new();
+        netns.ip("link add q4 numtxqueues 4 type veth peer name p4");
+        Place::on(netns, "q4")
+    }
+
+    fn on(netns: Netns, device: &'static str) -> Place {
+        let line = netns.ip(&format!("-o link show dev {device}"));
+        let index = line.split(':').next().unwrap().parse().unwrap();
         let mut kernel = netns.enter(|| Kernel::open(None).unwrap());
-        let facts = kernel.facts("lo").unwrap();
-        Place { netns, kernel, facts }
+        let facts = kernel.facts(device).unwrap();
+        Place { netns, kernel, facts, device, index }
     }
 
     /// Takes away what the last line left.
     fn clear(&mut self) {
         let places = [Handle::ROOT, Handle::INGRESS].map(|parent| Id::Qdisc { parent, handle: Handle(0) });
-        let delete = |id| encode(&Object::unknown(id, ""), plan::Verb::Delete, 1, &self.facts);
+        let delete = |id| encode(&Object::unknown(id, ""), plan::Verb::Delete, self.index, &self.facts);
         // refused where nothing is, and for nothing else
         let sent = self.kernel.send(&places.map(delete)).unwrap();
         assert!(sent.refused.iter().all(|(_, error)| error.is(Errno::ENOENT)), "{:?}", sent.refused);
@@ -49,6 +67,7 @@ fn before(line: &Line) -> Vec<&'static str> {
     // a class stands below a discipline of its own kind
     match (line.object.as_str(), line.kind.as_str(), line.get("parent").unwrap_or_default()) {
         ("class", "drr", _) => return vec!["tc qdisc add dev lo root handle 1: drr"],
+        ("class", "ets", _) => return vec!["tc qdisc add dev lo root handle 1: ets bands 3"],
         ("class", "qfq", _) => return vec!["tc qdisc add dev lo root handle 1: qfq"],
         ("class", "hfsc", "1:") => return vec!["tc qdisc add dev lo root handle 1: hfsc"],
         ("class", "hfsc", _) => {
@@ -119,7 +138,7 @@ fn with_quantum(mut object: Object) -> Object {
 }
 
 /// The tree that the objects make, each direction by itself.
-fn tree(objects: &[Object]) -> Tree {
+fn tree(device: &str, objects: &[Object]) -> Tree {
     let mut interface = Interface::default();
     for object in objects {
         let hook = match object.id {
@@ -128,12 +147,13 @@ fn tree(objects: &[Object]) -> Tree {
         let branch = if hook { &mut interface.ingress } else { &mut interface.egress };
         branch.get_or_insert_with(Branch::default).objects.push(object.clone());
     }
-    Tree { interfaces: [("lo".into(), interface)].into_iter().collect() }
+    Tree { interfaces: [(device.into(), interface)].into_iter().collect() }
 }
 
 #[test]
 fn what_we_send_is_what_tc_makes() {
-    let (mut by_tc, mut by_us) = (Place::new(), Place::new());
+    let mut plain = [Place::new(), Place::new()];
+    let mut with_queues = kernel::lacks("veth").is_none().then(|| [Place::with_queues(), Place::with_queues()]);
     let (mut wrong, mut checked, mut skipped) = (Vec::new(), 0, BTreeSet::new());
     for recording in wire::files().iter().flat_map(|file| &file.recordings) {
         let Some(words) = numbered(&recording.words) else { continue };
@@ -146,10 +166,13 @@ fn what_we_send_is_what_tc_makes() {
             }
             continue;
         }
+        let of_queues = OF_QUEUES.contains(&Line::read(&words).kind.as_str());
+        let places = if of_queues { with_queues.as_mut() } else { Some(&mut plain) };
+        let Some([by_tc, by_us]) = places else { continue };
         checked += 1;
         by_tc.clear();
         by_us.clear();
-        if let Err(error) = compare(&mut by_tc, &mut by_us, &words, &lines) {
+        if let Err(error) = compare(by_tc, by_us, &words, &lines) {
             wrong.push(format!("{words}\n{error}"));
         }
     }
@@ -160,13 +183,13 @@ fn what_we_send_is_what_tc_makes() {
 
 fn compare(by_tc: &mut Place, by_us: &mut Place, words: &str, lines: &[Line]) -> Result<(), String> {
     let batch = before(&Line::read(words)).into_iter().chain([words]).map(|line| format!("{}\n", &line["tc ".len()..]));
-    let batch = batch.collect::<String>();
+    let batch = batch.collect::<String>().replace(" dev lo ", &format!(" dev {} ", by_tc.device));
     let ran = by_tc.netns.run("sh", ["-c", "printf %s \"$1\" | tc -batch -", "sh", &batch]);
     let objects = lines.iter().map(Line::object).collect::<Result<Vec<_>, _>>()?;
     let messages = objects.iter().map(|object| {
         let mut object = object.clone();
         object.options.complete(&by_us.facts);
-        encode(&object, plan::Verb::Add, 1, &by_us.facts)
+        encode(&object, plan::Verb::Add, by_us.index, &by_us.facts)
     });
     let messages = messages.collect::<Vec<_>>();
     let sent = by_us.kernel.send(&messages).map_err(|error| error.to_string())?;
@@ -176,12 +199,12 @@ fn compare(by_tc: &mut Place, by_us: &mut Place, words: &str, lines: &[Line]) ->
         let both = !ran.status.success() && !refused.is_empty();
         return if both { Ok(()) } else { Err(format!("tc: {}\nwe: {refused:?}", ran.stderr.trim())) };
     }
-    if let Some(differences) = differences(&dump(&by_tc.netns, "lo"), &dump(&by_us.netns, "lo")) {
+    if let Some(differences) = differences(&dump(&by_tc.netns, by_tc.device), &dump(&by_us.netns, by_us.device)) {
         return Err(format!("left: tc, right: we\n{differences}"));
     }
-    let asked = tree(&objects.into_iter().map(with_quantum).collect::<Vec<_>>());
+    let asked = tree(by_tc.device, &objects.into_iter().map(with_quantum).collect::<Vec<_>>());
     let facts = by_tc.facts.clone();
-    let held = by_tc.kernel.read(Some(&["lo"])).map_err(|error| error.to_string())?;
+    let held = by_tc.kernel.read(Some(&[by_tc.device])).map_err(|error| error.to_string())?;
     let steps = plan::plan(&asked, &held, &|_| facts.clone()).steps;
     // a table of u32 is nothing that a policy asks for
     if !steps.is_empty() && !words.contains("divisor") && !words.contains("link ") {

@@ -1,14 +1,19 @@
 //! `mq`: net/sched/sch_mq.c.
 
-use super::Plain;
-use crate::kind::{Children, Kind, Role, no_xstats};
+use crate::kind::{Children, Kind, Options, Role, no_xstats};
+use crate::rows;
+
+rows! {
+    /// It has no options.
+    pub struct Mq {}
+}
 
 /// The kind.
 pub static KIND: Kind = Kind {
     name: "mq",
     role: Role::Qdisc,
-    doc: "one discipline for each transmit queue of the device, made by the kernel",
-    options: || Box::new(Plain::default()),
+    doc: "one discipline for each transmit queue of the device, each with a lock of its own: the kernel's default where there are several queues",
+    options: || Box::new(Mq::default()),
     class: None,
     children: Children::Bands,
     change: false,
@@ -18,3 +23,9 @@ pub static KIND: Kind = Kind {
     attributes: &[],
     xstats: no_xstats,
 };
+
+impl Options for Mq {
+    fn root_only(&self) -> bool {
+        true
+    }
+}

@@ -1,9 +1,9 @@
 //! What the link makes of a policy: overhead said twice, queues that never form, priorities that are not there yet.
 
 use super::{Place, Visit, walk};
-use crate::codes::{SFQ_AT_ROOT, STAB_AND_OVERHEAD, TOS_ON_IFB};
+use crate::codes::{BANDS_RANGE, NO_CHILDREN, SFQ_AT_ROOT, STAB_AND_OVERHEAD, TOS_ON_IFB};
 use crate::diagnostic::{Diagnostic, Sink};
-use crate::policy::model::{Direction, Discipline};
+use crate::policy::model::{Children, Direction, Discipline};
 use crate::unit::Unit;
 
 /// How much faster than its bottleneck a device may be before queues no longer form in it.
@@ -11,6 +11,8 @@ const MUCH_FASTER: u64 = 2;
 
 pub(super) fn check(place: &Place, discipline: &Discipline, sink: &mut Sink) {
     overheads(place, discipline, sink);
+    queues(place, discipline, sink);
+    at_root(discipline, sink);
     fair_alone(place, discipline, sink);
 }
 
@@ -29,6 +31,33 @@ fn overheads(place: &Place, discipline: &Discipline, sink: &mut Sink) {
             let message = format!("`{word}` is said here and of the link: packets would be charged twice");
             let d = Diagnostic::new(&STAB_AND_OVERHEAD, message).at(at, "here").at(stab.span, "and for the whole link");
             sink.push(d.help(format!("leave `{word}` out here: `link:` counts for everything below")));
+        }
+    });
+}
+
+/// Bands that are the device's transmit queues.
+fn queues(place: &Place, discipline: &Discipline, sink: &mut Sink) {
+    let (Children::Bands(bands), None) = (&discipline.children, discipline.options.bands()) else { return };
+    let queues = place.facts.queues as usize;
+    // where no machine is looked at there is one
+    if queues > 1 && bands.len() > queues {
+        let (name, of) = (discipline.kind.value.name, bands.len());
+        let message =
+            format!("`{name}` has a band for each of the device's {queues} transmit queues, and {of} are written");
+        let d = Diagnostic::new(&BANDS_RANGE, message).at(discipline.kind.span, "");
+        sink.push(d.help("leave some out, or give the device more queues: `ethtool -L`"));
+    }
+}
+
+/// Disciplines that the kernel puts nowhere but at the root, because they are the device's queues.
+fn at_root(root: &Discipline, sink: &mut Sink) {
+    walk(root, &mut |visit| {
+        let Visit::Discipline(discipline) = visit else { return };
+        if discipline.options.root_only() && !std::ptr::eq(discipline, root) {
+            let name = discipline.kind.value.name;
+            let message = format!("`{name}` stands at the root of a device only");
+            let d = Diagnostic::new(&NO_CHILDREN, message).at(discipline.kind.span, "").at(root.kind.span, "the root");
+            sink.push(d.help(format!("write `egress: {name}`, or another discipline here")));
         }
     });
 }

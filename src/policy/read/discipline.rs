@@ -18,7 +18,7 @@ use crate::unit;
 use compact_str::{CompactString, ToCompactString};
 use std::borrow::Cow;
 
-/// The most bands that any discipline has.
+/// The most bands that any discipline has that counts them itself.
 const BANDS: u64 = 16;
 /// The most queues of a device that are bands (`mq`).
 const QUEUES: u64 = 4096;
@@ -520,7 +520,9 @@ impl<'a> Reader<'a> {
         whole: Whole,
         at: Span,
     ) -> Vec<Band> {
-        let row = written.options.row("bands");
+        // where the device says how many there are, a policy names them, or says how many it means
+        let row =
+            written.options.row("bands").filter(|row| written.options.rows().get(*row).is_some_and(|r| !r.hidden));
         let mut names: Vec<Name> = Vec::new();
         let mut count = None;
         if let Some(entry) = bands {
@@ -533,6 +535,13 @@ impl<'a> Reader<'a> {
                         }
                     }
                     count = Some((names.len() as u64, entry.node.span));
+                }
+                Some(node) if row.is_none() => {
+                    let mut reader = unit::Reader::default();
+                    match <unit::Count as unit::Unit>::read_node(&node, &mut reader) {
+                        Ok(unit::Count(n)) => count = Some((n.into(), entry.node.span)),
+                        Err(refusal) => self.refuse(refusal, entry.node.span, Span::NONE),
+                    }
                 }
                 Some(node) => {
                     self.option(written, entry, whole, "the discipline", &[]);
@@ -560,14 +569,11 @@ impl<'a> Reader<'a> {
             slot.set_number(n);
             written.places.set(row, span);
         }
-        let usual = row.and_then(|r| written.options.rows().get(r)?.default?.parse().ok());
-        // without an option for it the device has as many as it has queues: those that are named are there
-        let named = || {
-            let last = leaves?.node.entries()?.iter().filter_map(|e| e.key.value.parse::<u64>().ok()).max()?;
-            (row.is_none() && last < QUEUES).then_some(last + 1)
-        };
-        let most = if row.is_none() { QUEUES } else { BANDS };
-        let count = count.map(|(n, _)| n).or(usual).or_else(named).unwrap_or(0).min(most);
+        // where the device says how many there are, those that are named are there
+        let most = if row.is_some() { BANDS } else { QUEUES };
+        let named = || leaves?.node.entries()?.iter().filter_map(|e| e.key.value.parse::<u64>().ok()).max();
+        let own = || written.options.bands().or_else(|| named().filter(|last| *last < QUEUES).map(|last| last + 1));
+        let count = count.map(|(n, _)| n).or_else(own).unwrap_or(0).min(most);
         let named = |i: u64| usize::try_from(i).ok().and_then(|i| names.get(i)).cloned();
         let mut out: Vec<Band> = (0..count).map(|i| Band { name: named(i), leaf: None }).collect();
 
