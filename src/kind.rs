@@ -22,7 +22,7 @@ pub use registry::{Words as Vocabulary, all, find};
 
 use crate::codes::{self, Code};
 use crate::facts::Facts;
-use crate::unit::{Info, Rate, Reader, Refusal, Slot, Words, begins};
+use crate::unit::{Handle, Info, Rate, Reader, Refusal, Slot, Words, begins};
 use std::any::Any;
 use std::fmt::Debug;
 use wire::{Attributes, Malformed, Parsed, Payload};
@@ -354,6 +354,8 @@ pub struct Place {
     pub handle: u32,
     /// A filter's protocol, in host order; 0 for none.
     pub protocol: u16,
+    /// What a filter hangs on.
+    pub parent: Handle,
     /// How many words follow the kind's name.
     pub words: usize,
 }

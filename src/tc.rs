@@ -400,9 +400,9 @@ impl<'a> Cursor<'a> {
         handle: Option<(usize, &str)>,
     ) -> Read<Object> {
         let options = object.options.as_mut();
-        let mut place = Place { handle: 0, protocol: 0, words: self.words.left() };
-        if let Id::Filter { protocol, .. } = object.id {
-            place.protocol = protocol;
+        let mut place = Place { handle: 0, protocol: 0, parent: Handle(0), words: self.words.left() };
+        if let Id::Filter { protocol, parent, .. } = object.id {
+            (place.protocol, place.parent) = (protocol, parent);
         }
         if let Some((at, text)) = handle {
             place.handle = options.read_handle(text).map_err(|refusal| Wrong { word: at, refusal })?;

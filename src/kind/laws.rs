@@ -239,7 +239,8 @@ fn what_is_shown_is_read_as_the_same() {
 
 /// Facts of a machine that has the links these options name.
 fn facts_for(options: &dyn Options) -> Facts {
-    let named = ["ifb0".to_owned(), "eth1".to_owned()].into_iter().chain(options.show("dev"));
+    let named =
+        ["ifb0".to_owned(), "eth1".to_owned()].into_iter().chain(options.show("dev")).chain(options.show("fromif"));
     let sets = Arc::new([("bulk".into(), 4)].into_iter().collect());
     Facts { links: Arc::new(Links::new((7..).zip(named.map(Into::into)))), sets, ..Facts::default() }
 }
