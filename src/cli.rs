@@ -209,6 +209,12 @@ pub enum Command {
         #[command(flatten)]
         wait: Wait,
     },
+    /// Run one tc command, or a batch of them, over netlink: `shapectl tc qdisc add dev eth0 root fq_codel`
+    Tc {
+        /// tc's words: its options (`-s`, `-n NAME`, `-batch FILE`, `-force`, `-j`), the object, the verb, and so on
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORD")]
+        words: Vec<String>,
+    },
     /// Rehearse the policy on the running kernel, in a throw-away network namespace; needs no root, touches no link
     Try {
         /// The policy

@@ -15,6 +15,7 @@ mod rehearse;
 mod rollback;
 mod script;
 mod show;
+mod tc;
 mod text;
 
 use crate::cli::{Cli, Command, From};
@@ -53,6 +54,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Export { interfaces, to } => export::run(&mut frame, &interfaces, to),
         Command::Import { from: From::Tc(args) } => import::run(&mut frame, &args),
         Command::Clear { interface, dry_run, wait } => clear::run(&mut frame, &interface, dry_run, wait.seconds),
+        Command::Tc { words } => tc::run(&mut frame, &words),
         Command::Try { policy } => rehearse::run(&mut frame, &policy),
         Command::Fmt { files, to, write, check } => fmt::run(&mut frame, &files, to, write, check),
         Command::Explain { what, octet, policy } => {

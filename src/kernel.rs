@@ -194,6 +194,24 @@ impl Kernel {
         }
     }
 
+    /// What the kernel answers to a request for one object or many: messages, one after another.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn ask(&mut self, message: &Message) -> Result<Vec<u8>, Error> {
+        self.netlink.dump(message)
+    }
+
+    /// The links and the clock, against which dumps are read.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn machine(&mut self) -> Result<Machine, Error> {
+        let links = self.links()?;
+        let clock = Facts { links: table(&links), ..self.clock.clone() };
+        Ok(Machine { links, clock })
+    }
+
     /// Sends messages in order, many at a time, and says what became of each. What one message is refused does not stop
     /// the others: whoever wants to stop sends fewer at a time.
     ///

@@ -12,10 +12,10 @@ mod snapshot;
 mod stab;
 
 pub(crate) use dump::remembers;
-pub use dump::{Record, decode};
+pub use dump::{Record, decode, decode_actions};
 pub use held::{filter_parents, tree};
 pub use link::{LinkInfo, decode_links};
-pub use request::request;
+pub use request::{BLOCK, request};
 pub use snapshot::Snapshot;
 
 use crate::facts::Facts;

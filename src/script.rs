@@ -56,6 +56,9 @@ fn object_command(interface: &str, verb: Verb, object: &Object) -> Command {
     let delete = verb == Verb::Delete;
     match object.id {
         Id::Qdisc { parent: Handle::INGRESS, .. } => {
+            if !delete {
+                c.extend(beside(object));
+            }
             c.push(object.name.to_string());
             return c;
         }
@@ -64,8 +67,11 @@ fn object_command(interface: &str, verb: Verb, object: &Object) -> Command {
             if handle.0 != 0 && !delete {
                 c.extend(["handle".into(), handle.to_string()]);
             }
+            if !delete {
+                c.extend(beside(object));
+            }
             if let Some(stab) = object.stab.as_ref().filter(|_| !delete) {
-                stab_words(stab, &mut c);
+                c.extend(stab_words(stab));
             }
         }
         Id::Class { parent, handle } => {
@@ -73,6 +79,9 @@ fn object_command(interface: &str, verb: Verb, object: &Object) -> Command {
                 c.extend(place(parent));
             }
             c.extend(["classid".into(), handle.to_string()]);
+            if !delete {
+                c.extend(beside(object));
+            }
         }
         Id::Filter { parent, chain, prio, protocol, handle } => {
             c.extend(hook(parent));
@@ -94,6 +103,21 @@ fn object_command(interface: &str, verb: Verb, object: &Object) -> Command {
         object.options.tc(&mut c);
     }
     c
+}
+
+/// What else stands before the kind: estimator and shared blocks.
+fn beside(object: &Object) -> Vec<String> {
+    let mut words = Vec::new();
+    if let Some(estimator) = object.estimator {
+        words.push("estimator".into());
+        words.extend(estimator.tc());
+    }
+    for (word, block) in [("ingress_block", object.blocks.ingress), ("egress_block", object.blocks.egress)] {
+        if block != 0 {
+            words.extend([word.into(), block.to_string()]);
+        }
+    }
+    words
 }
 
 /// Where a qdisc or class hangs.
@@ -132,8 +156,9 @@ pub fn filter_handle(object: &Object, handle: u32) -> Option<String> {
     (handle != 0).then(|| object.options.show_handle(handle))
 }
 
-fn stab_words(stab: &Stab, c: &mut Command) {
-    c.push("stab".into());
+/// A size table in tc's words.
+pub fn stab_words(stab: &Stab) -> Command {
+    let mut c: Command = vec!["stab".into()];
     for (word, value) in [("mtu", stab.mtu), ("mpu", stab.mpu), ("tsize", stab.tsize)] {
         if value != 0 {
             c.extend([word.into(), value.to_string()]);
@@ -142,7 +167,8 @@ fn stab_words(stab: &Stab, c: &mut Command) {
     if stab.overhead != 0 {
         c.extend(["overhead".into(), stab.overhead.to_string()]);
     }
-    c.extend(["linklayer".into(), stab.layer().tc()]);
+    c.extend(stab.linklayer.into_iter().flat_map(|layer| ["linklayer".into(), layer.tc()]));
+    c
 }
 
 /// A word as `sh` reads it: quoted if it holds anything but plain characters.

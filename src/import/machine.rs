@@ -473,7 +473,7 @@ impl Machine {
             let index = i as u32 + 1;
             machine.links.push(LinkInfo { index, name: name.clone(), ..LinkInfo::default() });
             let mut put = |object: &Object| {
-                records.push(Record { ifindex: index, object: object.clone(), heading: false });
+                records.push(Record { ifindex: index, info: 0, chain: false, object: object.clone(), heading: false });
             };
             link.qdiscs.values().for_each(&mut put);
             link.classes.values().for_each(&mut put);

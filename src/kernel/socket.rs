@@ -3,7 +3,7 @@
 use super::Error;
 use crate::netlink::reply::Reply;
 use crate::netlink::{Message, messages};
-use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 use nix::errno::Errno;
@@ -102,7 +102,7 @@ impl Netlink {
         }
     }
 
-    /// All messages of a dump, one after another. A dump that the kernel marks as changed under way is taken again.
+    /// All messages of a dump, one after another, or the answer to a request for one object. A dump that the kernel marks as changed under way is taken again.
     pub(super) fn dump(&mut self, request: &Message) -> Result<Vec<u8>, Error> {
         for _ in 0..ATTEMPTS {
             if let Some(whole) = self.dump_once(request)? {
@@ -116,7 +116,9 @@ impl Netlink {
     fn dump_once(&mut self, request: &Message) -> Result<Option<Vec<u8>>, Error> {
         let sequence = self.next_sequence();
         let mut bytes = Vec::new();
-        request.write(sequence, 0, &mut bytes);
+        // what is asked for alone has no end of its own
+        let alone = request.flags & NLM_F_DUMP != NLM_F_DUMP;
+        request.write(sequence, if alone { NLM_F_ACK } else { 0 }, &mut bytes);
         self.transmit(&bytes)?;
         let (mut out, mut whole) = (Vec::new(), true);
         loop {

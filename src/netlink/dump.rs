@@ -1,10 +1,12 @@
 //! Messages of a dump as objects.
 
+use super::request::{ACTION_HEADER, ROOT_TAB, RTM_GETACTION, RTM_GETCHAIN, RTM_NEWACTION, RTM_NEWCHAIN};
 use super::{
     Machine, RTM_NEWQDISC, RTM_NEWTCLASS, RTM_NEWTFILTER, Received, TCA_CHAIN, TCA_EGRESS_BLOCK, TCA_HW_OFFLOAD,
     TCA_INGRESS_BLOCK, TCA_KIND, TCA_OPTIONS, TCA_STATS2, TCA_XSTATS, Undecodable, messages, stab,
 };
 use crate::facts::Facts;
+use crate::kind::action::Actions;
 use crate::kind::filter::IN_HW;
 use crate::kind::raw::Raw;
 use crate::kind::wire::{Malformed, Parsed, Payload};
@@ -28,6 +30,10 @@ pub struct Record {
     pub ifindex: u32,
     /// The object.
     pub object: Object,
+    /// What else its header says (`tcm_info`): the users of a qdisc; the handle of the qdisc below a class.
+    pub info: u32,
+    /// Whether it is a chain of filters, with its template, and no filter.
+    pub chain: bool,
     /// The row that the kernel puts before the filters of a priority: a filter without handle and options.
     pub heading: bool,
 }
@@ -45,7 +51,27 @@ impl Record {
     }
 }
 
-/// Reads a dump of qdiscs, classes or filters.
+/// Reads a dump of actions: each message has a list of them.
+///
+/// # Errors
+/// Bytes that are not what their lengths say.
+pub fn decode_actions(bytes: &[u8], clock: &Facts) -> Result<Vec<Actions>, Undecodable> {
+    let mut lists = Vec::new();
+    for message in messages(bytes) {
+        let message = message?;
+        if !matches!(message.kind, RTM_NEWACTION | RTM_GETACTION) {
+            continue;
+        }
+        let read = || -> Result<Option<Actions>, Malformed> {
+            let attributes = Payload(message.payload.0.get(ACTION_HEADER..).unwrap_or(&[])).attributes()?;
+            attributes.get(ROOT_TAB).map(|list| Actions::decode(list, clock)).transpose()
+        };
+        lists.extend(read().map_err(|malformed| Undecodable(format!("a list of actions: {malformed}")))?);
+    }
+    Ok(lists)
+}
+
+/// Reads a dump of qdiscs, classes, filters or chains.
 ///
 /// # Errors
 /// Bytes that are not what their lengths say, with the object they belong to. Nothing is passed over.
@@ -55,7 +81,7 @@ pub fn decode(bytes: &[u8], machine: &Machine) -> Result<Vec<Record>, Undecodabl
     for message in messages(bytes) {
         let message = message?;
         match message.kind {
-            RTM_NEWQDISC | RTM_NEWTCLASS | RTM_NEWTFILTER => {
+            RTM_NEWQDISC | RTM_NEWTCLASS | RTM_NEWTFILTER | RTM_NEWCHAIN | RTM_GETCHAIN => {
                 let header = TcHeader::parse(message.payload.0)
                     .map_err(|_| Undecodable("a message shorter than its header".to_owned()))?;
                 let ifindex = header.index.cast_unsigned();
@@ -75,7 +101,12 @@ fn record(message: &Received, header: &TcHeader, facts: &Facts) -> Result<Record
     let mut name = String::new();
     let read = |name: &mut String| -> Result<Record, Malformed> {
         let attributes = Payload(message.payload.0.get(20..).unwrap_or(&[])).attributes()?;
-        *name = attributes.get(TCA_KIND).ok_or(Malformed("object: it has no kind"))?.text();
+        let is_chain = matches!(message.kind, RTM_NEWCHAIN | RTM_GETCHAIN);
+        *name = match attributes.get(TCA_KIND) {
+            Some(name) => name.text(),
+            None if is_chain => String::new(),
+            None => return Err(Malformed("object: it has no kind")),
+        };
         let id = match message.kind {
             RTM_NEWQDISC => Id::Qdisc { parent, handle },
             // a class at the top says that its parent is the root, and means its qdisc
@@ -89,7 +120,7 @@ fn record(message: &Received, header: &TcHeader, facts: &Facts) -> Result<Record
                 handle: handle.0,
             },
         };
-        let heading = matches!(id, Id::Filter { handle: 0, .. }) && attributes.get(TCA_OPTIONS).is_none();
+        let heading = matches!(id, Id::Filter { handle: 0, .. }) && !is_chain && attributes.get(TCA_OPTIONS).is_none();
         let role = if matches!(id, Id::Filter { .. }) { Role::Filter } else { Role::Qdisc };
         let kind = find(role, name);
         let options = options(id, kind, &attributes, facts)?;
@@ -101,6 +132,8 @@ fn record(message: &Received, header: &TcHeader, facts: &Facts) -> Result<Record
         let in_hardware = options.value::<Flag>(IN_HW.word) == Some(Flag(true));
         Ok(Record {
             ifindex: header.index.cast_unsigned(),
+            info: header.info,
+            chain: is_chain,
             object: Object {
                 id,
                 name: name.as_str().into(),

@@ -18,7 +18,7 @@ pub(crate) const RTM_DELCHAIN: u16 = 101;
 pub(crate) const RTM_GETCHAIN: u16 = 102;
 
 /// The index that stands for no link but a shared block (`TCM_IFINDEX_MAGIC_BLOCK`), whose number is in the parent's place.
-pub(crate) const BLOCK: u32 = u32::MAX;
+pub const BLOCK: u32 = u32::MAX;
 
 // TCA_ROOT_*, include/uapi/linux/rtnetlink.h
 pub(crate) const ROOT_TAB: u16 = 1;
