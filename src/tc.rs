@@ -16,6 +16,7 @@ pub use batch::{Line, lines};
 pub use front::{Front, front};
 
 use crate::diagnostic::codes;
+use crate::facts::Facts;
 use crate::kind::action::Actions;
 use crate::kind::{self, Kind, Place, Role};
 use crate::tree::{Estimator, Id, Object};
@@ -88,6 +89,18 @@ impl Request {
     /// The number of a word.
     pub fn place(&self, word: &str) -> Option<usize> {
         self.places.iter().find(|(name, _)| *name == word).map(|(_, at)| *at)
+    }
+
+    /// Writes what tc chooses where the words say nothing: a burst, a ceil. tc knows nothing of the link, so neither
+    /// should the facts: their figures are those of an Ethernet.
+    pub fn complete(&mut self, facts: &Facts) {
+        match &mut self.subject {
+            Subject::Qdisc(object) | Subject::Class(object) | Subject::Filter(object) | Subject::Chain(object) => {
+                object.options.complete(facts);
+            }
+            Subject::Actions(actions) => actions.complete(facts),
+            _ => {}
+        }
     }
 
     /// The object that it is about, if that is one.

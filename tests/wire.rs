@@ -10,7 +10,7 @@ use bed::wire::{self, Recording};
 use shapectl::kind::wire::Payload;
 use shapectl::kind::{self, Options, Role};
 use shapectl::netlink::{self, Message};
-use shapectl::tc::{Subject, Target};
+use shapectl::tc::Target;
 
 const TCMSG: usize = 20;
 const TCA_OPTIONS: u16 = 2;
@@ -110,9 +110,7 @@ fn each(check: impl Fn(&Line, &Recording) -> Result<(), String>) {
 fn message(line: &Line) -> Result<Message, String> {
     let mut request = line.request.clone()?;
     let facts = facts();
-    if let Subject::Qdisc(object) | Subject::Class(object) | Subject::Filter(object) = &mut request.subject {
-        object.options.complete(&facts);
-    }
+    request.complete(&facts);
     let ifindex = u32::from(matches!(request.target, Some(Target::Dev(_))));
     Ok(netlink::request(&request, ifindex, &facts))
 }

@@ -221,13 +221,7 @@ impl Runner<'_> {
         };
         // tc knows nothing of the link: its defaults are those of an ethernet
         let facts = machine.clock.clone();
-        match &mut request.subject {
-            Subject::Qdisc(o) | Subject::Class(o) | Subject::Filter(o) | Subject::Chain(o) => {
-                o.options.complete(&facts)
-            }
-            Subject::Actions(actions) => actions.complete(&facts),
-            _ => {}
-        }
+        request.complete(&facts);
         match (&request.subject, request.verb) {
             (Subject::Show(show), _) => self.show(line, &request, *show, ifindex, &machine),
             (_, Verb::Get) | (Subject::OfKind { .. }, Verb::Show) => self.get(line, &request, ifindex, &machine),

@@ -165,7 +165,11 @@ impl<'a> Cursor<'a> {
         while let Some(word) = self.words.next() {
             let chosen = show.parent.0 != 0 || show.handle.0 != 0;
             match word {
-                "dev" => dev = Some(super::cut(self.value("the name of a link")?)),
+                // said twice, the last one counts
+                "dev" => {
+                    self.note("dev");
+                    dev = Some(super::cut(self.value("the name of a link")?));
+                }
                 "invisible" => show.invisible = true,
                 _ if begins(word, "help") => return Err(self.help(QDISC_WORDS)),
                 "root" | "ingress" | "clsact" if chosen => return Err(self.chosen()),

@@ -35,8 +35,8 @@ pub fn shown(netns: &Netns, command: &str) -> Vec<String> {
     entries(&netns.tc(command))
 }
 
-/// One string an object: tc goes on in indented lines.
-fn entries(text: &str) -> Vec<String> {
+/// What tc shows, one string an object: it goes on in indented lines.
+pub fn entries(text: &str) -> Vec<String> {
     let mut entries: Vec<Vec<&str>> = Vec::new();
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
         if line.starts_with(char::is_whitespace) && !entries.is_empty() {

@@ -6,6 +6,7 @@ use nix::unistd::Pid;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -148,12 +149,23 @@ where
     I: IntoIterator,
     I::Item: AsRef<OsStr>,
 {
+    bounded_with(program, words, "")
+}
+
+/// As [`bounded`], with a text to read. What is printed meanwhile must fit a pipe.
+pub fn bounded_with<I>(program: impl AsRef<OsStr>, words: I, input: &str) -> Ran
+where
+    I: IntoIterator,
+    I::Item: AsRef<OsStr>,
+{
     let mut command = Command::new(program);
     command.args(words).env("LC_ALL", "C.UTF-8").env("NO_COLOR", "1");
     let shown = std::iter::once(command.get_program()).chain(command.get_args());
     let shown = shown.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
-    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let child = child.unwrap_or_else(|error| panic!("`{shown}`: {error}"));
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = child.unwrap_or_else(|error| panic!("`{shown}`: {error}"));
+    // a program that does not read it may have ended
+    let _ = child.stdin.take().expect("it is piped").write_all(input.as_bytes());
     let id = Pid::from_raw(i32::try_from(child.id()).expect("a process id"));
     let (ended, end) = mpsc::channel();
     std::thread::spawn(move || ended.send(child.wait_with_output()));

@@ -13,6 +13,7 @@ mod netlink;
 mod recordings;
 mod safe;
 mod samples;
+mod tc;
 mod testbed;
 mod tos;
 mod traffic;
