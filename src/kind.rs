@@ -522,6 +522,11 @@ pub trait Options: Rows {
         false
     }
 
+    /// Whether tc asks for the object to be made even in a change.
+    fn creates(&self) -> bool {
+        false
+    }
+
     /// What the kernel does to a discipline of kind `leaf` that hangs below when these options are changed in place.
     fn change_resets(&self, _leaf: &str) -> Option<Reset> {
         None

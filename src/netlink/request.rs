@@ -65,6 +65,7 @@ pub fn request(request: &Request, ifindex: u32, facts: &Facts) -> Message {
                 Verb::Link => NLM_F_REPLACE,
                 _ => 0,
             };
+            let flags = if object.options.creates() { flags | NLM_F_CREATE } else { flags };
             of(object, [RTM_NEWQDISC, RTM_DELQDISC, super::RTM_GETQDISC], flags)
         }
         Subject::Class(object) => of(object, [RTM_NEWTCLASS, RTM_DELTCLASS, super::RTM_GETTCLASS], filter_flags),

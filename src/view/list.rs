@@ -118,9 +118,14 @@ fn counters(stats: &Stats, out: &mut String) {
         let _ = write!(out, " rate {}bit {packets}pps\n", rate.saturating_mul(8));
     }
     let _ = write!(out, " backlog {backlog}b {qlen}p\n");
+    own_figures(own, out);
+}
+
+/// What a kind counts beside.
+fn own_figures(own: &[(&'static str, u64)], out: &mut String) {
     if !own.is_empty() {
         let own: Vec<String> = own.iter().map(|(name, figure)| format!("{name} {figure}")).collect();
-        let _ = write!(out, "  {}\n", own.join(" "));
+        let _ = writeln!(out, "  {}", own.join(" "));
     }
 }
 
@@ -167,6 +172,7 @@ pub fn act_text(act: &Act, statistics: bool) -> String {
             " Sent {} bytes {} pkt (dropped {drops}, overlimits {overlimits} requeues {requeues})\n backlog {}b {}p",
             c.bytes, c.packets, c.backlog, c.qlen
         );
+        own_figures(&c.own, &mut out);
     }
     out
 }
@@ -184,6 +190,7 @@ pub fn act_json(act: &Act) -> Value {
         let stats = json!({
             "bytes": c.bytes, "packets": c.packets, "drops": c.drops, "overlimits": c.overlimits,
             "requeues": c.requeues, "backlog": c.backlog, "qlen": c.qlen, "rate": c.rate.map(|r| r.saturating_mul(8)),
+            "own": c.own.iter().map(|(k, v)| ((*k).to_owned(), json!(v))).collect::<serde_json::Map<_, _>>(),
         });
         map.insert("stats".into(), stats);
     }

@@ -245,21 +245,13 @@ fn run_here(kernel: &mut Kernel, lines: &[String]) -> Outcome {
 /// Every recorded line does by us what it does by tc.
 #[test]
 fn recorded_lines_do_the_same() {
-    let (mut wrong, mut checked, mut skipped) = (Vec::new(), 0, BTreeSet::new());
+    let (mut wrong, mut checked) = (Vec::new(), 0);
     let pair = Pair::new(&["lo"]);
     let mut here = pair.ours.enter(|| Kernel::open(None).unwrap());
     for recording in wire::files().iter().flat_map(|file| &file.recordings) {
         let line = Line::read(&recording.words);
-        let known = |thing: &&String| !thing.starts_with("nosuch");
-        let needs = line.needs();
-        if let Some(thing) = needs.iter().filter(known).find(|thing| kernel::lacks(thing).is_some()) {
-            if skipped.insert(thing.clone()) {
-                kernel::skipped("recorded_lines_do_the_same", &[thing]);
-            }
-            continue;
-        }
         checked += 1;
-        let kinds = if line.object == "actions" { needs } else { BTreeSet::new() };
+        let kinds = if line.object == "actions" { line.needs() } else { BTreeSet::new() };
         let lines = before(&line).into_iter().map(str::to_owned).chain([line.words.join(" ")]).collect::<Vec<_>>();
         let clear = clear(&kinds);
         // what the line itself shows is none of what is left
@@ -289,11 +281,8 @@ fn sequences_do_the_same() {
     let mut wrong = Vec::new();
     for sequence in include_str!("tc.sequences").split("\n\n") {
         let lines = sequence.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();
-        let things = lines.iter().flat_map(|line| Line::read(&format!("tc {line}")).needs());
-        let things = things.filter(|thing| !thing.starts_with("nosuch")).collect::<BTreeSet<_>>();
-        if kernel::skipped("sequences_do_the_same", &things.iter().map(String::as_str).collect::<Vec<_>>()) {
-            continue;
-        }
+        let lists = lines.iter().map(|line| Line::read(&format!("tc {line}"))).filter(|line| line.object == "actions");
+        let things = lists.flat_map(|line| line.needs()).collect::<BTreeSet<_>>();
         let pair = Pair::new(&["lo"]);
         if let Err(error) = judge(&pair, &["lo"], &lines, &things) {
             wrong.push(format!("{}\n{error}", sequence.lines().next().unwrap_or_default()));

@@ -620,6 +620,11 @@ impl Options for Gred {
         Ok(true)
     }
 
+    /// `setup` makes the queues, whatever the verb.
+    fn creates(&self) -> bool {
+        self.part.is_none()
+    }
+
     /// What tc refuses.
     fn settle_tc(&mut self, _place: &mut Place) -> Result<(), Refusal> {
         let missing = |what: &str, help: &str| {
