@@ -5,7 +5,21 @@ use crate::bed::dump;
 use crate::bed::kernel;
 use crate::bed::netns::Netns;
 use crate::bed::tc_line::Line;
+use crate::bed::wire;
 use crate::host::{Host, path};
+use crate::recordings::{Place, before};
+use shapectl::diagnostic::Sink;
+use shapectl::facts::Facts;
+use shapectl::kind::Vocabulary;
+use shapectl::lower::{Ids, lower};
+use shapectl::netlink::encode;
+use shapectl::plan::{Subject, plan};
+use shapectl::policy::{check, load, model::Policy, read};
+use shapectl::raise::{Names, raise};
+use shapectl::source::{Notation, Source, Sources};
+use shapectl::syntax::{Limits, write};
+use shapectl::tc;
+use shapectl::tree::Tree;
 
 /// A machine on which trees are made, and one on which they are made again.
 struct Pair {
@@ -211,4 +225,89 @@ fn trees_of_others_come_back() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A text as a policy; what is wrong with it goes to `sink`.
+fn policy(text: &str, notation: Notation, facts: &dyn Fn(&str) -> Facts, sink: &mut Sink) -> Policy {
+    let source = Source::with_notation("-", text, notation);
+    let documents = load::parse(source, &Limits::default(), &mut Sources::new(), sink).unwrap_or_default();
+    let policy = read::read(&documents, facts, sink);
+    check::check(&policy, facts, sink);
+    policy
+}
+
+/// What a held tree becomes, in both notations, and what comes of that: an empty plan against it, and the plan from
+/// nothing.
+fn there_and_back(held: &Tree, facts: &Facts) -> Result<(String, shapectl::plan::Plan), String> {
+    let facts = |_: &str| facts.clone();
+    let raised = raise(held, &Names::new(), &facts);
+    let text = write::write(&raised.document, Notation::Yaml, &Vocabulary);
+    let said = raised.remarks.iter().map(|d| format!("{}\n", d.message)).collect::<String>();
+    if !said.is_empty() {
+        return Err(format!("{said}{text}"));
+    }
+    let mut plans = Vec::new();
+    for notation in [Notation::Yaml, Notation::Shape] {
+        let written = write::convert(&raised.document, notation, &Vocabulary).map_err(|d| format!("{}\n{text}", d.message))?;
+        let mut sink = Sink::new();
+        let policy = policy(&written, notation, &facts, &mut sink);
+        let (asked, _) = lower(&policy, &facts, &Ids::default(), &mut sink);
+        if sink.has_errors() {
+            return Err(format!("{:?}\n{written}", sink.found.iter().map(|d| &d.message).collect::<Vec<_>>()));
+        }
+        let steps = plan(&asked, held, &facts).steps;
+        if !steps.is_empty() {
+            let said = steps.iter().map(|s| format!("{} {:?}\n", shapectl::script::line(&shapectl::script::command(s)), s.differences));
+            return Err(format!("{}{written}", said.collect::<String>()));
+        }
+        plans.push(plan(&asked, &Tree::default(), &facts));
+    }
+    Ok((text, plans.swap_remove(0)))
+}
+
+#[test]
+fn recorded_lines_come_back() {
+    let (mut theirs, mut ours) = (Place::new(), Place::new());
+    let (mut wrong, mut checked) = (Vec::new(), 0);
+    for recording in wire::files().iter().flat_map(|file| &file.recordings) {
+        let words = &recording.words;
+        let line = Line::read(words);
+        let adds = line.request.as_ref().is_ok_and(|r| r.verb == tc::Verb::Add && r.target == Some(tc::Target::Dev("lo".into())));
+        if !adds || line.object == "chain" || words.contains("_block") {
+            continue;
+        }
+        theirs.clear();
+        ours.clear();
+        let batch = before(&line).into_iter().chain([words.as_str()]).map(|line| format!("{}\n", &line["tc ".len()..]));
+        let batch = batch.collect::<String>();
+        if !theirs.netns.run("sh", ["-c", "printf %s \"$1\" | tc -batch -", "sh", &batch]).status.success() {
+            continue; // the kernel refuses it, or has no such kind
+        }
+        checked += 1;
+        if let Err(error) = come_back(&mut theirs, &mut ours) {
+            wrong.push(format!("== {words}\n{error}"));
+        }
+    }
+    println!("{checked} lines");
+    assert!(checked > 100);
+    assert!(wrong.is_empty(), "{} of {checked} are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+fn come_back(theirs: &mut Place, ours: &mut Place) -> Result<(), String> {
+    let held = theirs.kernel.read(Some(&["lo"])).map_err(|e| e.to_string())?;
+    let (text, plan) = there_and_back(&held, &theirs.facts)?;
+    let messages = plan.steps.iter().filter_map(|step| match &step.subject {
+        Subject::Object(object) => Some(encode(object, step.verb, 1, &ours.facts)),
+        Subject::Link(_) => None,
+    });
+    let messages = messages.collect::<Vec<_>>();
+    let sent = ours.kernel.send(&messages).map_err(|e| e.to_string())?;
+    if let Some((_, error)) = sent.refused.first() {
+        return Err(format!("the kernel refuses what the policy makes: {error}\n{text}"));
+    }
+    let shown = |place: &Place| dump::dump(&place.netns, "lo").into_iter().map(as_action).collect::<Vec<_>>();
+    match dump::differences(&shown(theirs), &shown(ours)) {
+        Some(differences) => Err(format!("left: tc, right: the policy\n{differences}\n{text}")),
+        None => Ok(()),
+    }
 }

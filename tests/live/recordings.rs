@@ -19,26 +19,26 @@ use shapectl::unit::{Handle, Length};
 use std::collections::BTreeSet;
 
 /// A namespace with a device that carries the trees, and the way into it.
-struct Place {
-    netns: Netns,
-    kernel: Kernel,
-    facts: Facts,
-    device: &'static str,
-    index: u32,
+pub struct Place {
+    pub netns: Netns,
+    pub kernel: Kernel,
+    pub facts: Facts,
+    pub device: &'static str,
+    pub index: u32,
 }
 
 /// Disciplines of devices with several transmit queues, of which `lo` is none.
-const OF_QUEUES: [&str; 4] = ["mq", "multiq", "mqprio", "taprio"];
+pub const OF_QUEUES: [&str; 4] = ["mq", "multiq", "mqprio", "taprio"];
 
 impl Place {
-    fn new() -> Place {
+    pub fn new() -> Place {
         let netns = Netns::new();
         netns.ip("link set lo mtu 1500"); // as a card's, on which tc's defaults stand
         Place::on(netns, "lo")
     }
 
     /// On a device with four queues.
-    fn with_queues() -> Place {
+    pub fn with_queues() -> Place {
         let netns = Netns::new();
         netns.ip("link add q4 numtxqueues 4 type veth peer name p4");
         Place::on(netns, "q4")
@@ -53,7 +53,7 @@ impl Place {
     }
 
     /// Takes away what the last line left.
-    fn clear(&mut self) {
+    pub fn clear(&mut self) {
         let places = [Handle::ROOT, Handle::INGRESS].map(|parent| Id::Qdisc { parent, handle: Handle(0) });
         let delete = |id| encode(&Object::unknown(id, ""), plan::Verb::Delete, self.index, &self.facts);
         // refused where nothing is, and for nothing else
@@ -63,7 +63,7 @@ impl Place {
 }
 
 /// What must stand before a line can be run.
-fn before(line: &Line) -> Vec<&'static str> {
+pub fn before(line: &Line) -> Vec<&'static str> {
     // a class stands below a discipline of its own kind
     match (line.object.as_str(), line.kind.as_str(), line.get("parent").unwrap_or_default()) {
         ("class", "drr", _) => return vec!["tc qdisc add dev lo root handle 1: drr"],
