@@ -17,10 +17,11 @@ pub use watch::{Seen, Watch};
 use crate::facts::{Facts, Links};
 use crate::kind::wire::Attributes;
 use crate::netlink::{self, Machine, Message, Record, Snapshot};
-use crate::tree::Tree;
+use crate::tree::{Tree, block_of};
+use crate::unit::Handle;
 use nix::sched::{CloneFlags, setns};
 use socket::Netlink;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -123,7 +124,8 @@ impl Kernel {
         Some(crate::unit::Rate::from_bytes(speed * 125_000))
     }
 
-    /// All that the kernel holds: on the named interfaces, or on all. Names that no link has are left out.
+    /// All that the kernel holds: on the named interfaces, or on all, and in the shared blocks that these look into or that
+    /// are named ([`block_name`](crate::tree::block_name)). Names that no link has are left out.
     ///
     /// # Errors
     /// The kernel's refusal, or an answer that cannot be read.
@@ -151,6 +153,8 @@ impl Kernel {
         for record in records {
             by_link.entry(record.ifindex).or_default().push(record);
         }
+        let named = interfaces.unwrap_or_default().iter().filter_map(|name| block_of(name));
+        let mut blocks: BTreeSet<u32> = named.collect();
         let mut records = Vec::new();
         for link in &machine.links {
             let mut own = by_link.remove(&link.index).unwrap_or_default();
@@ -165,7 +169,13 @@ impl Kernel {
                     own.extend(filters.into_iter().map(|r| r.below(link.index, parent)));
                 }
             }
+            blocks.extend(own.iter().flat_map(|r| [r.object.blocks.ingress, r.object.blocks.egress]));
             records.append(&mut own);
+        }
+        for block in blocks.into_iter().filter(|block| *block != 0) {
+            let (dump, filters) = self.objects(netlink::RTM_GETTFILTER, netlink::BLOCK, block, &machine)?;
+            kept.filters(netlink::BLOCK, Handle(block), dump);
+            records.extend(filters.into_iter().map(|r| r.below(netlink::BLOCK, Handle(block))));
         }
         Ok((netlink::tree(records, &machine), kept))
     }

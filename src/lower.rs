@@ -30,8 +30,8 @@ use crate::kind::action::{Act, Actions, Control, mirred, police};
 use crate::kind::qdisc::{clsact, hfsc, htb};
 use crate::kind::{self, Options};
 use crate::policy::model::{self, Children, Direction, Ingress, Interface, Policy, Rule};
-use crate::source::Span;
-use crate::tree::{self, Branch, Id, Link, OWN_ALIAS, Object, Origin, Stab, Tree};
+use crate::source::{Span, Spanned};
+use crate::tree::{self, Blocks, Branch, Id, Link, OWN_ALIAS, Object, Origin, Stab, Tree};
 use crate::unit::{Count16, Handle, Length, Name, Number, Rate, Unit};
 use arena::{Arena, Holder};
 use compact_str::{CompactString, format_compact};
@@ -74,6 +74,12 @@ pub fn lower(policy: &Policy, facts: &dyn Fn(&str) -> Facts, ids: &Ids, sink: &m
         }
         tree.interfaces.insert(name.clone(), asked);
         new_ids.interfaces.insert(name.clone(), table);
+    }
+    for block in &policy.blocks {
+        let name = tree::block_name(block.number.value);
+        let objects = given::block_filters(block, &facts(&name), sink);
+        let egress = Some(Branch { objects, ..Branch::default() });
+        tree.interfaces.insert(name, tree::Interface { egress, ..tree::Interface::default() });
     }
     (tree, new_ids)
 }
@@ -166,9 +172,11 @@ impl Lowering<'_> {
         }
         options.complete(self.facts);
         let mut object = Object::new(Id::Qdisc { parent, handle: node.handle() }, source.kind.value, options);
-        if node.parent.is_none() {
+        object.stab = source.stab.as_ref().map(|stab| stab.value.clone());
+        if node.parent.is_none() && object.stab.is_none() {
             object.stab = self.stab(&mut remarks);
         }
+        object.estimator = source.estimator;
         object.origin = origin(source.kind.span, node.path.clone(), remarks);
         Some(object)
     }
@@ -200,6 +208,7 @@ impl Lowering<'_> {
         let id = Id::Class { parent, handle: arena.class_handle(i) };
         let mut object = Object::new(id, discipline.source.kind.value, options);
         object.origin = origin(source.name.span, node.path.clone(), remarks);
+        object.estimator = source.estimator;
         Some(object)
     }
 
@@ -271,6 +280,27 @@ impl Lowering<'_> {
         false
     }
 
+    /// A side that looks into a shared block has no filters of its own, and `ingress` has one side.
+    fn blocks(&mut self, ingress: &Ingress, hook: &kind::Kind) {
+        let leaves = |f: &&model::Filter| f.at.as_ref().is_some_and(|at| at.value == "egress");
+        let first = |leaving: bool| ingress.filters.iter().find(|f| leaves(f) == leaving).map(|f| f.span);
+        let arriving = first(false)
+            .or(ingress.rules.first().map(|r| r.span))
+            .or(ingress.police.as_ref().map(|p| p.span))
+            .or(ingress.shape.as_ref().map(|s| s.span));
+        for (block, own) in [(&ingress.block, arriving), (&ingress.egress_block, first(true))] {
+            if let (Some(block), Some(own)) = (block, own) {
+                let message = format!("the filters of this side are those of block {}", block.value);
+                let d = Diagnostic::new(&codes::NO_FILTERS, message).at(own, "so this has no place").at(block.span, "");
+                self.sink.push(d.help(format!("write it under `blocks: {{ {}: {{ filters: [ … ] }} }}`", block.value)));
+            }
+        }
+        if let Some(block) = ingress.egress_block.as_ref().filter(|_| *hook != clsact::KIND) {
+            let d = Diagnostic::new(&codes::NO_FILTERS, "the hook `ingress` has no side for what leaves");
+            self.sink.push(d.at(block.span, "").help("write `hook: clsact`"));
+        }
+    }
+
     /// The hook for what arrives.
     fn ingress(&mut self, ingress: &Ingress, ifb: Option<&CompactString>, old: &Table) -> (Branch, Filters) {
         let hook = match ingress.hook.as_ref().map(|h| h.value) {
@@ -286,6 +316,9 @@ impl Lowering<'_> {
         let id = Id::Qdisc { parent: Handle::INGRESS, handle: Handle::HOOK };
         let mut hook = Object::new(id, kind, (kind.options)());
         hook.origin = origin(ingress.span, "ingress".into(), Vec::new());
+        let number = |block: &Option<Spanned<u32>>| block.as_ref().map_or(0, |b| b.value);
+        hook.blocks = Blocks { ingress: number(&ingress.block), egress: number(&ingress.egress_block) };
+        self.blocks(ingress, kind);
         branch.objects.push(hook);
 
         let mut wanted = Vec::new();

@@ -30,8 +30,8 @@ use crate::policy::{self, model::Policy};
 use crate::source::{Notation, Source, Sources, Span, Spanned};
 use crate::syntax::document::{Document, Entry, Node, Trivia, Value};
 use crate::syntax::{Limits, write};
-use crate::tree::{Branch, Id, Interface, Object, Stab, Tree};
-use crate::unit::{Handle, Unit};
+use crate::tree::{Branch, Id, Interface, Object, Stab, Tree, block_of};
+use crate::unit::{Estimator, Handle, Unit};
 use compact_str::{CompactString, ToCompactString, format_compact};
 use names::Named;
 use std::collections::{BTreeSet, HashMap};
@@ -52,16 +52,22 @@ pub struct Raised {
 /// written. Interfaces without anything of somebody's are left out.
 pub fn raise(tree: &Tree, names: &Names, facts: &dyn Fn(&str) -> Facts) -> Raised {
     let mut remarks = Vec::new();
-    let mut interfaces = Vec::new();
+    let (mut interfaces, mut blocks) = (Vec::new(), Vec::new());
     for (name, interface) in &tree.interfaces {
         let facts = facts(name);
         let held = interface.link.index.is_some();
         let mut raising = Raising { name, facts: &facts, names, held, remarks: &mut remarks };
-        if let Some(node) = raising.interface(interface) {
+        if let Some(number) = block_of(name) {
+            blocks.push(entry(&number.to_compact_string(), raising.block(interface)));
+        } else if let Some(node) = raising.interface(interface) {
             interfaces.push(Entry::new(key(name), node));
         }
     }
-    let mut document = Document { root: block(vec![entry("interfaces", block(interfaces))]), tail: Vec::new() };
+    let mut entries = vec![entry("interfaces", block(interfaces))];
+    if !blocks.is_empty() {
+        entries.push(entry("blocks", block(blocks)));
+    }
+    let mut document = Document { root: block(entries), tail: Vec::new() };
     accept(&mut document, facts);
     remarks.extend(compare(&document, tree, facts));
     Raised { document, remarks }
@@ -212,8 +218,8 @@ impl Raising<'_> {
         }
         let root = |b: &Branch| b.objects.iter().find(|o| o.id.parent() == Handle::ROOT).cloned();
         let egress = interface.egress.as_ref().and_then(|b| Some((b, root(b)?)));
-        if let Some(stab) = egress.as_ref().and_then(|(_, root)| root.stab.as_ref()) {
-            self.stab(stab, &mut link);
+        if let Some(stab) = egress.as_ref().and_then(|(_, root)| root.stab.as_ref()).filter(|s| self.is_links(s)) {
+            self.link_stab(stab, &mut link);
         }
         if !link.is_empty() {
             entries.push(commented(entry("link", block(link)), interface.link.origin.remark.as_deref()));
@@ -225,28 +231,32 @@ impl Raising<'_> {
         (!entries.is_empty()).then(|| block(entries))
     }
 
-    /// What [`lower`] makes of the link's sizes, backwards: there overhead is counted over the IP packet.
-    fn stab(&mut self, stab: &Stab, link: &mut Vec<Entry>) {
+    /// The filters of a shared block.
+    fn block(&mut self, interface: &Interface) -> Node {
+        let mut entries = Vec::new();
+        if let Some(branch) = &interface.egress {
+            let grove = self.grove(branch);
+            let own = branch.objects.first().map_or(Handle(0), |o| o.id.parent());
+            let lost = self.lost(branch);
+            let filters = self.filters(&grove, branch, own);
+            if !filters.is_empty() || lost.is_some() {
+                entries.push(commented(entry("filters", list(filters)), lost.as_deref()));
+            }
+        }
+        block(entries)
+    }
+
+    /// Whether the words of `link:` say a size table: there overhead is counted over the IP packet, and 0 is none.
+    fn is_links(&self, stab: &Stab) -> bool {
+        let header = i32::try_from(self.facts.header).unwrap_or(0);
+        stab.linklayer.is_some() && (stab.overhead == 0 || stab.overhead.saturating_add(header) != 0)
+    }
+
+    /// What [`lower`] makes of the link's sizes, backwards.
+    fn link_stab(&self, stab: &Stab, link: &mut Vec<Entry>) {
         let header = i32::try_from(self.facts.header).unwrap_or(0);
         let overhead = if stab.overhead == 0 { 0 } else { stab.overhead.saturating_add(header) };
-        if overhead == 0 && stab.overhead != 0 {
-            self.leave_out(format!("a size table with an overhead of {}", stab.overhead));
-        }
-        let full = Stab { mtu: 0, tsize: 0, ..stab.clone() }.complete();
-        let plain = stab.complete();
-        link.push(entry("overhead", word(overhead.to_compact_string())));
-        if stab.mpu != 0 {
-            link.push(entry("mpu", word(stab.mpu.to_compact_string())));
-        }
-        if plain.mtu != full.mtu {
-            link.push(entry("mtu", word(plain.mtu.to_compact_string())));
-        }
-        if plain.tsize != full.tsize {
-            link.push(entry("tsize", word(plain.tsize.to_compact_string())));
-        }
-        if stab.layer() != crate::unit::LinkLayer::default() {
-            link.push(entry("linklayer", word(stab.layer().show())));
-        }
+        link.extend(sizes(&Stab { overhead, ..stab.clone() }));
     }
 
     fn leave_out(&mut self, what: String) {
@@ -285,6 +295,9 @@ impl Raising<'_> {
         let grove = self.grove(branch);
         let lost = self.lost(branch);
         let mut entries = vec![entry("hook", word(root.name.clone()))];
+        for (word, number) in [("block", root.blocks.ingress), ("egress_block", root.blocks.egress)] {
+            entries.extend((number != 0).then(|| entry(word, self::word(number.to_compact_string()))));
+        }
         let own = if root.name == "clsact" { Handle::HOOK_INGRESS } else { Handle::HOOK };
         let filters = self.filters(&grove, branch, own);
         if !filters.is_empty() {
@@ -314,8 +327,16 @@ impl Raising<'_> {
         if handle.major() != first && handle.major() != 0 {
             entries.push(id(handle.major()));
         }
+        let links = object.id.parent() == Handle::ROOT;
+        if let Some(stab) = object.stab.as_ref().filter(|stab| !(links && self.is_links(stab))) {
+            entries.push(entry("stab", block(sizes(stab))));
+        }
+        entries.extend(object.estimator.map(estimator));
         let complete = |options: &mut dyn Options| options.complete(self.facts);
-        let written = rows::needed(object.options.as_ref(), &complete, self.facts);
+        let mut written = rows::needed(object.options.as_ref(), &complete, self.facts);
+        if self.held {
+            rows::uncut(kind.name, written.as_mut());
+        }
         let default = (kind.children == Children::Classes).then_some("default");
         entries.extend(self.rows(written.as_ref(), &|word| Some(word) == default));
         match kind.children {
@@ -377,6 +398,7 @@ impl Raising<'_> {
         };
         let written = rows::needed(class.options.as_ref(), &chosen, self.facts);
         let mut entries = vec![id(handle.minor())];
+        entries.extend(class.estimator.map(estimator));
         entries.extend(self.rows(written.as_ref(), &|_| false));
         if let Some(leaf) = grove.leaf_of(handle) {
             entries.extend(self.leaf(grove, leaf));
@@ -387,6 +409,25 @@ impl Raising<'_> {
         }
         Some(commented(Entry::new(key(&name), block(entries)), class.origin.remark.as_deref()))
     }
+}
+
+/// The words of a size table.
+fn sizes(stab: &Stab) -> Vec<Entry> {
+    let number = |word: &str, n: u32| (n != 0).then(|| entry(word, self::word(n.to_compact_string())));
+    let usual = Stab { mtu: 0, tsize: 0, ..stab.clone() }.complete();
+    let full = stab.complete();
+    let mut out = vec![entry("overhead", word(stab.overhead.to_compact_string()))];
+    out.extend(number("mpu", stab.mpu));
+    out.extend(number("mtu", full.mtu).filter(|_| full.mtu != usual.mtu));
+    out.extend(number("tsize", full.tsize).filter(|_| full.tsize != usual.tsize));
+    out.extend(stab.linklayer.map(|layer| entry("linklayer", word(layer.show()))));
+    out
+}
+
+/// An estimator's two times.
+fn estimator(estimator: Estimator) -> Entry {
+    let [interval, average] = estimator.tc().map(|us| word(format_compact!("{us}us")));
+    entry("estimator", block(vec![entry("interval", interval), entry("average", average)]))
 }
 
 fn list(nodes: Vec<(Node, Option<String>)>) -> Node {

@@ -2,7 +2,7 @@
 
 use crate::diagnostic::visible;
 use crate::plan::{LinkChange, Plan, Step, Subject, Verb};
-use crate::tree::{Id, Object, Stab};
+use crate::tree::{Id, Object, Stab, block_of};
 use crate::unit::{Handle, Unit};
 use std::fmt::Write;
 
@@ -52,7 +52,10 @@ fn object_command(interface: &str, verb: Verb, object: &Object) -> Command {
         (Id::Class { .. }, Verb::Delete) => ("class", "del"),
         (Id::Filter { .. }, Verb::Delete) => ("filter", "del"),
     };
-    let mut c: Command = ["tc", noun, verb_word, "dev", interface].map(str::to_owned).to_vec();
+    let mut c: Command = match block_of(interface) {
+        Some(block) => ["tc", noun, verb_word, "block", &block.to_string()].map(str::to_owned).to_vec(),
+        None => ["tc", noun, verb_word, "dev", interface].map(str::to_owned).to_vec(),
+    };
     let delete = verb == Verb::Delete;
     match object.id {
         Id::Qdisc { parent: Handle::INGRESS, .. } => {
@@ -84,7 +87,9 @@ fn object_command(interface: &str, verb: Verb, object: &Object) -> Command {
             }
         }
         Id::Filter { parent, chain, prio, protocol, handle } => {
-            c.extend(hook(parent));
+            if block_of(interface).is_none() {
+                c.extend(hook(parent));
+            }
             if chain != 0 {
                 c.extend(["chain".into(), chain.to_string()]);
             }

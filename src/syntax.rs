@@ -25,6 +25,7 @@
 //! | a flag: `ecn`, `ecn no` | `ecn: yes`, `ecn: no` |
 //! | `accept ceil-below-rate` | `accept: [ceil-below-rate]` |
 //! | `filter u32 prio 10 match "ip dport 22 0xffff" flowid ssh` | an item of `filters`: `{ u32: { prio: 10, match: …, flowid: ssh } }` |
+//! | `block 5 { filter … }` | `blocks: { 5: { filters: [ … ] } }` |
 //! | `ingress { hook clsact; filter … }` | `ingress: { hook: clsact, filters: [ … ] }` |
 //! | `rule class ssh if EXPR` | an item of `rules`: `{ class: ssh, match: EXPR }` |
 //! | `rule drop if EXPR` | `{ do: drop, match: EXPR }` |

@@ -3,8 +3,8 @@
 use crate::kind::{Kind, Options, raw::Raw};
 use crate::source::Span;
 use crate::unit::Handle;
-pub use crate::unit::Stab;
-use compact_str::CompactString;
+pub use crate::unit::{Estimator, Stab};
+use compact_str::{CompactString, format_compact};
 use indexmap::IndexMap;
 
 /// Where an object sits, which is also what it is.
@@ -83,37 +83,6 @@ pub struct Stats {
     pub packet_rate: Option<u64>,
     /// The kind's own figures.
     pub own: Vec<(&'static str, u64)>,
-}
-
-/// The kernel's rate estimator of an object, as tc's `estimator INTERVAL TIME-CONSTANT` asks for it (`struct
-/// tc_estimator`). The kernel never says it again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Estimator {
-    /// The interval between measurements: a quarter of a second, times two to the power of this plus 2.
-    pub interval: i8,
-    /// How slowly the average follows: the time constant as a power of two of intervals.
-    pub ewma_log: u8,
-}
-
-impl Estimator {
-    /// As tc chooses it for an interval and a time constant in microseconds (iproute2, `tc_setup_estimator`); `None`
-    /// where they are out of range: the interval is at most 8 seconds, and the constant longer than about it.
-    pub fn of(interval: u64, time_constant: u64) -> Option<Estimator> {
-        let step = (0..=5_i8).find(|step| interval <= 250_000 << step)?;
-        let fits = |log: &u8| {
-            let weight = 1.0 - 1.0 / (1_u64 << log) as f64;
-            interval as f64 / -weight.ln() > time_constant as f64
-        };
-        let ewma_log = (1..32_u8).find(fits).unwrap_or(32) - 1;
-        (1..31).contains(&ewma_log).then_some(Estimator { interval: step - 2, ewma_log })
-    }
-
-    /// tc's two words for it, in microseconds: read again they are the same.
-    pub fn tc(self) -> [String; 2] {
-        let interval = 250_000_u64 << (self.interval + 2).clamp(0, 5);
-        let weight = 1.0 - 1.0 / (1_u64 << self.ewma_log.min(31)) as f64;
-        [interval.to_string(), ((interval as f64 / -weight.ln()).ceil() as u64).to_string()]
-    }
 }
 
 /// The shared blocks of filters that a qdisc looks into (tc's `ingress_block` and `egress_block`); 0 is none.
@@ -255,6 +224,19 @@ pub struct Interface {
     /// The hook for what arrives: ingress or clsact.
     pub ingress: Option<Branch>,
 }
+
+/// The name under which the filters of a shared block stand among the interfaces, as what is sent: no link's name has a
+/// blank.
+pub fn block_name(block: u32) -> CompactString {
+    format_compact!("{BLOCK_NAME}{block}")
+}
+
+/// The shared block that an interface of a tree stands for.
+pub fn block_of(name: &str) -> Option<u32> {
+    name.strip_prefix(BLOCK_NAME)?.parse().ok()
+}
+
+const BLOCK_NAME: &str = "block ";
 
 /// Interfaces by name: in an asked tree in the order of making (an ifb before the interface that redirects to it).
 #[derive(Clone, Debug, Default)]

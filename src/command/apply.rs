@@ -11,7 +11,7 @@ use crate::kernel::{Lock, Watch};
 use crate::plan::{self, Plan};
 use crate::state::history::{self, Draft, Entry, Outcome};
 use crate::state::{Owned, State};
-use crate::tree::Tree;
+use crate::tree::{Tree, block_of};
 use crate::{script, view};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -300,6 +300,10 @@ fn ownership(aim: &Aim) -> BTreeMap<String, Owned> {
     let mut owned = BTreeMap::new();
     // devices that shapectl makes are known by their alias
     for (name, interface) in aim.asked.interfaces.iter().filter(|(_, i)| i.link.kind.is_none()) {
+        // a shared block goes with the hooks that look into it
+        if block_of(name).is_some() {
+            continue;
+        }
         let has = |b: &Option<crate::tree::Branch>| b.as_ref().is_some_and(|b| !b.objects.is_empty());
         let (egress, ingress) = (has(&interface.egress), has(&interface.ingress));
         // the length from before shapectl set one

@@ -9,7 +9,7 @@ use crate::lower::{self, Hook, Ids};
 use crate::netlink::{self, Message, Snapshot};
 use crate::plan::{self, LinkChange, Plan, Step, Subject, Verb};
 use crate::state::State;
-use crate::tree::{Branch, Interface, Link, OWN_ALIAS, Object, Tree};
+use crate::tree::{Branch, Interface, Link, OWN_ALIAS, Object, Tree, block_of};
 use crate::view::Names;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -266,6 +266,7 @@ pub(super) fn carry_out(
             if known.as_ref().is_none_or(|(name, ..)| *name != step.interface) {
                 let index = match links.index_of(&step.interface) {
                     Some(index) => index,
+                    None if block_of(&step.interface).is_some() => netlink::BLOCK,
                     None => kernel.link(&step.interface).map_err(|e| fail(step, e))?.index,
                 };
                 known = Some((&step.interface, index, Facts { links: Arc::clone(&links), ..facts(&step.interface) }));

@@ -7,7 +7,7 @@ use crate::diagnostic::{Diagnostic, Sink};
 use crate::facts::Facts;
 use crate::kind::filter::flower::Flower;
 use crate::kind::filter::u32::{self as cls_u32, Node, U32};
-use crate::policy::model::Filter;
+use crate::policy::model::{Block, Filter};
 use crate::tree::{Id, Object};
 use crate::unit::{Handle, Reader, Unit};
 use compact_str::{CompactString, format_compact};
@@ -45,6 +45,12 @@ pub fn hook_filters(written: &[Filter], arriving: Handle, facts: &Facts, sink: &
         let at = filter.at.as_ref().map_or(filter.span, |at| at.span);
         sink.push(Diagnostic::new(&codes::NO_FILTERS, message).at(at, "").help("write `hook: clsact`"));
     }
+    objects(&placed, None, facts, sink)
+}
+
+/// The filters of a shared block.
+pub fn block_filters(block: &Block, facts: &Facts, sink: &mut Sink) -> Vec<Object> {
+    let placed: Vec<_> = block.filters.iter().map(|f| (f, Handle(block.number.value))).collect();
     objects(&placed, None, facts, sink)
 }
 
@@ -148,5 +154,6 @@ fn object(
     let id = Id::Filter { parent, chain: filter.chain, prio: filter.prio, protocol: filter.protocol, handle };
     let mut object = Object::new(id, kind, options);
     object.origin = origin(filter.span, name, Vec::new());
+    object.estimator = filter.estimator;
     object
 }

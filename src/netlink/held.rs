@@ -1,10 +1,10 @@
 //! Records as a tree.
 
-use super::{Machine, Record};
+use super::{BLOCK, Machine, Record};
 use crate::kind::Children;
-use crate::tree::{Branch, Id, Interface, Object, Root, Tree};
+use crate::tree::{Blocks, Branch, Id, Interface, Link, Object, Root, Tree, block_name};
 use crate::unit::Handle;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Below which parents a link's filters must be asked for, given its qdiscs and classes: every qdisc, both hooks of a
 /// clsact, and the inner classes. A class at the bottom sends packets without asking its filters, and has none.
@@ -13,8 +13,12 @@ pub fn filter_parents(records: &[Record]) -> Vec<Handle> {
     for record in records {
         match record.object.id {
             Id::Qdisc { parent: Handle::INGRESS, .. } if record.object.name == "clsact" => {
-                parents.extend([Handle::HOOK_INGRESS, Handle::HOOK_EGRESS]);
+                let Blocks { ingress, egress } = record.object.blocks;
+                let sides = [(Handle::HOOK_INGRESS, ingress), (Handle::HOOK_EGRESS, egress)];
+                parents.extend(sides.into_iter().filter(|(_, block)| *block == 0).map(|(side, _)| side));
             }
+            // its filters are the block's
+            Id::Qdisc { parent: Handle::INGRESS, .. } if record.object.blocks.ingress != 0 => {}
             Id::Qdisc { handle, .. } if handle.0 != 0 => parents.push(handle),
             _ => {}
         }
@@ -33,7 +37,8 @@ pub fn filter_parents(records: &[Record]) -> Vec<Handle> {
 
 /// The held tree: every link of `machine` with both branches, the objects of each in an order in which they could be
 /// made. Left out is what the kernel makes of itself and nobody can ask for: classes that stand for bands and flows, the
-/// rows above filters, the root tables of u32. Objects of links that `machine` does not have are left out too.
+/// rows above filters, the root tables of u32. Objects of links that `machine` does not have are left out too. Filters of
+/// shared blocks stand under the blocks' names ([`block_name`]).
 pub fn tree(records: Vec<Record>, machine: &Machine) -> Tree {
     let mut by_link: HashMap<u32, Vec<Record>> = HashMap::new();
     for record in records {
@@ -44,6 +49,15 @@ pub fn tree(records: Vec<Record>, machine: &Machine) -> Tree {
         let (egress, ingress) = branches(by_link.remove(&link.index).unwrap_or_default());
         let interface = Interface { link: link.link(), egress: Some(egress), ingress: Some(ingress) };
         tree.interfaces.insert(link.name.clone(), interface);
+    }
+    let mut blocks: BTreeMap<u32, Vec<Record>> = BTreeMap::new();
+    for record in by_link.remove(&BLOCK).unwrap_or_default() {
+        blocks.entry(record.object.id.parent().0).or_default().push(record);
+    }
+    for (block, records) in blocks {
+        let link = Link { index: Some(BLOCK), ..Link::default() };
+        let interface = Interface { link, egress: Some(branches(records).0), ingress: None };
+        tree.interfaces.insert(block_name(block), interface);
     }
     tree
 }

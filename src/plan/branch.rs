@@ -88,6 +88,15 @@ fn compare(asked: &Object, held: &Object, facts: &Facts) -> Comparison {
         differences.push(Difference { word: "stab", held, asked });
         in_place = false;
     }
+    let blocks = [
+        ("ingress_block", asked.blocks.ingress, held.blocks.ingress),
+        ("egress_block", asked.blocks.egress, held.blocks.egress),
+    ];
+    for (word, asked, held) in blocks.into_iter().filter(|(_, asked, held)| asked != held) {
+        let shown = |block: u32| (block != 0).then(|| block.to_string());
+        differences.push(Difference { word, held: shown(held), asked: shown(asked) });
+        in_place = false;
+    }
     Comparison { differences, in_place, send }
 }
 
@@ -117,7 +126,11 @@ impl Settler<'_> {
     }
 
     fn delete(&mut self, object: &Object, remark: Option<&str>) {
-        self.push(Verb::Delete, object.clone(), Vec::new(), remark);
+        let lost = object.kind.is_none().then(|| {
+            let more = remark.map_or_else(String::new, |r| format!("; {r}"));
+            format!("`{}` is of a kind that shapectl does not know, and cannot be made again{more}", object.name)
+        });
+        self.push(Verb::Delete, object.clone(), Vec::new(), lost.as_deref().or(remark));
     }
 }
 
@@ -148,7 +161,8 @@ pub(super) fn settle(
     let mut s = Settler { interface, facts, steps };
     let root = |b: &Branch| b.objects.iter().find(|o| is_root(o)).cloned();
     match (root(asked), root(held)) {
-        (None, None) => {}
+        // a shared block
+        (None, None) => settle_below(asked, held, None, &HashSet::new(), &mut s),
         (None, Some(held_root)) => {
             let foreign = held.objects.iter().any(is_foreign);
             if foreign {
@@ -156,7 +170,7 @@ pub(super) fn settle(
                     s.delete(object, Some("filters of others stay, and the hook with them"));
                 }
             } else {
-                s.delete(&held_root, Some("the interface gets its default back"));
+                s.delete(&held_root, Some(&format!("the interface gets its default back{}", lost_with(held))));
             }
         }
         (Some(_), None) => asked.objects.iter().for_each(|o| s.add(o)),
@@ -182,11 +196,18 @@ pub(super) fn settle(
                     let (held, asked) = (held_root.name.to_string(), asked_root.name.to_string());
                     vec![Difference { word: "kind", held: Some(held), asked: Some(asked) }]
                 };
-                s.push(Verb::Delete, held_root, differences, Some(remark));
+                let remark = format!("{remark}{}", lost_with(held));
+                s.push(Verb::Delete, held_root, differences, Some(&remark));
                 asked.objects.iter().for_each(|o| s.add(o));
             }
         }
     }
+}
+
+/// The objects of unknown kinds that go with their root: they cannot be made again.
+fn lost_with(held: &Branch) -> String {
+    let lost = held.objects.iter().filter(|o| o.kind.is_none() && !is_root(o));
+    lost.map(|o| format!("; `{}` goes too, of a kind that shapectl does not know", o.name)).collect()
 }
 
 fn is_root(object: &Object) -> bool {

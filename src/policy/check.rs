@@ -32,11 +32,15 @@ fn whole(policy: &Policy, facts: &dyn Fn(&str) -> Facts, sink: &mut Sink) {
                 kinds::actions(&police.value, police.span, &known, sink);
             }
             rules::check(&place, &ingress.rules, sink);
+            kinds::filters(&ingress.filters, &known, sink);
             if let Some(shape) = &ingress.shape {
                 direction(&place, &shape.value, sink);
                 link::priorities(&shape.value, sink);
             }
         }
+    }
+    for block in &policy.blocks {
+        kinds::filters(&block.filters, &facts(""), sink);
     }
 }
 
@@ -66,6 +70,7 @@ fn direction(place: &Place, direction: &Direction, sink: &mut Sink) {
     link::check(place, &direction.discipline, sink);
     budget::check(&direction.discipline, sink);
     rules::check(place, &direction.rules, sink);
+    kinds::filters(&direction.filters, place.facts, sink);
 }
 
 /// A discipline or a class.

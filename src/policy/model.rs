@@ -6,7 +6,7 @@ use crate::kind::{Kind, Options};
 use crate::source::{Span, Spanned};
 use crate::syntax::document::Name;
 use crate::syntax::expression::Expression;
-use crate::unit::{Rate, Stab};
+use crate::unit::{Estimator, Rate, Stab};
 use compact_str::CompactString;
 
 /// A whole policy.
@@ -14,6 +14,17 @@ use compact_str::CompactString;
 pub struct Policy {
     /// The interfaces, in the order of writing.
     pub interfaces: Vec<Interface>,
+    /// Blocks of filters that several hooks look into.
+    pub blocks: Vec<Block>,
+}
+
+/// A shared block of filters.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// Its number.
+    pub number: Spanned<u32>,
+    /// Its filters.
+    pub filters: Vec<Filter>,
 }
 
 /// A filter of tc as it is written, beside the rules.
@@ -38,6 +49,8 @@ pub struct Filter {
     pub options: Box<dyn Options>,
     /// Their places.
     pub places: Places,
+    /// The kernel's estimator, for actions that ask it.
+    pub estimator: Option<Estimator>,
     /// The whole entry's place.
     pub span: Span,
 }
@@ -103,6 +116,10 @@ pub struct Ingress {
     pub shape: Option<Spanned<Direction>>,
     /// The discipline that holds the filters, if it is written.
     pub hook: Option<Spanned<Hook>>,
+    /// The shared block that stands for the filters of what arrives.
+    pub block: Option<Spanned<u32>>,
+    /// The same for what leaves, on a `clsact`.
+    pub egress_block: Option<Spanned<u32>>,
     /// Filters as they are, after those of the rules.
     pub filters: Vec<Filter>,
 }
@@ -123,6 +140,10 @@ pub struct Discipline {
     pub default: Option<Spanned<CompactString>>,
     /// A default that no class here has, as a number.
     pub default_number: Option<u32>,
+    /// A size table of its own, in tc's sense: overhead counts over the frame. At the root it goes before the link's.
+    pub stab: Option<Spanned<Stab>>,
+    /// The kernel's estimator.
+    pub estimator: Option<Estimator>,
     /// What hangs below.
     pub children: Children,
 }
@@ -151,6 +172,8 @@ pub struct Class {
     pub places: Places,
     /// `id:` pins the minor number.
     pub id: Option<Spanned<u16>>,
+    /// The kernel's estimator.
+    pub estimator: Option<Estimator>,
     /// Inner classes.
     pub classes: Vec<Class>,
     /// Its discipline.

@@ -74,12 +74,12 @@ pub fn read(documents: &Documents, facts: &dyn Fn(&str) -> Facts, sink: &mut Sin
         circle: false,
         suggested: 0,
     };
-    let mut interfaces = Vec::new();
+    let (mut interfaces, mut blocks) = (Vec::new(), Vec::new());
     for (_, document) in &documents.list {
-        reader.top(&document.root, &mut interfaces);
+        reader.top(&document.root, &mut interfaces, &mut blocks);
     }
     reader.check_lets();
-    let mut policy = Policy::default();
+    let mut policy = Policy { blocks: reader.blocks(blocks), ..Policy::default() };
     let mut first: HashMap<&str, Span> = HashMap::new();
     for entry in interfaces {
         match first.get(entry.key.value.as_str()) {
@@ -95,7 +95,7 @@ pub fn read(documents: &Documents, facts: &dyn Fn(&str) -> Facts, sink: &mut Sin
 }
 
 impl<'a> Reader<'a> {
-    fn top(&mut self, root: &'a Node, interfaces: &mut Vec<&'a Entry>) {
+    fn top(&mut self, root: &'a Node, interfaces: &mut Vec<&'a Entry>, blocks: &mut Vec<&'a Entry>) {
         let Some(entries) = self.entries(root, "a policy", "interfaces: { eth0: { egress: fq_codel } }") else {
             return;
         };
@@ -121,8 +121,13 @@ impl<'a> Reader<'a> {
                         interfaces.extend(list);
                     }
                 }
+                "blocks" => {
+                    if let Some(list) = self.entries(&entry.node, "`blocks`", "blocks: { 5: { filters: [ … ] } }") {
+                        blocks.extend(list);
+                    }
+                }
                 word => {
-                    let keys = ["shapectl", "include", "accept", "let", "sets", "profiles", "interfaces"];
+                    let keys = ["shapectl", "include", "accept", "let", "sets", "profiles", "interfaces", "blocks"];
                     self.unknown(&UNKNOWN_KEY, format!("`{word}` is no part of a policy"), &entry.key, keys);
                 }
             }
@@ -290,7 +295,16 @@ impl<'a> Reader<'a> {
         }
         let example = "ingress: { police: { rate: 20mbit, burst: 625000b } }";
         let entries = self.entries(&entry.node, "`ingress`", example)?;
-        let mut out = Ingress { span, rules: Vec::new(), police: None, shape: None, hook: None, filters: Vec::new() };
+        let mut out = Ingress {
+            span,
+            rules: Vec::new(),
+            police: None,
+            shape: None,
+            hook: None,
+            block: None,
+            egress_block: None,
+            filters: Vec::new(),
+        };
         for (i, entry) in entries.iter().enumerate() {
             if self.repeated(entries, i) {
                 continue;
@@ -318,6 +332,8 @@ impl<'a> Reader<'a> {
                     }
                 }
                 "hook" => out.hook = self.hook(&entry.node),
+                "block" => out.block = self.block_number(entry),
+                "egress_block" => out.egress_block = self.block_number(entry),
                 "filters" => {
                     out.filters = self.filters(&entry.node, whole);
                     self.settle_hook_filters(&mut out.filters);
@@ -325,7 +341,12 @@ impl<'a> Reader<'a> {
                 word if self.is_discipline(word) => self.queue_on_arrival(word, entry.key.span),
                 word => {
                     let message = format!("`{word}` is no part of `ingress`");
-                    self.unknown(&UNKNOWN_KEY, message, &entry.key, ["police", "shape", "rules", "hook", "filters"]);
+                    self.unknown(
+                        &UNKNOWN_KEY,
+                        message,
+                        &entry.key,
+                        ["police", "shape", "rules", "hook", "filters", "block"],
+                    );
                 }
             }
         }

@@ -121,6 +121,7 @@ impl Raising<'_> {
             };
             entries.push(entry("handle", word(text)));
         }
+        entries.extend(object.estimator.map(super::estimator));
         let choose = |options: &mut dyn Options| {
             if let Some(flower) = options.as_kind_mut::<Flower>().filter(|f| f.eth_type.is_none()) {
                 flower.for_protocol(protocol);
@@ -223,6 +224,11 @@ fn in_order<'o>(filters: &[&'o Object], branch: &Branch, held: bool) -> Vec<&'o 
     for (prio, mut group) in slots.into_iter().flatten() {
         if held && group.first().is_some_and(|o| NEWEST_FIRST.contains(&o.name.as_str())) {
             group.reverse();
+        }
+        if held {
+            // of its tables u32 shows the newest first
+            let tables = group.iter().take_while(|o| table(o).is_some_and(|(_, own)| own)).count();
+            group.get_mut(..tables).into_iter().for_each(<[_]>::reverse);
         }
         for object in group {
             if let Some((table, true)) = table(object) {

@@ -3,7 +3,7 @@
 use super::{Raising, block, entry, filters::shared_number, word};
 use crate::facts::Facts;
 use crate::kind::action::{Act, Actions, gact, mirred, police};
-use crate::kind::{Options, Row};
+use crate::kind::{Options, Row, Wire};
 use crate::source::Span;
 use crate::syntax::document::{Entry, Node};
 use crate::unit::{Octets, Schema, Slot, Unit};
@@ -40,6 +40,28 @@ pub fn needed(held: &dyn Options, choose: &dyn Fn(&mut dyn Options), facts: &Fac
         }
     }
     written
+}
+
+/// Kinds whose times are cut.
+const CODEL: [&str; 2] = ["codel", "fq_codel"];
+
+/// The kernel counts the times of codel in steps of 1,024 ns and cuts them twice (`CODEL_SHIFT`): what 5000 µs were comes
+/// back as 4999. The roundest of what comes back so.
+pub fn uncut(kind: &str, options: &mut dyn Options) {
+    let cut = |us: u64| (((us * 1000) >> 10) << 10) / 1000;
+    for (i, row) in options.rows().iter().enumerate().filter(|(_, row)| matches!(row.wire, Wire::Micros(_))) {
+        let Some(slot) = options.slot_mut(i).filter(|_| CODEL.contains(&kind) && !row.tool) else { continue };
+        let Some(us) = slot.number().map(|ns| ns / 1000) else { continue };
+        let round = |us: &u64| (zeros(*us), std::cmp::Reverse(*us));
+        if let Some(best) = (us..us + 3).filter(|v| cut(*v) == us).max_by_key(round) {
+            slot.set_number(best * 1000);
+        }
+    }
+}
+
+/// Zeros at the end of a number.
+fn zeros(n: u64) -> usize {
+    (1..20).take_while(|power| n != 0 && n.is_multiple_of(10_u64.pow(*power))).count()
 }
 
 /// A value as a node.

@@ -209,7 +209,7 @@ struct Owner<'o> {
 const STATEMENTS: [&str; 11] =
     ["rule", "filter", "class", "interface", "egress", "ingress", "let", "match", "leaf", "profile", "include"];
 
-const TOP: [&str; 7] = ["interface", "let", "set", "include", "profile", "shapectl", "accept"];
+const TOP: [&str; 8] = ["interface", "let", "set", "include", "profile", "shapectl", "accept", "block"];
 
 struct Reader<'s, 'a> {
     text: &'s str,
@@ -694,6 +694,15 @@ impl<'s> Reader<'s, '_> {
                     return;
                 }
             }
+            "block" => {
+                if let Some(key) = self.name("block", at) {
+                    let node = self.direction("block", at);
+                    let trivia = trivia(self.finish());
+                    let node = node.unwrap_or(Node { span: key.span, value: Value::Null });
+                    root.put("blocks", at, Entry { key, node, trivia });
+                    return;
+                }
+            }
             _ => {
                 if let Some(key) = self.name("interface", at) {
                     let node = self.interface(&key);
@@ -1048,7 +1057,7 @@ impl<'s> Reader<'s, '_> {
         let key = Spanned::new(plain.into(), self.span(at.start as usize, at.start as usize + plain.len()));
         let node = match (keyword, plain, self.vocabulary.action(plain)) {
             ("ingress", "shape", _) => self.direction("shape", at)?,
-            ("ingress", "hook", _) => self.value("hook", at)?,
+            ("ingress", "hook" | "block" | "egress_block", _) => self.value(plain, at)?,
             ("ingress", _, Some(arity)) => self.action_value(plain, arity, at)?,
             _ => self.discipline(&key),
         };

@@ -89,8 +89,19 @@ fn difference(a: &Node, b: &Node) -> Option<Span> {
 
 /// The entries sorted by key, without collections that hold nothing.
 fn by_key(entries: &[Entry]) -> Vec<&Entry> {
-    let collections =
-        ["let", "sets", "profiles", "interfaces", "include", "accept", "rules", "filters", "classes", "leaves"];
+    let collections = [
+        "let",
+        "sets",
+        "profiles",
+        "interfaces",
+        "blocks",
+        "include",
+        "accept",
+        "rules",
+        "filters",
+        "classes",
+        "leaves",
+    ];
     let empty = |e: &Entry| match &e.node.value {
         Value::Null => true,
         Value::Block(inner) => inner.is_empty(),

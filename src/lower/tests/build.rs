@@ -33,6 +33,8 @@ pub fn qdisc(name: &str, words: &str) -> Discipline {
         id: None,
         default: None,
         default_number: None,
+        stab: None,
+        estimator: None,
         children: Children::None,
     }
 }
@@ -45,7 +47,15 @@ pub fn htb(words: &str, default: Option<&str>, classes: Vec<Class>) -> Disciplin
 pub fn class(name: &str, words: &str) -> Class {
     let mut options = (kind::find(Role::Qdisc, "htb").unwrap().class.unwrap())();
     read(options.as_mut(), words);
-    Class { name: at(name.into()), options, places: Places::default(), id: None, classes: Vec::new(), leaf: None }
+    Class {
+        name: at(name.into()),
+        options,
+        places: Places::default(),
+        id: None,
+        estimator: None,
+        classes: Vec::new(),
+        leaf: None,
+    }
 }
 
 pub fn expression(text: &str) -> Expression {
@@ -77,7 +87,7 @@ pub fn egress(name: &str, direction: Direction) -> Interface {
 }
 
 pub fn policy(interfaces: Vec<Interface>) -> Policy {
-    Policy { interfaces }
+    Policy { interfaces, ..Policy::default() }
 }
 
 /// A policy in YAML, which must be sound.

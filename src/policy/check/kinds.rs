@@ -5,7 +5,7 @@ use crate::diagnostic::{Diagnostic, Sink};
 use crate::facts::Facts;
 use crate::kind::action::Actions;
 use crate::kind::{Finding, Options};
-use crate::policy::model::{Discipline, Places};
+use crate::policy::model::{Discipline, Filter, Places};
 use crate::source::Span;
 
 /// All disciplines and classes.
@@ -24,6 +24,21 @@ pub(super) fn discipline(discipline: &Discipline, facts: &Facts, sink: &mut Sink
             }
         }
     });
+}
+
+/// Filters as they are.
+pub(super) fn filters(filters: &[Filter], facts: &Facts, sink: &mut Sink) {
+    let mut found = Vec::new();
+    for filter in filters {
+        let options = filter.options.as_ref();
+        options.check(facts, &mut found);
+        let spoilt = filter.places.spoilt(options);
+        for finding in found.drain(..) {
+            if !(spoilt && about_absence(&finding, options)) {
+                sink.push(placed(finding, options, &filter.places, filter.kind.span));
+            }
+        }
+    }
 }
 
 /// The actions of a rule; only the whole has a place.

@@ -169,7 +169,7 @@ impl<'a> Reader<'a> {
         let facts = kind.value;
         let owner = format!("`{}`", facts.name);
         let mut written = Written::new((facts.options)());
-        let (mut id, mut default) = (None, None);
+        let (mut id, mut default, mut stab, mut estimator) = (None, None, None, None);
         let (mut classes, mut leaf, mut leaves, mut bands, mut tos_map) = (None, None, None, None, None);
         for (i, entry) in entries.iter().enumerate() {
             if self.repeated(entries, i) {
@@ -178,6 +178,8 @@ impl<'a> Reader<'a> {
             let below = |wanted: kind::Children| facts.children == wanted;
             match entry.key.value.as_str() {
                 "id" => id = self.number(&entry.node, true),
+                "stab" => stab = self.stab(entry),
+                "estimator" => estimator = self.estimator(entry),
                 "default" if below(kind::Children::Classes) => default = self.name(&entry.node, "the name of a class"),
                 "classes" if below(kind::Children::Classes) => classes = Some(entry),
                 "leaf" if below(kind::Children::Leaf) => leaf = Some(entry),
@@ -221,7 +223,17 @@ impl<'a> Reader<'a> {
             }
         };
         let places = written.places;
-        Discipline { kind, options: written.options, places, id, default, default_number: None, children }
+        Discipline {
+            kind,
+            options: written.options,
+            places,
+            id,
+            default,
+            default_number: None,
+            stab,
+            estimator,
+            children,
+        }
     }
 
     fn no_children(&mut self, kind: &Kind, word: &str, entry: &Entry) {
@@ -298,7 +310,11 @@ impl<'a> Reader<'a> {
         let refusal = match hex {
             Some(digits) => match u16::from_str_radix(digits, 16) {
                 Ok(0) => unit::Refusal::coded(&OUT_OF_RANGE, "0 is no id: it means that there is none"),
-                Ok(0xffff) if major => unit::Refusal::coded(&OUT_OF_RANGE, "ffff: is the ingress hook's"),
+                Ok(n @ 0xffff) if major => {
+                    let d = Diagnostic::new(&OUT_OF_RANGE, "ffff: is the ingress hook's").at(node.span, "");
+                    self.sink.push_nonsense(d.help("write another id, or leave it out"));
+                    return Some(Spanned::new(n, node.span));
+                }
                 Ok(n) => return Some(Spanned::new(n, node.span)),
                 Err(_) if u64::from_str_radix(digits, 16).is_ok() => {
                     unit::Refusal::coded(&OUT_OF_RANGE, format!("`{text}` has more than 16 bits"))
@@ -361,8 +377,15 @@ impl<'a> Reader<'a> {
         let fresh = kind.class.unwrap_or(kind.options);
         let mut written = Written::new(fresh());
         let name = entry.key.clone();
-        let mut class =
-            Class { name, options: fresh(), places: Places::default(), id: None, classes: Vec::new(), leaf: None };
+        let mut class = Class {
+            name,
+            options: fresh(),
+            places: Places::default(),
+            id: None,
+            estimator: None,
+            classes: Vec::new(),
+            leaf: None,
+        };
         let Some(entries) = entry.node.entries() else {
             let profile = entry.node.as_word().filter(|w| self.profiles.contains_key(w));
             let example = match profile {
@@ -384,6 +407,7 @@ impl<'a> Reader<'a> {
             match entry.key.value.as_str() {
                 "profile" => {}
                 "id" => class.id = self.number(&entry.node, false),
+                "estimator" => class.estimator = self.estimator(entry),
                 "classes" => classes = Some(*line),
                 "leaf" => leaf = Some(*line),
                 "match" => matches = Some(entry),

@@ -6,18 +6,19 @@ use crate::codes::{self, BAD_VALUE, MISSING_OPTION, UNKNOWN_CLASS, UNKNOWN_KIND,
 use crate::diagnostic::Diagnostic;
 use crate::kind::filter::flower::EtherType;
 use crate::kind::filter::u32::Node as Place;
+use crate::kind::link::Link as LinkRows;
 use crate::kind::{self, Role};
-use crate::policy::model::{Filter, Hook};
+use crate::policy::model::{Block, Filter, Hook};
 use crate::policy::names::Index;
 use crate::source::{Span, Spanned};
 use crate::syntax::document::{Entry, Node, Value};
-use crate::unit::{self, Handle, Hex, Unit};
+use crate::unit::{self, Estimator, Handle, Hex, Stab, Time, Unit};
 use compact_str::CompactString;
 
 /// `ETH_P_ALL`.
 const ALL: u16 = 3;
 /// What a filter has besides its kind's options.
-const WORDS: [&str; 5] = ["at", "prio", "protocol", "chain", "handle"];
+const WORDS: [&str; 6] = ["at", "prio", "protocol", "chain", "handle", "estimator"];
 const EXAMPLE: &str = "filters: [ { u32: { prio: 10, protocol: ip, match: ip dport 22 0xffff, flowid: ssh } } ]";
 
 impl<'a> Reader<'a> {
@@ -62,6 +63,111 @@ impl<'a> Reader<'a> {
         Some(Spanned::new(hook, node.span))
     }
 
+    /// `blocks:`, by number.
+    pub(super) fn blocks(&mut self, entries: Vec<&'a Entry>) -> Vec<Block> {
+        let mut out: Vec<Block> = Vec::new();
+        for entry in entries {
+            let Some(n) = entry.key.value.parse::<u32>().ok().filter(|n| *n != 0) else {
+                let message = format!("`{}` is no number of a block", entry.key.value);
+                let d = Diagnostic::new(&BAD_VALUE, message).at(entry.key.span, "");
+                self.sink.push(d.help("write a number from 1 on: `blocks: { 5: { filters: [ … ] } }`"));
+                continue;
+            };
+            if let Some(first) = out.iter().find(|b| b.number.value == n).map(|b| b.number.span) {
+                self.duplicate("block", entry, first);
+                continue;
+            }
+            let Some(parts) = self.entries(&entry.node, "a block", "5: { filters: [ … ] }") else { continue };
+            let mut filters = Vec::new();
+            for (i, part) in parts.iter().enumerate() {
+                if self.repeated(parts, i) {
+                    continue;
+                }
+                match part.key.value.as_str() {
+                    "filters" => filters = self.filters(&part.node, Whole::default()),
+                    word => {
+                        let message = format!("`{word}` is no part of a block");
+                        self.unknown(&codes::UNKNOWN_KEY, message, &part.key, ["filters"]);
+                    }
+                }
+            }
+            if let Some(at) = filters.iter().find_map(|f| f.at.as_ref()) {
+                let d = Diagnostic::new(&BAD_VALUE, "a block has no places for its filters").at(at.span, "");
+                self.sink.push(d.help("leave `at` out"));
+            }
+            self.settle_hook_filters(&mut filters);
+            out.push(Block { number: Spanned::new(n, entry.key.span), filters });
+        }
+        out
+    }
+
+    /// The number of a block that a hook looks into.
+    pub(super) fn block_number(&mut self, entry: &'a Entry) -> Option<Spanned<u32>> {
+        let n = self.filter_number(entry, u32::MAX - 1).filter(|n| *n != 0);
+        n.map(|n| Spanned::new(n, entry.node.span))
+    }
+
+    /// `estimator: { interval: 1s, average: 8s }`.
+    pub(super) fn estimator(&mut self, entry: &'a Entry) -> Option<Estimator> {
+        let example = "estimator: { interval: 1s, average: 8s }";
+        let entries = self.entries(&entry.node, "`estimator`", example)?;
+        let (mut interval, mut average) = (None, None);
+        for (i, part) in entries.iter().enumerate() {
+            if self.repeated(entries, i) {
+                continue;
+            }
+            let slot = match part.key.value.as_str() {
+                "interval" => &mut interval,
+                "average" => &mut average,
+                word => {
+                    let message = format!("`{word}` is no part of an estimator");
+                    self.unknown(&codes::UNKNOWN_KEY, message, &part.key, ["interval", "average"]);
+                    continue;
+                }
+            };
+            let (settled, defined) = self.settle(&part.node)?;
+            match Time::read_node(&settled, &mut unit::Reader::default()) {
+                Ok(time) => *slot = Some(time.0 / 1000),
+                Err(refusal) => self.refuse(refusal, part.node.span, defined),
+            }
+        }
+        let estimator = Estimator::of(interval?, average?);
+        if estimator.is_none() {
+            let message = "an interval is 8 seconds at most, and an average longer than it";
+            let d = Diagnostic::new(&codes::OUT_OF_RANGE, message).at(entry.node.span, "");
+            self.sink.push(d.help(format!("write `{example}`")));
+        }
+        estimator
+    }
+
+    /// `stab: { overhead: 4, linklayer: atm }`, as tc has it.
+    pub(super) fn stab(&mut self, entry: &'a Entry) -> Option<Spanned<Stab>> {
+        let entries = self.entries(&entry.node, "`stab`", "stab: { overhead: 4, linklayer: atm }")?;
+        let mut written = Written::new(Box::new(LinkRows::default()));
+        for (i, part) in entries.iter().enumerate() {
+            if self.repeated(entries, i) {
+                continue;
+            }
+            let words = ["overhead", "mpu", "mtu", "tsize", "linklayer"];
+            if words.contains(&part.key.value.as_str()) {
+                self.option(&mut written, part, Whole::default(), "`stab`", &[]);
+            } else {
+                let message = format!("`{}` is no part of a size table", part.key.value);
+                self.unknown(&codes::UNKNOWN_KEY, message, &part.key, words);
+            }
+        }
+        let (options, _) = written.finish();
+        let LinkRows { overhead, mpu, mtu, tsize, linklayer, .. } = options.as_kind::<LinkRows>()?.clone();
+        let stab = Stab {
+            overhead: overhead.unwrap_or_default().0,
+            mpu: mpu.unwrap_or_default().0,
+            mtu: mtu.unwrap_or_default().0,
+            tsize: tsize.unwrap_or_default().0,
+            linklayer,
+        };
+        Some(Spanned::new(stab, entry.node.span))
+    }
+
     /// `filters:`, a list.
     pub(super) fn filters(&mut self, node: &'a Node, whole: Whole) -> Vec<Filter> {
         let items = match &node.value {
@@ -97,7 +203,7 @@ impl<'a> Reader<'a> {
         let mut written = Written::new((kind.options)());
         let (mut at, mut class, mut prio, mut protocol, mut chain, mut handle) =
             (None, None, None, Some(ALL), Some(0), None);
-        let mut sound = true;
+        let (mut sound, mut estimator) = (true, None);
         for (i, entry) in entries.iter().enumerate() {
             if self.repeated(entries, i) {
                 continue;
@@ -117,6 +223,7 @@ impl<'a> Reader<'a> {
                     handle = self.filter_handle(kind.name, entry);
                     sound &= handle.is_some();
                 }
+                "estimator" => estimator = self.estimator(entry),
                 _ if row.is_some_and(|r| r.word == "flowid") => {
                     let word = self.word(entry)?;
                     match Handle::read(&word.value, &mut unit::Reader::default()) {
@@ -139,7 +246,7 @@ impl<'a> Reader<'a> {
         let (options, places) = written.finish();
         let kind = Spanned::new(kind, entry.key.span);
         let (protocol, chain) = (protocol?, chain?);
-        sound.then_some(Filter { kind, at, prio, protocol, chain, handle, class, options, places, span })
+        sound.then_some(Filter { kind, at, prio, protocol, chain, handle, class, options, places, estimator, span })
     }
 
     fn word(&mut self, entry: &'a Entry) -> Option<Spanned<CompactString>> {

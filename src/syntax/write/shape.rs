@@ -99,6 +99,7 @@ impl Writer<'_> {
                 "sets" => "set",
                 "profiles" => "profile",
                 "interfaces" => "interface",
+                "blocks" => "block",
                 "include" => "include",
                 _ => {
                     self.start(trivia.map_or(&[], |t| &t.above), 0, false, key);
@@ -132,6 +133,7 @@ impl Writer<'_> {
                 self.start(&std::mem::take(&mut carried), 0, first, &format!("{statement} {name}"));
                 match statement {
                     "interface" => self.interface(&inner.node, trivia),
+                    "block" => self.direction("block", &inner.node, 0, trivia),
                     "profile" => {
                         self.body(&inner.node, 0, Owner { name: "htb class", kind: "htb", holds: true }, trivia);
                     }
@@ -238,7 +240,7 @@ impl Writer<'_> {
         self.push(kind);
         match (keyword, kind, self.vocabulary.action(kind)) {
             ("ingress", "shape", _) => self.direction("shape", &entry.node, indent, trivia),
-            ("ingress", "hook", _) => self.option_value(&entry.node, indent, trivia),
+            ("ingress", "hook" | "block" | "egress_block", _) => self.option_value(&entry.node, indent, trivia),
             ("ingress", _, Some(Arity::Value)) => {
                 self.push(noise(kind));
                 self.option_value(&entry.node, indent, trivia);
