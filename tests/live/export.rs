@@ -7,7 +7,7 @@ use crate::bed::netns::Netns;
 use crate::bed::tc_line::Line;
 use crate::bed::wire;
 use crate::host::{Host, path};
-use crate::recordings::{Place, before};
+use crate::recordings::{OF_QUEUES, Place, before};
 use shapectl::diagnostic::Sink;
 use shapectl::facts::Facts;
 use shapectl::kind::Vocabulary;
@@ -286,7 +286,8 @@ fn there_and_back(held: &Tree, facts: &Facts) -> Result<(String, shapectl::plan:
 
 #[test]
 fn recorded_lines_come_back() {
-    let (mut theirs, mut ours) = (Place::new(), Place::new());
+    let mut plain = [Place::new(), Place::new()];
+    let mut with_queues = [Place::with_queues(), Place::with_queues()];
     let (mut wrong, mut checked) = (Vec::new(), 0);
     for recording in wire::files().iter().flat_map(|file| &file.recordings) {
         let words = &recording.words;
@@ -294,20 +295,21 @@ fn recorded_lines_come_back() {
         let adds = line
             .request
             .as_ref()
-            .is_ok_and(|r| r.verb == tc::Verb::Add && r.target == Some(tc::Target::Dev("lo".into())));
+            .is_ok_and(|request| request.verb == tc::Verb::Add && request.target == Some(tc::Target::Dev("lo".into())));
         // a mark of the old way ends what the kernel says of a priority in an error
         if !adds || line.object == "chain" || words.ends_with(" fw") {
             continue;
         }
+        let [theirs, ours] = if OF_QUEUES.contains(&line.kind.as_str()) { &mut with_queues } else { &mut plain };
         theirs.clear();
         ours.clear();
         let batch = before(&line).into_iter().chain([words.as_str()]).map(|line| format!("{}\n", &line["tc ".len()..]));
-        let batch = batch.collect::<String>();
+        let batch = batch.collect::<String>().replace(" dev lo ", &format!(" dev {} ", theirs.device));
         if !theirs.netns.run("sh", ["-c", "printf %s \"$1\" | tc -batch -", "sh", &batch]).status.success() {
             continue; // the kernel refuses it, or has no such kind
         }
         checked += 1;
-        if let Err(error) = come_back(&mut theirs, &mut ours) {
+        if let Err(error) = come_back(theirs, ours) {
             wrong.push(format!("== {words}\n{error}"));
         }
     }
@@ -317,10 +319,11 @@ fn recorded_lines_come_back() {
 }
 
 fn come_back(theirs: &mut Place, ours: &mut Place) -> Result<(), String> {
-    let held = theirs.kernel.read(Some(&["lo"])).map_err(|e| e.to_string())?;
+    let device = theirs.device;
+    let held = theirs.kernel.read(Some(&[device])).map_err(|e| e.to_string())?;
     let (text, plan) = there_and_back(&held, &theirs.facts)?;
     let messages = plan.steps.iter().filter_map(|step| match &step.subject {
-        Subject::Object(object) => Some(encode(object, step.verb, 1, &ours.facts)),
+        Subject::Object(object) => Some(encode(object, step.verb, ours.index, &ours.facts)),
         Subject::Link(_) => None,
     });
     let messages = messages.collect::<Vec<_>>();
@@ -328,7 +331,7 @@ fn come_back(theirs: &mut Place, ours: &mut Place) -> Result<(), String> {
     if let Some((_, error)) = sent.refused.first() {
         return Err(format!("the kernel refuses what the policy makes: {error}\n{text}"));
     }
-    let shown = |place: &Place| dump::dump(&place.netns, "lo").into_iter().map(as_action).collect::<Vec<_>>();
+    let shown = |place: &Place| dump::dump(&place.netns, device).into_iter().map(as_action).collect::<Vec<_>>();
     match dump::differences(&shown(theirs), &shown(ours)) {
         Some(differences) => Err(format!("left: tc, right: the policy\n{differences}\n{text}")),
         None => Ok(()),
