@@ -7,16 +7,21 @@
 pub mod connmark;
 pub mod control;
 pub mod csum;
+pub mod ct;
 pub mod ctinfo;
 pub mod gact;
+pub mod gate;
+pub mod ife;
 pub mod mirred;
 pub mod mpls;
 pub mod nat;
+pub mod pedit;
 pub mod police;
 pub mod sample;
 pub mod simple;
 pub mod skbedit;
 pub mod skbmod;
+pub mod tunnel_key;
 pub mod vlan;
 
 pub use control::Control;

@@ -54,6 +54,10 @@ fn base(name: &str) -> &'static str {
         "ctinfo" => "cpmark",
         "sample" => "rate 100 group 1",
         "simple" => "sdata hello",
+        "pedit" => "munge offset 0 u8 set 1",
+        "tunnel_key" => "unset",
+        "gate" => "sched-entry open 100us",
+        "ife" => "decode",
         _ => "",
     }
 }

@@ -60,6 +60,11 @@ static KINDS: &[&Kind] = &[
     &action::ctinfo::KIND,
     &action::sample::KIND,
     &action::simple::KIND,
+    &action::pedit::KIND,
+    &action::tunnel_key::KIND,
+    &action::ct::KIND,
+    &action::gate::KIND,
+    &action::ife::KIND,
 ];
 
 /// All kinds of a role.

@@ -133,6 +133,9 @@ impl Raising<'_> {
         if act.name == police::KIND.name && !last {
             keep("conform");
         }
+        if !last && act.options.rows().iter().any(|row| row.word == "control" && row.default == Some("pass")) {
+            keep("control");
+        }
         let mut common = Vec::new();
         if let Some(cookie) = &act.cookie {
             common.push(entry("cookie", word(Octets::show(cookie))));

@@ -107,6 +107,9 @@ const PROBES: &[Probe] = &[
     probe("sample", &[HOOK, "tc filter add dev lo ingress u32 match u32 0 0 action sample rate 10 group 1"]),
     probe("mpls", &[HOOK, "tc filter add dev lo ingress u32 match u32 0 0 action mpls dec_ttl"]),
     probe("simple", &[HOOK, "tc filter add dev lo ingress u32 match u32 0 0 action simple sdata hello"]),
+    probe("tunnel_key", &[HOOK, "tc filter add dev lo ingress u32 match u32 0 0 action tunnel_key unset"]),
+    probe("gate", &[HOOK, "tc filter add dev lo ingress u32 match u32 0 0 action gate sched-entry open 100us"]),
+    probe("ife", &[HOOK, "tc filter add dev lo ingress u32 match u32 0 0 action ife encode allow mark"]),
     // devices
     probe("dummy", &["ip link add probe type dummy"]),
     probe("ifb", &["ip link add probe type ifb"]),

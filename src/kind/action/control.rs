@@ -194,13 +194,22 @@ pub(crate) const INDEX: Row = Row::new("index").short().computed("the kernel num
 /// The row of the verdict that nearly every action has; tc writes it without a word before it.
 pub(crate) const CONTROL: Row = Row::new("control").bare();
 
+/// Reads one option from tc's words by the rows; not the verdict and the number at the end.
+pub(crate) fn read_option<T: Rows + ?Sized>(
+    options: &mut T,
+    words: &mut Words,
+    reader: &mut Reader,
+) -> Result<bool, Refusal> {
+    read_row_of(options, words, reader, |row| !row.bare && row.word != INDEX.word)
+}
+
 /// Reads options from tc's words by the rows, up to the verdict and the number at the end.
 pub(crate) fn read_options<T: Rows + ?Sized>(
     options: &mut T,
     words: &mut Words,
     reader: &mut Reader,
 ) -> Result<(), Refusal> {
-    while read_row_of(options, words, reader, |row| !row.bare && row.word != INDEX.word)? {}
+    while read_option(options, words, reader)? {}
     Ok(())
 }
 
