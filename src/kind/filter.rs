@@ -4,6 +4,7 @@
 //! what the number means, each kind says ([`Options::read_handle`]). The kernel had `tcindex` and `rsvp` until 6.3.
 
 pub mod basic;
+pub mod bpf;
 pub mod cgroup;
 pub mod ematch;
 pub mod flow;

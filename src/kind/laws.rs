@@ -42,6 +42,7 @@ fn base(name: &str) -> &'static str {
         "gred" => "setup vqs 3 default 2",
         "etf" => "clockid CLOCK_TAI",
         "police" => "rate 1mbit burst 10kb",
+        "bpf" => "bytecode 1,6+0+0+0",
         "flow" => "keys src",
         "mirred" => "egress redirect dev lo",
         "gact" => "drop",

@@ -44,6 +44,7 @@ static KINDS: &[&Kind] = &[
     &filter::matchall::KIND,
     &filter::flower::KIND,
     &filter::basic::KIND,
+    &filter::bpf::KIND,
     &filter::flow::KIND,
     &filter::route::KIND,
     &filter::cgroup::KIND,

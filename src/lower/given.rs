@@ -5,7 +5,7 @@ use super::origin;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::facts::Facts;
-use crate::kind::filter::flower::Flower;
+use crate::kind::Place;
 use crate::kind::filter::u32::{self as cls_u32, Node, U32};
 use crate::policy::model::{Block, Filter};
 use crate::tree::{Id, Object};
@@ -123,11 +123,11 @@ fn object(
             }
         }
     }
-    if let Some(flower) = options.as_kind_mut::<Flower>().filter(|f| f.eth_type.is_none()) {
-        flower.for_protocol(filter.protocol);
-    }
+    // what the wire has of the filter's place among its options: flower's first key is the protocol
+    options.begin_tc(&Place { handle: filter.handle.unwrap_or(0), protocol: filter.protocol, parent, words: 1 });
     let row = row(filter, parent);
-    let number = filter.handle.unwrap_or_else(|| {
+    let told = options.number(0, facts);
+    let number = filter.handle.or((told != 0).then_some(told)).unwrap_or_else(|| {
         let used = taken.entry(row).or_default();
         let free = (first(kind.name)..).find(|n| !used.contains(n)).unwrap_or_default();
         used.insert(free);

@@ -5,7 +5,7 @@
 use crate::bed::dump::{differences, dump};
 use crate::bed::kernel;
 use crate::bed::netns::Netns;
-use crate::bed::tc_line::Line;
+use crate::bed::tc_line::{Line, facts as bed_facts};
 use crate::bed::wire;
 use nix::errno::Errno;
 use shapectl::facts::Facts;
@@ -114,13 +114,16 @@ fn numbered(words: &str) -> Option<String> {
         return None; // the same options as their `add`; shared blocks are no object of a tree
     }
     match line.object.as_str() {
-        // tc sends a policer of before 2004 as such, and we as an action; and a filter without any option not at all
-        "filter" if words.contains(" police ") && !words.contains("action police") => None,
-        "filter" if line.options.is_empty() => None,
+        // tc sends no filter without any option
+        "filter" if line.options.is_empty() && line.kind != "cgroup" => None,
         "qdisc" if has("root") && !has("handle") => Some(words.replacen(" root ", " root handle 1: ", 1)),
         "filter" if !has("prio") || line.kind == "fw" && !has("handle") => None,
         "filter" if !has("handle") => {
-            let handle = if line.kind == "u32" { "::1" } else { "1" };
+            let handle = match line.kind.as_str() {
+                "u32" => "::1",
+                "route" => return Some(words.to_owned()), // its realms are its number
+                _ => "1",
+            };
             // a policer's or table's own node would be numbered by its table
             (!words.contains(" ht ")).then(|| words.replacen(" prio ", &format!(" handle {handle} prio "), 1))
         }
@@ -128,8 +131,12 @@ fn numbered(words: &str) -> Option<String> {
     }
 }
 
-/// A class's quantum is always said by what lowers a policy: what the kernel computes with htb's r2q of 10.
+/// A class's quantum is always said by what lowers a policy: what the kernel computes with htb's r2q of 10. And so is a
+/// number that the options of a filter tell.
 fn with_quantum(mut object: Object) -> Object {
+    if let Id::Filter { handle, .. } = &mut object.id {
+        *handle = object.options.number(*handle, &bed_facts());
+    }
     if let Some(class) = object.options.as_kind_mut::<Class>() {
         let computed = class.rate.unwrap_or_default().bytes() / 10;
         class.quantum.get_or_insert(Length(computed.clamp(1000, 200_000) as u32));
