@@ -221,6 +221,15 @@ pub enum Command {
         #[command(flatten)]
         policy: PolicyArgs,
     },
+    /// Tell what this kernel has and lacks, and what of the links defeats shaping; touches no link. Exits with 3 if the
+    /// policy needs something that is missing
+    Doctor {
+        /// The interface; all but `lo` without it
+        interface: Option<String>,
+        /// The policy whose needs are looked at, instead of the one last applied here
+        #[arg(long, value_name = "FILE")]
+        policy: Option<String>,
+    },
     /// Write a policy in its normal layout, or in the other notation
     Fmt {
         /// The policies; `-` is standard input

@@ -6,6 +6,7 @@ mod check;
 mod clear;
 mod confirm;
 mod diff;
+mod doctor;
 mod explain;
 mod export;
 mod fmt;
@@ -55,6 +56,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Import { from: From::Tc(args) } => import::run(&mut frame, &args),
         Command::Clear { interface, dry_run, wait } => clear::run(&mut frame, &interface, dry_run, wait.seconds),
         Command::Tc { words } => tc::run(&mut frame, &words),
+        Command::Doctor { interface, policy } => doctor::run(&mut frame, interface.as_deref(), policy.as_deref()),
         Command::Try { policy } => rehearse::run(&mut frame, &policy),
         Command::Fmt { files, to, write, check } => fmt::run(&mut frame, &files, to, write, check),
         Command::Explain { what, octet, policy } => {

@@ -1,19 +1,25 @@
 //! The only room that speaks with the kernel: sockets, links, namespaces.
 
 mod error;
+mod ethtool;
+mod installed;
 mod link;
 mod lock;
+mod probe;
 mod scratch;
 mod socket;
 mod watch;
 
 pub use crate::netlink::LinkInfo;
 pub use error::{Error, Lack};
+pub use installed::installed;
 pub use lock::{Holder, Lock};
-pub use scratch::{scratch, u32_mark};
+pub use probe::probe;
+pub use scratch::scratch;
 pub use socket::Sent;
 pub use watch::{Seen, Watch};
 
+use crate::doctor::LinkFacts;
 use crate::facts::{Facts, Links};
 use crate::kind::wire::Attributes;
 use crate::netlink::{self, Machine, Message, Record, Snapshot};
@@ -110,18 +116,43 @@ impl Kernel {
         &self.clock
     }
 
-    /// What the driver says, in `/sys`; nothing in a namespace that `/sys` does not show, or for a software device.
+    /// A file of a link in `/sys`; nothing in a namespace that `/sys` does not show.
+    fn sys(&self, link: &LinkInfo) -> Option<PathBuf> {
+        let folder = Path::new("/sys/class/net").join(&link.name);
+        let number = || std::fs::read_to_string(folder.join("ifindex")).ok()?.trim().parse::<u32>().ok();
+        (self.sysfs && !link.name.contains('/') && number() == Some(link.index)).then_some(folder)
+    }
+
+    /// What the driver says; nothing for a software device.
     fn speed(&self, link: &LinkInfo) -> Option<crate::unit::Rate> {
-        let file = |name: &str| {
-            let path = Path::new("/sys/class/net").join(&link.name).join(name);
-            std::fs::read_to_string(path).ok()?.trim().parse::<i64>().ok()
-        };
-        if !self.sysfs || link.name.contains('/') || file("ifindex") != Some(i64::from(link.index)) {
-            return None;
-        }
+        let text = std::fs::read_to_string(self.sys(link)?.join("speed")).ok()?;
         // megabits a second; -1 where unknown
-        let speed = u64::try_from(file("speed")?).ok().filter(|mbit| *mbit > 0 && *mbit < u64::from(u32::MAX))?;
+        let speed = text.trim().parse::<u64>().ok().filter(|mbit| *mbit > 0 && *mbit < u64::from(u32::MAX))?;
         Some(crate::unit::Rate::from_bytes(speed * 125_000))
+    }
+
+    /// All that can be known of the links, by name: besides the dump's facts those of `/sys` and of ethtool.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn link_facts(&mut self) -> Result<Vec<LinkFacts>, Error> {
+        let mut features = ethtool::Ethtool::open().ok();
+        let mut out = Vec::new();
+        for mut info in self.links()? {
+            info.speed = self.speed(&info);
+            let folder = self.sys(&info);
+            let read = |name: &str| std::fs::read_to_string(folder.as_ref()?.join(name)).ok();
+            let driver = folder.as_ref().and_then(|f| std::fs::read_link(f.join("device/driver")).ok());
+            out.push(LinkFacts {
+                driver: driver.and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned())),
+                duplex: read("duplex").map(|text| text.trim().to_owned()).filter(|text| text != "unknown"),
+                bql: read("queues/tx-0/byte_queue_limits/limit").and_then(|text| text.trim().parse().ok()),
+                features: features.as_mut().and_then(|ethtool| ethtool.features(info.index).ok()),
+                seen: folder.is_some(),
+                info,
+            });
+        }
+        Ok(out)
     }
 
     /// All that the kernel holds: on the named interfaces, or on all, and in the shared blocks that these look into or that

@@ -4,6 +4,7 @@ pub mod cli;
 pub mod codes;
 pub mod command;
 pub mod diagnostic;
+pub mod doctor;
 pub mod explain;
 pub mod facts;
 pub mod fingerprint;

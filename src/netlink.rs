@@ -11,11 +11,11 @@ mod request;
 mod snapshot;
 mod stab;
 
-pub(crate) use dump::remembers;
 pub use dump::{Record, decode, decode_actions};
 pub use held::{filter_parents, tree};
 pub use link::{LinkInfo, decode_links};
 pub use request::{BLOCK, request};
+pub(crate) use request::{RTM_DELACTION, RTM_GETACTION, RTM_NEWACTION, RTM_NEWCHAIN};
 pub use snapshot::Snapshot;
 
 use crate::facts::Facts;

@@ -1,9 +1,11 @@
 //! Plans and trees for people and for machines: the picture of a difference, and of what stands.
 
+mod doctor;
 mod list;
 pub mod plan;
 mod tree;
 
+pub use doctor::{Report, doctor_json, doctor_text};
 pub use list::{Item, act_json, act_text, item_json, item_text};
 pub use plan::{Names, plan_json, plan_text};
 pub use tree::{tree_json, tree_text};

@@ -20,6 +20,7 @@ const STRANGERS: &[(&str, &[&str])] = &[
     ("tc", &["policy", "lower", "plan", "script", "netlink", "kernel", "view", "command"]),
     ("script", &["policy", "lower", "netlink", "kernel", "view", "command"]),
     ("netlink", &["policy", "lower", "script", "kernel", "view", "command"]),
+    ("doctor", &["policy", "lower", "plan", "kernel", "view", "command"]),
     ("kernel", &["policy", "lower", "script", "view", "command"]),
     ("import", &["policy", "lower", "plan", "script", "kernel", "view", "command"]),
     ("view", &["policy", "lower", "netlink", "kernel", "command"]),

@@ -3,8 +3,9 @@
 use super::frame::{self, Frame, Machine, refusal};
 use crate::cli::PolicyArgs;
 use crate::diagnostic::{Diagnostic, codes};
+use crate::doctor::{self, Answer, Feature, Need, Thing};
 use crate::facts::{Facts, Links};
-use crate::kernel::{Error, Kernel};
+use crate::kernel::{self, Error, Kernel};
 use crate::lower::{self, Hook, Ids};
 use crate::netlink::{self, Message, Snapshot};
 use crate::plan::{self, LinkChange, Plan, Step, Subject, Verb};
@@ -314,6 +315,58 @@ pub(super) fn finding(refused: &Refused) -> Diagnostic {
     match refused.error.capability() {
         Some(capability) => d.help(format!("{capability} is wanted: run it with sudo")),
         None => d,
+    }
+}
+
+/// Finds what the kernel lacks of all that a plan makes, before anything is sent: each thing at the policy's line that
+/// wants it. True if there is something. Where the kernel may not be asked nothing is found, and its refusal tells.
+pub(super) fn lacks(frame: &mut Frame, plan: &Plan) -> bool {
+    let made = plan.steps.iter().filter(|step| matches!(step.verb, Verb::Add | Verb::Replace));
+    let objects = made.clone().filter_map(|step| match &step.subject {
+        Subject::Object(object) => Some(object),
+        Subject::Link(_) => None,
+    });
+    let mut needs = doctor::needs_of(objects);
+    needs.extend(made.filter_map(|step| match &step.subject {
+        Subject::Link(LinkChange::Create(kind)) => doctor::need_of_device(kind),
+        _ => None,
+    }));
+    let things: Vec<Thing> = needs.iter().map(|need| need.thing).collect();
+    if things.is_empty() {
+        return false;
+    }
+    let Ok(answers) = kernel::probe(&things) else { return false };
+    let lacking: Vec<&Need> = needs.iter().filter(|need| answers.contains(&(need.thing, Answer::Lacks))).collect();
+    if lacking.is_empty() {
+        return false;
+    }
+    let installed = kernel::installed();
+    frame.found.found.extend(lacking.into_iter().map(|need| lacking_thing(need, &installed)));
+    true
+}
+
+fn lacking_thing(need: &Need, installed: &doctor::Installed) -> Diagnostic {
+    let thing = need.thing;
+    let (why, remedy) = doctor::why(installed, thing);
+    let d = match thing {
+        Thing::Feature(Feature::U32Mark) => {
+            Diagnostic::new(&codes::MARK_UNSUPPORTED, format!("this kernel's u32 cannot match marks ({why})"))
+        }
+        Thing::Feature(_) => {
+            Diagnostic::new(&codes::KERNEL_LACKS, format!("this kernel cannot do {} ({why})", thing.doc()))
+        }
+        _ => Diagnostic::new(
+            &codes::KERNEL_LACKS,
+            format!("this kernel has no {} `{}` ({why})", thing.group(), thing.name()),
+        ),
+    };
+    let d = need.span.map_or(d.clone(), |span| d.at(span, "asked for here"));
+    match (remedy, thing) {
+        (Some(command), _) => d.help(format!("try `{command}`; `shapectl doctor` tells what else is missing")),
+        (None, Thing::Feature(Feature::U32Mark)) => {
+            d.help("set a mark for the whole condition with nftables and match it alone, which `fw` does")
+        }
+        (None, _) => d.help("`shapectl doctor` tells what this kernel has instead"),
     }
 }
 

@@ -49,6 +49,9 @@ pub(super) fn run(frame: &mut Frame, args: &PolicyArgs) -> Exit {
         Ok(None) => return frame.refuse(Exit::Kernel),
         Err(()) => return frame.refuse(Exit::Refused),
     };
+    if bring::lacks(frame, &aim.plan) {
+        return frame.refuse(Exit::Kernel);
+    }
     let facts = |name: &str| aim.machine.facts(name);
     if let Err(Stop::Refused(refused)) = bring::carry_out(&mut aim.kernel, &aim.plan, &facts, &mut |_| true) {
         frame.found.push(bring::finding(&refused));

@@ -1,12 +1,7 @@
 //! A network namespace to try things in, that goes away with the thread or process that entered it.
 
 use super::{Error, Kernel};
-use crate::kind::wire::{Attributes, Fields};
-use crate::netlink::{self, Message};
-use crate::plan::{LinkChange, Verb};
-use crate::tree::{Id, Object};
-use crate::unit::{Handle, Octets};
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_REQUEST};
+use crate::plan::LinkChange;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use std::fs;
@@ -73,47 +68,4 @@ fn explained(errno: Errno, limit: &str) -> Error {
         _ => None,
     };
     Error { doing: "make a scratch namespace".to_owned(), errno: errno as i32, text, attribute: None }
-}
-
-/// Whether the kernel's u32 classifier matches marks (`CONFIG_CLS_U32_MARK`). Without it a mark is taken without a word
-/// and every packet matches, so the only way to know is to ask for one and see whether the kernel remembers it: in a
-/// namespace of its own, on a thread of its own. True where it cannot be found out.
-pub fn u32_mark() -> bool {
-    std::thread::spawn(|| {
-        unshare(CloneFlags::CLONE_NEWNET).ok()?;
-        probe_u32_mark(&mut Kernel::open(None).ok()?)
-    })
-    .join()
-    .ok()
-    .flatten()
-    .unwrap_or(true)
-}
-
-fn probe_u32_mark(kernel: &mut Kernel) -> Option<bool> {
-    const MARK: u16 = 10;
-    let lo = kernel.link("lo").ok()?.index;
-    let handle = Handle::new(1, 0);
-    let (ingress, root) = (Id::Qdisc { parent: Handle::INGRESS, handle: Handle::HOOK }, Handle::ROOT);
-    let hooks = [("ingress", ingress), ("prio", Id::Qdisc { parent: root, handle })];
-    let facts = kernel.clock.clone();
-    let parent = hooks.into_iter().find_map(|(name, id)| {
-        let qdisc = netlink::encode(&Object::unknown(id, name), Verb::Add, lo, &facts);
-        let done = kernel.send(&[qdisc]).ok()?.refused.is_empty();
-        done.then_some(if name == "ingress" { Handle::HOOK } else { handle })
-    })?;
-    let mut options = Attributes::new();
-    // struct tc_u32_sel with one key: flags, offshift, nkeys, pad, offmask, off, offoff, hoff, hmask; mask, val, off, offmask
-    let selector = Fields::new().u8(1).u8(0).u8(1).u8(0).raw(&[0; 12]).raw(&[0; 16]);
-    options.raw(5, &selector.0);
-    options.raw(MARK, &Fields::new().u32(1).u32(1).u32(0).0);
-    let id = Id::Filter { parent, chain: 0, prio: 1, protocol: 3, handle: 0 };
-    let mut filter = Object::unknown(id, "u32");
-    if let Some(raw) = filter.options.as_kind_mut::<crate::kind::raw::Raw>() {
-        raw.bytes = Some(Octets(options.bytes));
-    }
-    let mut message = netlink::encode(&filter, Verb::Add, lo, &facts);
-    message.flags = NLM_F_REQUEST | NLM_F_CREATE;
-    kernel.send(&[message]).ok().filter(|sent| sent.refused.is_empty())?;
-    let dump = kernel.netlink.dump(&Message::dump_tc(netlink::RTM_GETTFILTER, lo, parent.0)).ok()?;
-    netlink::remembers(&dump, MARK)
 }

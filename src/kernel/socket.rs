@@ -25,6 +25,8 @@ const ATTEMPTS: usize = 10;
 
 pub(super) struct Netlink {
     socket: Socket,
+    /// The family of messages: `NETLINK_ROUTE`, or `NETLINK_GENERIC` for ethtool's.
+    protocol: isize,
     /// The socket's own address; 0 if it could not be learnt.
     pub(super) port: u32,
     sequence: u32,
@@ -41,8 +43,8 @@ pub struct Sent {
     pub warned: Vec<(usize, String)>,
 }
 
-fn open() -> std::io::Result<(Socket, u32)> {
-    let mut socket = Socket::new(NETLINK_ROUTE)?;
+fn open(protocol: isize) -> std::io::Result<(Socket, u32)> {
+    let mut socket = Socket::new(protocol)?;
     let port = socket.bind_auto()?.port_number();
     socket.connect(&SocketAddr::new(0, 0))?;
     socket.set_cap_ack(true)?;
@@ -54,13 +56,18 @@ fn open() -> std::io::Result<(Socket, u32)> {
 impl Netlink {
     /// A socket of the calling thread's network namespace.
     pub(super) fn open() -> Result<Netlink, Error> {
-        let (socket, port) = open().map_err(|e| Error::system("open a netlink socket", &e))?;
-        Ok(Netlink { socket, port, sequence: 0, chunk: Vec::with_capacity(CHUNK) })
+        Netlink::of(NETLINK_ROUTE)
+    }
+
+    /// The same, of another family of messages.
+    pub(super) fn of(protocol: isize) -> Result<Netlink, Error> {
+        let (socket, port) = open(protocol).map_err(|e| Error::system("open a netlink socket", &e))?;
+        Ok(Netlink { socket, protocol, port, sequence: 0, chunk: Vec::with_capacity(CHUNK) })
     }
 
     /// Forgets what has not been received.
     fn reopen(&mut self) -> Result<(), Error> {
-        (self.socket, self.port) = open().map_err(|e| Error::system("open a netlink socket", &e))?;
+        (self.socket, self.port) = open(self.protocol).map_err(|e| Error::system("open a netlink socket", &e))?;
         Ok(())
     }
 
@@ -85,6 +92,13 @@ impl Netlink {
                 Err(e) => return Err(Error::system("hear from the kernel", &e)),
             }
         }
+    }
+
+    /// Whether dumps can be held to what they are asked for (`NETLINK_GET_STRICT_CHK`).
+    pub(super) fn is_strict(&self) -> bool {
+        let strict = self.socket.set_netlink_get_strict_chk(true).is_ok();
+        let _ = self.socket.set_netlink_get_strict_chk(false);
+        strict
     }
 
     fn next_sequence(&mut self) -> u32 {

@@ -211,15 +211,3 @@ fn stats(kind: Option<&'static Kind>, attributes: &Parsed, facts: &Facts) -> Res
     }
     Ok(Some(stats))
 }
-
-/// Whether some object of a dump has that attribute among its options; `None` if none has options.
-pub(crate) fn remembers(bytes: &[u8], attribute: u16) -> Option<bool> {
-    let mut known = None;
-    for message in messages(bytes) {
-        let attributes = Payload(message.ok()?.payload.0.get(20..)?).attributes().ok()?;
-        if let Some(options) = attributes.nested(TCA_OPTIONS).ok()? {
-            known = Some(known == Some(true) || options.get(attribute).is_some());
-        }
-    }
-    known
-}

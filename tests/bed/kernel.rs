@@ -196,6 +196,11 @@ pub fn all_lacking() -> Vec<(&'static str, String)> {
     PROBES.iter().filter_map(|probe| Some((probe.name, lacks(probe.name)?))).collect()
 }
 
+/// The names of everything that a test may ask for.
+pub fn probed() -> Vec<&'static str> {
+    PROBES.iter().map(|probe| probe.name).collect()
+}
+
 /// Says that a test is skipped, where a person sees it: on standard error, and in the file that `tests/run` prints in the end.
 pub fn skip(test: &str, thing: &str, why: &str) {
     let kernel = name();

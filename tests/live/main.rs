@@ -4,6 +4,7 @@
 
 #[path = "../bed/mod.rs"]
 mod bed;
+mod doctor;
 mod drift;
 mod export;
 mod filters;

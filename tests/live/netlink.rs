@@ -2,6 +2,7 @@
 
 use crate::bed::netns::{Netns, bounded};
 use crate::needs;
+use shapectl::doctor::{Answer, Feature, Thing};
 use shapectl::facts::Facts;
 use shapectl::kernel::{self, Kernel, Sent};
 use shapectl::kind::{Role, find, qdisc};
@@ -315,7 +316,9 @@ fn whether_marks_count_is_found_out() {
     } else {
         return;
     };
-    assert_eq!(kernel::u32_mark(), shown.contains("mark 0x"), "{shown}");
+    let mark = Thing::Feature(Feature::U32Mark);
+    let expected = if shown.contains("mark 0x") { Answer::Has } else { Answer::Lacks };
+    assert_eq!(kernel::probe(&[mark]).unwrap(), [(mark, expected)], "{shown}");
 }
 
 /// 10,000 classes are read in well under 100 ms by an optimised build; this one may take five times as long.
