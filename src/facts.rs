@@ -27,6 +27,8 @@ pub struct Facts {
     pub queues: u32,
     /// Whether the kernel's u32 classifier can match marks (`CONFIG_CLS_U32_MARK`).
     pub u32_mark: bool,
+    /// The tables that delays may vary by (netem); `None` where no machine is looked at.
+    pub distributions: Option<Arc<Distributions>>,
     /// The machine's links, for what names one on the wire (`mirred`); empty where no machine is looked at.
     pub links: Arc<Links>,
     /// The sets of `ipset`, by name with the kernel's numbers; empty where no machine is looked at.
@@ -65,6 +67,46 @@ impl Links {
     }
 }
 
+/// Tables of random numbers by name, as iproute2 keeps them: a file each (`normal.dist`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Distributions {
+    /// Where the files are looked for.
+    pub folder: CompactString,
+    tables: IndexMap<CompactString, Vec<i16>>,
+}
+
+impl Distributions {
+    /// The most numbers of a table (`NETEM_DIST_MAX`).
+    const MOST: usize = 16 * 1024;
+
+    /// None yet, of that folder.
+    pub fn of(folder: impl Into<CompactString>) -> Distributions {
+        Distributions { folder: folder.into(), ..Distributions::default() }
+    }
+
+    /// Adds a table from the text of its file: numbers between blanks, and lines of comment that begin with `#`. A text
+    /// without numbers, or with too many, is no table, as it is none to tc.
+    pub fn insert(&mut self, name: impl Into<CompactString>, text: &str) {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let numbers = lines.flat_map(|line| line.split_whitespace().map_while(|word| word.parse::<i64>().ok()));
+        let table: Vec<i16> = numbers.map(|n| n as i16).collect();
+        if (1..=Self::MOST).contains(&table.len()) {
+            self.tables.insert(name.into(), table);
+        }
+    }
+
+    /// The table of that name.
+    pub fn get(&self, name: &str) -> Option<&[i16]> {
+        self.tables.get(name).map(Vec::as_slice)
+    }
+
+    /// The names, for a message.
+    pub fn names(&self) -> String {
+        let names: Vec<String> = self.tables.keys().map(|name| format!("`{name}`")).collect();
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    }
+}
+
 impl Default for Facts {
     /// The stated defaults: an Ethernet link that nothing is known of.
     fn default() -> Self {
@@ -78,6 +120,7 @@ impl Default for Facts {
             gso: None,
             queues: 1,
             u32_mark: true,
+            distributions: None,
             links: Arc::default(),
             sets: Arc::default(),
         }

@@ -20,7 +20,7 @@ pub use socket::Sent;
 pub use watch::{Seen, Watch};
 
 use crate::doctor::LinkFacts;
-use crate::facts::{Facts, Links};
+use crate::facts::{Distributions, Facts, Links};
 use crate::kind::wire::Attributes;
 use crate::netlink::{self, Machine, Message, Record, Snapshot};
 use crate::tree::{Tree, block_of};
@@ -307,10 +307,31 @@ fn named(name: &str) -> PathBuf {
     Path::new("/run/netns").join(name)
 }
 
+/// The tables of iproute2, from where tc looks for them: `TC_LIB_DIR`, or the `tc` of the libraries' folder, which is another
+/// on every distribution. Nothing is found where iproute2 is not.
+pub fn distributions() -> Distributions {
+    let folder = std::env::var_os("TC_LIB_DIR").map(PathBuf::from).or_else(|| {
+        let plain = ["/usr/lib/tc", "/usr/lib64/tc", "/lib/tc"].map(PathBuf::from);
+        let inside = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path().join("tc"));
+        plain.into_iter().chain(inside).find(|folder| folder.join("normal.dist").exists())
+    });
+    let folder = folder.unwrap_or_else(|| PathBuf::from("/usr/lib/tc"));
+    let mut all = Distributions::of(folder.display().to_string());
+    for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let name =
+            path.file_stem().and_then(|stem| stem.to_str()).filter(|_| path.extension().is_some_and(|e| e == "dist"));
+        if let (Some(name), Ok(text)) = (name, std::fs::read_to_string(&path)) {
+            all.insert(name, &text);
+        }
+    }
+    all
+}
+
 /// The scheduler's clock, from `/proc/net/psched`: four figures in hexadecimal, nanoseconds a microsecond, nanoseconds a
 /// tick, and the frequency that tc takes as HZ.
 fn clock() -> Facts {
-    let stated = Facts::default();
+    let stated = Facts { distributions: Some(Arc::new(distributions())), ..Facts::default() };
     let Ok(text) = std::fs::read_to_string("/proc/net/psched") else { return stated };
     let figures: Vec<u64> = text.split_whitespace().map_while(|word| u64::from_str_radix(word, 16).ok()).collect();
     match figures[..] {

@@ -20,6 +20,7 @@ pub mod ingress;
 pub mod mq;
 pub mod mqprio;
 pub mod multiq;
+pub mod netem;
 pub mod noqueue;
 pub mod pfifo;
 pub mod pfifo_fast;

@@ -25,6 +25,7 @@ static KINDS: &[&Kind] = &[
     &qdisc::pie::KIND,
     &qdisc::fq_pie::KIND,
     &qdisc::cake::KIND,
+    &qdisc::netem::KIND,
     &qdisc::red::KIND,
     &qdisc::hhf::KIND,
     &qdisc::sfb::KIND,

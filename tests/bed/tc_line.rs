@@ -130,5 +130,6 @@ fn request(words: &[String]) -> Result<Request, String> {
 
 /// A machine with the one link that the recordings name.
 pub fn facts() -> Facts {
-    Facts { links: Arc::new(Links::new([(1, "lo".into())])), ..Facts::default() }
+    let distributions = Some(Arc::new(shapectl::kernel::distributions()));
+    Facts { links: Arc::new(Links::new([(1, "lo".into())])), distributions, ..Facts::default() }
 }
