@@ -147,8 +147,14 @@ impl Unit for Seconds {
     const INFO: Info = Info { name: "a time in whole seconds", spellings: "`10s`, `0s`", schema: PATTERN };
 
     fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
-        let bare = (reader.tc || text == "0").then_some(1_000_000_000);
-        let ns = nanoseconds(text, bare)?;
+        if reader.tc {
+            // get_integer of iproute2
+            let seconds = super::number::integer(text, reader, Self::INFO.name)?;
+            let fits = i32::try_from(seconds).is_ok();
+            let beyond = || Refusal::coded(&codes::OUT_OF_RANGE, format!("`{text}` is too long a time"));
+            return fits.then_some(Seconds(seconds)).ok_or_else(beyond);
+        }
+        let ns = nanoseconds(text, (text == "0").then_some(1_000_000_000))?;
         if ns % 1_000_000_000 != 0 {
             return Err(Refusal::new(format!("`{text}` is not a whole number of seconds")).help("write `10s`"));
         }

@@ -286,14 +286,14 @@ fn kind_pie() {
 #[test]
 fn kind_fq_pie() {
     needs!("fq_pie");
-    examine_all("fq_pie", &["quantum 1mb", "quantum 1048577", "flows 65537", "tupdate 33333us target 1s"]);
+    examine_all("fq_pie", &["quantum 1mb", "tupdate 33333us target 1s"]);
     figures("fq_pie", "", &["packets_in", "dropped", "overlimit", "overmemory"]);
 }
 
 #[test]
 fn kind_fq() {
     needs!("fq");
-    examine_all("fq", &["initial_quantum 1048577", "buckets 1", "buckets 262145", "refill_delay 33333us"]);
+    examine_all("fq", &["initial_quantum 1048576", "refill_delay 33333us"]);
     figures("fq", "", &["gc_flows", "highprio_packets", "tcp_retrans", "throttled"]);
 }
 
@@ -312,7 +312,7 @@ fn kind_netem() {
     needs!("netem");
     examine_all(
         "netem",
-        &["delay 300s", "delay 1us 3us", "delay 10ms 4s", "rate 1kbit 1 2 3", "slot 0", "loss state 0.00001% 3.3%"],
+        &["delay 300s", "delay 1us 3us", "delay 10ms 2s", "rate 1kbit 1 2 3", "slot 0", "loss state 0.00001% 3.3%"],
     );
 }
 

@@ -33,7 +33,7 @@ rows! {
         /// the class of result 0; the others follow it
         baseclass: ClassId = Row::new("baseclass").computed("the first class of the discipline");
         /// how often the hash is made anew; 0 is never
-        perturb: Seconds = Row::new("perturb").default("0s");
+        perturb: Seconds = Row::new("perturb").default("0");
         /// what the packet must be besides: matches joined by `and` and `or`
         matches: Matches = Row::new("match");
         /// what to do with the packets

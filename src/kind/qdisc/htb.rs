@@ -3,21 +3,23 @@
 use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::wire::{Attributes, Cursor, Fields, Malformed, Payload};
-use crate::kind::{Children, Finding, Kind, Options, Role, Row, Rows, fits};
+use crate::kind::{Attribute, Children, Finding, Kind, Options, Place, Role, Row, Rows, attribute, fits, no_option};
 use crate::rows;
-use crate::unit::{Bytes, Flag, Hex, Length, LinkLayer, Number, Packets, Rate, Unit};
+use crate::unit::{Bytes, Flag, Hex, Length, LinkLayer, Name, Number, Packets, Rate, Refusal, Unit};
 
 rows! {
     /// The discipline's own options.
     pub struct Htb {
         /// the class for packets that no rule takes; without it they leave unshaped
-        default: Hex = Row::new("default").default("0").fixed();
+        default: Hex = Row::new("default").short().default("0").fixed();
         /// a class's quantum is its rate in bytes divided by this, unless it has its own
-        r2q: Number = Row::new("r2q").default("10").fixed();
+        r2q: Number = Row::new("r2q").short().default("10").fixed();
         /// packets that may wait in the queue of unclassified traffic
-        direct_qlen: Packets = Row::new("direct_qlen").computed("the link's txqueuelen").fixed();
+        direct_qlen: Packets = Row::new("direct_qlen").short().computed("the link's txqueuelen").fixed();
         /// leave the shaping to the hardware
-        offload: Flag = Row::new("offload").flag().default("no").fixed();
+        offload: Flag = Row::new("offload").short().flag().default("no").fixed();
+        /// what the kernel once wrote to its log: sixteen figures from 0 to 3, which it passes over today
+        debug: Name = Row::new("debug").short().tool();
     }
 }
 
@@ -25,25 +27,25 @@ rows! {
     /// A class's options.
     pub struct Class {
         /// what the class is guaranteed
-        rate: Rate = Row::new("rate").percent();
+        rate: Rate = Row::new("rate").once().percent();
         /// what it may reach by borrowing from its parent
-        ceil: Rate = Row::new("ceil").percent().computed("the rate");
+        ceil: Rate = Row::new("ceil").once().percent().computed("the rate");
         /// bytes that may be sent at the speed of the link before `rate` holds
-        burst: Bytes = Row::new("burst").aliases(&["buffer", "maxburst"]).computed("one packet and a tick of the rate");
+        burst: Bytes = Row::new("burst").aliases(&["buffer", "maxburst"]).short().computed("one packet and a tick of the rate");
         /// bytes that may be sent at the speed of the link before `ceil` holds
-        cburst: Bytes = Row::new("cburst").aliases(&["cbuffer", "cmaxburst"]).computed("one packet and a tick of the ceil");
+        cburst: Bytes = Row::new("cburst").aliases(&["cbuffer", "cmaxburst"]).short().computed("one packet and a tick of the ceil");
         /// the largest packet, for the burst's default
-        mtu: Length = Row::new("mtu").default("1600").tool();
+        mtu: Length = Row::new("mtu").short().default("1600").tool();
         /// the least size a packet is charged
-        mpu: Length = Row::new("mpu").default("0");
+        mpu: Length = Row::new("mpu").short().range(0, 0xffff).default("0");
         /// bytes that are charged on top of each packet
-        overhead: Length = Row::new("overhead").default("0");
+        overhead: Length = Row::new("overhead").short().range(0, 0xffff).default("0");
         /// how the link counts bytes
-        linklayer: LinkLayer = Row::new("linklayer").default("ethernet");
+        linklayer: LinkLayer = Row::new("linklayer").short().default("ethernet");
         /// who borrows first: 0 before 7
-        prio: Number = Row::new("prio").default("0");
+        prio: Number = Row::new("prio").short().default("0");
         /// bytes that the class may send a turn when classes of one priority borrow
-        quantum: Length = Row::new("quantum").computed("the rate in bytes divided by r2q");
+        quantum: Length = Row::new("quantum").short().nonzero().computed("the rate in bytes divided by r2q");
         /// the class's level, as the kernel says it: 0 for a leaf
         level: Number = Row::new("level").hidden().tool();
     }
@@ -61,7 +63,7 @@ pub static KIND: Kind = Kind {
     writable: true,
     config: "NET_SCH_HTB",
     module: "sch_htb",
-    attributes: &[],
+    attributes: ATTRIBUTES,
     xstats,
 };
 
@@ -78,12 +80,31 @@ const RATE64: u16 = 6;
 const CEIL64: u16 = 7;
 const OFFLOAD: u16 = 9;
 
+const ATTRIBUTES: &[Attribute] = &[
+    attribute(
+        "TCA_HTB_PARMS",
+        PARMS,
+        &["rate", "ceil", "burst", "cburst", "mpu", "overhead", "linklayer", "prio", "quantum", "level"],
+    ),
+    attribute("TCA_HTB_INIT", INIT, &["default", "r2q", "debug"]),
+    no_option("TCA_HTB_CTAB", 3, "a rate table, which the kernel has not used since Linux 3.8"),
+    no_option("TCA_HTB_RTAB", 4, "a rate table, which the kernel has not used since Linux 3.8"),
+    attribute("TCA_HTB_DIRECT_QLEN", DIRECT_QLEN, &["direct_qlen"]),
+    attribute("TCA_HTB_RATE64", RATE64, &["rate"]),
+    attribute("TCA_HTB_CEIL64", CEIL64, &["ceil"]),
+    no_option("TCA_HTB_PAD", 8, "padding before 64-bit attributes"),
+    attribute("TCA_HTB_OFFLOAD", OFFLOAD, &["offload"]),
+];
+
 impl Options for Htb {
     fn encode(&self, out: &mut Attributes, _facts: &Facts) {
-        let Htb { default, r2q, direct_qlen, offload } = self;
+        let Htb { default, r2q, direct_qlen, offload, debug } = self;
+        // two bits a figure, up to what is none
+        let figures = debug.iter().flat_map(|d| d.0.chars().map_while(|c| c.to_digit(4)).take(16));
+        let debug = figures.enumerate().fold(0, |bits, (at, n)| bits | n << (2 * at));
         // struct tc_htb_glob: version, rate2quantum, defcls, debug, direct_pkts
         let glob =
-            Fields::new().u32(3).u32(r2q.unwrap_or(Number(10)).0).u32(default.unwrap_or_default().0).u32(0).u32(0);
+            Fields::new().u32(3).u32(r2q.unwrap_or(Number(10)).0).u32(default.unwrap_or_default().0).u32(debug).u32(0);
         out.raw(INIT, &glob.0);
         if let Some(Packets(n)) = direct_qlen {
             out.u32(DIRECT_QLEN, *n);
@@ -114,6 +135,13 @@ impl Options for Htb {
     /// `HTB_DIRECT`, net/sched/sch_htb.c.
     fn rest(&self) -> Option<&'static str> {
         Some("leave unshaped")
+    }
+
+    /// The packets that no class had.
+    fn figures(&self, payload: Payload) -> Vec<(&'static str, u64)> {
+        let init = payload.attributes().ok().and_then(|all| all.get(INIT));
+        let direct = init.and_then(|glob| glob.0.get(16..)).and_then(|rest| Payload(rest).fields().u32().ok());
+        direct.map(|n| ("direct_packets", u64::from(n))).into_iter().collect()
     }
 
     fn assume(&mut self, facts: &Facts) {
@@ -199,6 +227,18 @@ impl Options for Class {
         let packet = u64::from(self.mtu.map_or(1600.max(facts.frame()), |m| m.0));
         self.burst.get_or_insert(Bytes(rate.bytes() / facts.hz + packet));
         self.cburst.get_or_insert(Bytes(ceil.bytes() / facts.hz + packet));
+    }
+
+    fn settle_tc(&mut self, _place: &mut Place) -> Result<(), Refusal> {
+        if self.rate.is_none_or(|rate| rate.bytes() == 0) {
+            let refusal = Refusal::coded(&codes::MISSING_OPTION, "a class of htb wants a `rate`");
+            return Err(refusal.help("write `rate 1mbit`"));
+        }
+        // what is 0 is as if it were not written
+        self.ceil = self.ceil.filter(|rate| rate.bytes() != 0);
+        self.burst = self.burst.filter(|size| size.0 != 0);
+        self.cburst = self.cburst.filter(|size| size.0 != 0);
+        Ok(())
     }
 
     /// Sizes are compared as the ticks they travel in. The kernel takes quantum and prio of an inner class at its birth
@@ -303,8 +343,8 @@ pub(crate) fn check_ticks(word: &'static str, size: Bytes, rate: Rate, facts: &F
     }
 }
 
-/// `struct tc_htb_xstats`. Tokens are signed and count nanoseconds over 64.
+/// `struct tc_htb_xstats`. Tokens count nanoseconds over 64; a debt of them is 0.
 fn xstats(payload: Payload, _: &Facts) -> Vec<(&'static str, u64)> {
-    let mut c = payload.fields();
-    ["lended", "borrowed", "giants"].into_iter().map_while(|n| Some((n, u64::from(c.u32().ok()?)))).collect()
+    let names = ["lended", "borrowed", "giants", "tokens", "ctokens"];
+    super::figures(payload.fields(), &names, &["tokens", "ctokens"])
 }

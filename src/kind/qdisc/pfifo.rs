@@ -1,11 +1,12 @@
 //! `pfifo`: net/sched/sch_fifo.c, tc-pfifo(8).
 
+use super::netem::Limit;
 use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::wire::{Attributes, Malformed, Payload};
 use crate::kind::{Children, Finding, Kind, Options, Role, Row, no_xstats};
 use crate::rows;
-use crate::unit::Packets;
+use crate::unit::{Packets, Reader, Refusal, Unit, Words};
 
 rows! {
     /// A queue counted in packets.
@@ -51,6 +52,15 @@ impl Options for Pfifo {
     /// `__fifo_init`.
     fn assume(&mut self, facts: &Facts) {
         self.limit.get_or_insert(Packets(facts.txqueuelen));
+    }
+
+    /// tc reads the number as it reads sizes: `10k` is 10240.
+    fn read_tc(&mut self, words: &mut Words, reader: &mut Reader) -> Result<bool, Refusal> {
+        if !words.take("limit") {
+            return Ok(false);
+        }
+        self.limit = Some(Packets(Limit::read_words(words, reader)?.0));
+        Ok(true)
     }
 
     fn check(&self, _facts: &Facts, out: &mut Vec<Finding>) {

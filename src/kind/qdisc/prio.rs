@@ -3,9 +3,9 @@
 use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
-use crate::kind::{Children, Finding, Kind, Options, Role, Row, no_xstats};
+use crate::kind::{Children, Finding, Kind, Options, Role, Row, no_xstats, read_row};
 use crate::rows;
-use crate::unit::{Number, NumberList, Unit};
+use crate::unit::{Flag, Number, NumberList, Reader, Refusal, Unit, Words};
 
 rows! {
     /// Bands, the first served first.
@@ -14,6 +14,8 @@ rows! {
         bands: Number = Row::new("bands").default("3");
         /// the band of each packet priority from 0 to 15, for packets that no rule takes
         priomap: NumberList = Row::new("priomap").default("1 2 2 2 1 2 0 0 1 1 1 1 1 1 1 1");
+        /// a band for each queue of the device: what `multiq` does since Linux 2.6.28, and prio no more
+        multiqueue: Flag = Row::new("multiqueue").flag().tool();
     }
 }
 
@@ -45,7 +47,7 @@ impl Options for Prio {
     fn encode(&self, out: &mut Attributes, facts: &Facts) {
         let mut full = self.clone();
         full.assume(facts);
-        let Prio { bands, priomap } = full;
+        let Prio { bands, priomap, multiqueue: _ } = full;
         let mut map = priomap.unwrap_or_default().0;
         map.extend(MAP.iter().skip(map.len())); // tc goes on with the default where a map is short
         map.truncate(PRIORITIES);
@@ -60,6 +62,34 @@ impl Options for Prio {
         self.bands = Some(Number(c.u32()?));
         self.priomap = Some(NumberList(c.array::<PRIORITIES>()?.to_vec()));
         Ok(())
+    }
+
+    /// tc goes on with the default where a map is short.
+    fn complete(&mut self, _facts: &Facts) {
+        if let Some(NumberList(map)) = &mut self.priomap {
+            map.extend(MAP.iter().skip(map.len()));
+        }
+    }
+
+    /// tc holds every band of the map against the number of bands that it has read so far.
+    fn read_tc(&mut self, words: &mut Words, reader: &mut Reader) -> Result<bool, Refusal> {
+        let again = words.peek() == Some("priomap") && self.priomap.is_some();
+        if again {
+            return Err(Refusal::coded(&codes::DUPLICATE_KEY, "`priomap` stands here twice").help("leave one out"));
+        }
+        let map = words.peek() == Some("priomap");
+        let read = read_row(self, words, reader)?;
+        let bands = self.bands.map_or(3, |n| n.0);
+        let list = self.priomap.as_ref().filter(|_| map).map_or(&[][..], |list| &list.0);
+        if let Some(band) = list.iter().find(|band| u32::from(**band) >= bands) {
+            let refusal =
+                Refusal::coded(&codes::PRIOMAP, format!("there is no band {band}: the last is {}", bands - 1));
+            return Err(refusal.help("write `bands` before `priomap`, and bands from 0 on"));
+        }
+        if list.len() > PRIORITIES {
+            return Err(Refusal::coded(&codes::PRIOMAP, "a priomap has 16 entries, one a priority"));
+        }
+        Ok(read)
     }
 
     fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {

@@ -4,7 +4,9 @@ use super::tbf::check_queue;
 use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
-use crate::kind::{Children, Finding, Kind, Options, Reset, Role, Row, Rows, fits, row_words};
+use crate::kind::{
+    Attribute, Children, Finding, Kind, Options, Place, Reset, Role, Row, Rows, attribute, fits, row_words,
+};
 use crate::rows;
 use crate::unit::{Bytes, Flag, Number, Probability, Rate, Reader, Refusal, Unit, Words};
 
@@ -56,7 +58,7 @@ pub static KIND: Kind = Kind {
     writable: true,
     config: "NET_SCH_RED",
     module: "sch_red",
-    attributes: &[],
+    attributes: ATTRIBUTES,
     xstats,
 };
 
@@ -67,6 +69,16 @@ const MAX_P: u16 = 3;
 const FLAGS: u16 = 4;
 const EARLY_DROP_BLOCK: u16 = 5;
 const MARK_BLOCK: u16 = 6;
+
+const ATTRIBUTES: &[Attribute] = &[
+    attribute("TCA_RED_PARMS", PARMS, &["limit", "min", "max", "ewma", "cell"]),
+    attribute("TCA_RED_STAB", STAB, &["bandwidth"]),
+    attribute("TCA_RED_MAX_P", MAX_P, &["probability"]),
+    attribute("TCA_RED_FLAGS", FLAGS, &["adaptive", "ecn", "harddrop", "nodrop"]),
+    attribute("TCA_RED_EARLY_DROP_BLOCK", EARLY_DROP_BLOCK, &["early_drop"]),
+    attribute("TCA_RED_MARK_BLOCK", MARK_BLOCK, &["mark"]),
+];
+
 pub(crate) const ECN: u32 = 1;
 pub(crate) const HARDDROP: u32 = 2;
 const ADAPTIVE: u32 = 4;
@@ -333,6 +345,37 @@ impl Options for Red {
             return Ok(true);
         }
         crate::kind::read_row(self, words, reader)
+    }
+
+    /// tc computes with its own bandwidth where none is written.
+    fn settle_tc(&mut self, _place: &mut Place) -> Result<(), Refusal> {
+        let none = |size: Option<Bytes>| size.is_none_or(|b| b.0 == 0);
+        let missing = |message: &str, help: &str| Err(Refusal::coded(&codes::MISSING_OPTION, message).help(help));
+        if none(self.limit) {
+            return missing("red wants a `limit`", "write `limit 400kb`");
+        }
+        if none(self.avpkt) {
+            return missing("red wants an `avpkt`", "write `avpkt 1000`");
+        }
+        self.burst = self.burst.filter(|n| n.0 != 0);
+        self.bandwidth = self.bandwidth.filter(|rate| rate.bytes() != 0).or(Some(Rate(10_000_000)));
+        let mut full = self.clone();
+        full.complete(&Facts::default());
+        let (min, max) = (full.min.unwrap_or_default(), full.max.unwrap_or_default());
+        if full.ewma.is_none() {
+            let refusal = Refusal::coded(&codes::RED_BURST, "no average can follow this `burst`");
+            return Err(refusal.help("write a larger `burst`, or a smaller `min`"));
+        }
+        let probability = self.probability.map_or(PROBABILITY, |p| p.0);
+        if min > max || min < max && probability_log(min.0, max.0, probability).is_none() {
+            let refusal = Refusal::coded(&codes::RED_THRESHOLDS, "no chance can be computed between `min` and `max`");
+            return Err(refusal.help("write a `min` below `max`"));
+        }
+        if full.cell.is_none() {
+            let refusal = Refusal::coded(&codes::OUT_OF_RANGE, "no idle table can be made for this `bandwidth`");
+            return Err(refusal.help("write the speed of the link"));
+        }
+        Ok(())
     }
 
     /// A change puts a new bfifo of the limit below, whatever was there (`red_change`).

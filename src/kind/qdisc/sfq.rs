@@ -4,9 +4,9 @@ use super::red::{self, Backlog, ECN, HARDDROP, PROBABILITY, average_of, check_av
 use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
-use crate::kind::{Children, Finding, Kind, Options, Role, Row, Rows, fits, row_words};
+use crate::kind::{Children, Finding, Kind, Options, Place, Role, Row, Rows, fits, row_words};
 use crate::rows;
-use crate::unit::{Bytes, Flag, Length, Number, Packets, Probability, Seconds, Unit};
+use crate::unit::{Bytes, Flag, Length, Number, Packets, Probability, Refusal, Seconds, Unit};
 
 rows! {
     /// Stochastic fairness queueing.
@@ -16,7 +16,7 @@ rows! {
         /// bytes that a flow may send a turn; never less than a packet
         quantum: Bytes = Row::new("quantum").computed("the MTU with its link header");
         /// how often flows are hashed anew, so that two that share a bucket part again; 0: never
-        perturb: Seconds = Row::new("perturb").default("0s");
+        perturb: Seconds = Row::new("perturb").default("0");
         /// hash buckets: a power of two
         divisor: Number = Row::new("divisor").default("1024");
         /// flows that are told apart at once
@@ -62,6 +62,8 @@ pub static KIND: Kind = Kind {
     xstats,
 };
 
+/// Where the counters stand in `struct tc_sfq_qopt_v1`.
+const STATS: usize = 48;
 /// `SFQ_MAX_DEPTH` and `SFQ_MAX_FLOWS`.
 const DEPTH: u32 = 127;
 const FLOWS: u32 = 0x10000 - DEPTH - 1;
@@ -196,6 +198,17 @@ impl Options for Sfq {
         self.ewma = ewma(min, burst, avpkt).map(|w| Number(u32::from(w)));
     }
 
+    fn settle_tc(&mut self, _place: &mut Place) -> Result<(), Refusal> {
+        refused(self).map_or(Ok(()), Err)
+    }
+
+    /// `struct tc_sfqred_stats`, at the end of the options.
+    fn figures(&self, payload: Payload) -> Vec<(&'static str, u64)> {
+        let Some(stats) = payload.0.get(STATS..).filter(|_| self.ewma.is_some()) else { return Vec::new() };
+        let names = ["prob_drop", "forced_drop", "prob_mark", "forced_mark", "prob_mark_head", "forced_mark_head"];
+        super::figures(Payload(stats).fields(), &names, &[])
+    }
+
     /// Compared as the kernel settles them: a limit of 20000 packets with 128 flows of 127 is held as 16256.
     fn same(&self, other: &dyn Options, row: usize, facts: &Facts) -> bool {
         let Some(held) = other.as_kind::<Sfq>() else { return false };
@@ -286,6 +299,39 @@ impl Options for Sfq {
         let packet = Backlog::Bytes(avpkt.map_or(1000, |b| b.0));
         check_average((min, max), (limit, "redflowlimit"), burst.map(|b| b.0), packet, out);
     }
+}
+
+/// What tc refuses of a threshold, a burst or a limit.
+fn refused(sfq: &Sfq) -> Option<Refusal> {
+    let refuse = |message: &str, help: &str| Some(Refusal::coded(&codes::RED_THRESHOLDS, message).help(help));
+    if sfq.limit.is_some_and(|limit| limit.0 < 2) {
+        let refusal = Refusal::coded(&codes::OUT_OF_RANGE, "sfq cannot have a limit below 2 packets");
+        return Some(refusal.help("write `limit 127`"));
+    }
+    if !sfq.is_red() {
+        return None;
+    }
+    let Some(limit) = sfq.redflowlimit.map(|n| n.0).filter(|n| *n != 0) else {
+        let refusal = Refusal::coded(&codes::MISSING_OPTION, "early detection wants a `redflowlimit`");
+        return Some(refusal.help("write `redflowlimit 100000`"));
+    };
+    let given = |n: Option<Length>| n.map(|n| n.0).filter(|n| *n != 0);
+    let max = given(sfq.max).unwrap_or(limit / 4);
+    let min = given(sfq.min).unwrap_or(max / 3);
+    if max > limit {
+        return refuse("`max` is above `redflowlimit`", "write a smaller `max`");
+    }
+    if min >= max {
+        return refuse("`min` is not below `max`", "write a smaller `min`");
+    }
+    let avpkt = sfq.avpkt.map_or(1000, |b| b.0);
+    let usual = || red::usual_burst(u64::from(min), u64::from(max), avpkt);
+    let burst = sfq.burst.map(|n| n.0).filter(|n| *n != 0).unwrap_or_else(usual);
+    if avpkt == 0 || ewma(u64::from(min), burst, avpkt).is_none() {
+        let refusal = Refusal::coded(&codes::RED_BURST, "no average can follow this `burst`");
+        return Some(refusal.help("write a larger `burst`"));
+    }
+    None
 }
 
 /// `struct tc_sfq_xstats`, which the kernel gives for each bucket that holds packets: what is left of its turn.

@@ -4,31 +4,34 @@ use super::htb::{check_bucket, check_rate, check_ticks, ratespec, read_ratespec}
 use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::wire::{Attributes, Malformed, Payload};
-use crate::kind::{Children, Finding, Kind, Options, Reset, Role, Row, Rows, fits, no_xstats, row_words};
+use crate::kind::{
+    Attribute, Children, Finding, Kind, Options, Place, Reset, Role, Row, Rows, attribute, fits, no_option, no_xstats,
+    read_row, row_words,
+};
 use crate::rows;
-use crate::unit::{Bytes, Length, LinkLayer, Rate, Time, Unit};
+use crate::unit::{Bytes, Length, LinkLayer, Rate, Reader, Refusal, Time, Unit, Words};
 
 rows! {
     /// A token bucket.
     pub struct Tbf {
         /// bytes that may wait for tokens; or say it by `latency`
-        limit: Bytes = Row::new("limit").computed("what waits for `latency` at the rate, and the bucket");
+        limit: Bytes = Row::new("limit").short().once().computed("what waits for `latency` at the rate, and the bucket");
         /// the longest that a packet may wait for tokens; or say it by `limit`
-        latency: Time = Row::new("latency").aliases(&["lat"]).tool();
+        latency: Time = Row::new("latency").short().once().tool();
         /// size of the bucket: bytes that may be sent at the speed of the link before `rate` holds
-        burst: Bytes = Row::new("burst").aliases(&["buffer", "maxburst"]);
+        burst: Bytes = Row::new("burst").aliases(&["buffer", "maxburst"]).short().once();
         /// size of the second bucket, which bounds `peakrate`: one packet for an exact peak
-        mtu: Bytes = Row::new("mtu").aliases(&["minburst"]);
+        mtu: Bytes = Row::new("mtu").aliases(&["minburst"]).once();
         /// the least size a packet is charged
-        mpu: Length = Row::new("mpu").default("0");
+        mpu: Length = Row::new("mpu").once().default("0");
         /// the speed of the link
-        rate: Rate = Row::new("rate").percent();
+        rate: Rate = Row::new("rate").once().percent();
         /// the speed at which the bucket may be emptied
-        peakrate: Rate = Row::new("peakrate").percent();
+        peakrate: Rate = Row::new("peakrate").short().once().percent();
         /// bytes that are charged on top of each packet
-        overhead: Length = Row::new("overhead").default("0");
+        overhead: Length = Row::new("overhead").short().once().range(0, 0xffff).default("0");
         /// how the link counts bytes
-        linklayer: LinkLayer = Row::new("linklayer").default("ethernet");
+        linklayer: LinkLayer = Row::new("linklayer").short().default("ethernet");
     }
 }
 
@@ -44,7 +47,7 @@ pub static KIND: Kind = Kind {
     writable: true,
     config: "NET_SCH_TBF",
     module: "sch_tbf",
-    attributes: &[],
+    attributes: ATTRIBUTES,
     xstats: no_xstats,
 };
 
@@ -54,6 +57,17 @@ const RATE64: u16 = 4;
 const PRATE64: u16 = 5;
 const BURST: u16 = 6;
 const PBURST: u16 = 7;
+
+const ATTRIBUTES: &[Attribute] = &[
+    attribute("TCA_TBF_PARMS", PARMS, &["limit", "burst", "mtu", "mpu", "rate", "peakrate", "overhead", "linklayer"]),
+    no_option("TCA_TBF_RTAB", 2, "a rate table, which the kernel has not used since Linux 3.8"),
+    no_option("TCA_TBF_PTAB", 3, "a rate table, which the kernel has not used since Linux 3.8"),
+    attribute("TCA_TBF_RATE64", RATE64, &["rate"]),
+    attribute("TCA_TBF_PRATE64", PRATE64, &["peakrate"]),
+    attribute("TCA_TBF_BURST", BURST, &["burst"]),
+    attribute("TCA_TBF_PBURST", PBURST, &["mtu"]),
+    no_option("TCA_TBF_PAD", 8, "padding before 64-bit attributes"),
+];
 
 /// A size in 32 bits, as the wire has it.
 fn narrow(size: Bytes) -> u32 {
@@ -181,6 +195,46 @@ impl Options for Tbf {
                 row_words(row, slot, out);
             }
         }
+    }
+
+    /// tc reads `mpu` as a size, and takes one of limit and latency.
+    fn read_tc(&mut self, words: &mut Words, reader: &mut Reader) -> Result<bool, Refusal> {
+        let some = |size: Option<u64>| size.is_some_and(|n| n != 0);
+        if words.peek() == Some("mpu") && !some(self.mpu.map(|n| u64::from(n.0))) {
+            words.next();
+            let size = Bytes::read_words(words, reader)?;
+            self.mpu = Some(Length(u32::try_from(size.0).unwrap_or(u32::MAX)));
+            return Ok(true);
+        }
+        let read = read_row(self, words, reader)?;
+        if some(self.limit.map(|b| b.0)) && some(self.latency.map(|t| t.0)) {
+            let refusal = Refusal::coded(&codes::LIMIT_OR_LATENCY, "both `limit` and `latency` are given");
+            return Err(refusal.help("leave one of them out"));
+        }
+        Ok(read)
+    }
+
+    fn settle_tc(&mut self, _place: &mut Place) -> Result<(), Refusal> {
+        let none = |size: Option<u64>| size.is_none_or(|n| n == 0);
+        let missing = |message: &str, help: &str| Err(Refusal::coded(&codes::MISSING_OPTION, message).help(help));
+        if none(self.rate.map(|r| r.bytes())) {
+            return missing("tbf wants a `rate`", "write `rate 1mbit`");
+        }
+        if none(self.burst.map(|b| b.0)) {
+            return missing("tbf wants a `burst`", "write `burst 10kb`");
+        }
+        if none(self.limit.map(|b| b.0)) && none(self.latency.map(|t| t.0 / 1000)) {
+            let refusal = Refusal::coded(&codes::LIMIT_OR_LATENCY, "neither `limit` nor `latency` is given");
+            return Err(refusal.help("write `latency 50ms`"));
+        }
+        // what is 0 is as if it were not written
+        self.peakrate = self.peakrate.filter(|r| r.bytes() != 0);
+        self.limit = self.limit.filter(|b| b.0 != 0);
+        if self.peakrate.is_some() && none(self.mtu.map(|b| b.0)) {
+            let refusal = Refusal::coded(&codes::PEAKRATE_WITHOUT_MTU, "`peakrate` wants an `mtu` for its bucket");
+            return Err(refusal.help("write `mtu 1540`"));
+        }
+        Ok(())
     }
 
     /// A new limit goes to a fifo below as well, whoever made it and whatever it counts (`fifo_set_limit`).
