@@ -292,6 +292,9 @@ impl Options for Red {
         if self.ewma.is_some() && self.avpkt.is_none() {
             return;
         }
+        // what is 0 is as if it were not written
+        self.burst = self.burst.filter(|n| n.0 != 0);
+        self.bandwidth = self.bandwidth.filter(|rate| rate.bytes() != 0);
         let avpkt = self.avpkt.get_or_insert(Bytes(1000)).0;
         let burst = self.burst.get_or_insert(Number(usual_burst(min, max, avpkt))).0;
         let bandwidth = *self.bandwidth.get_or_insert(facts.speed.unwrap_or(Rate(10_000_000)));
@@ -357,7 +360,6 @@ impl Options for Red {
         if none(self.avpkt) {
             return missing("red wants an `avpkt`", "write `avpkt 1000`");
         }
-        self.burst = self.burst.filter(|n| n.0 != 0);
         self.bandwidth = self.bandwidth.filter(|rate| rate.bytes() != 0).or(Some(Rate(10_000_000)));
         let mut full = self.clone();
         full.complete(&Facts::default());

@@ -160,7 +160,8 @@ impl Options for Tbf {
 
     /// As tc's tbf_parse_opt: the limit is what waits for the latency, and the bucket; of both rates the smaller.
     fn complete(&mut self, _facts: &Facts) {
-        let (None, Some(latency), Some(rate)) = (self.limit, self.latency, self.rate) else { return };
+        let limit = self.limit.filter(|b| b.0 != 0);
+        let (None, Some(latency), Some(rate)) = (limit, self.latency, self.rate) else { return };
         let queue = |rate: Rate, bucket: Option<Bytes>| {
             (rate.bytes() as f64 * latency.0 as f64 / 1e9 + bucket.unwrap_or_default().0 as f64) as u64
         };
