@@ -491,6 +491,11 @@ pub trait Options: Rows {
         None
     }
 
+    /// Whether a discipline asks filters for the class of a packet (those with a `tcf_block` in the kernel).
+    fn takes_filters(&self) -> bool {
+        false
+    }
+
     /// Whether it stands at the root only.
     fn root_only(&self) -> bool {
         false

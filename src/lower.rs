@@ -264,7 +264,7 @@ impl Lowering<'_> {
     fn holds_filters(&mut self, arena: &Arena, discipline: usize, rule: &Rule) -> bool {
         let Some(node) = arena.disciplines.get(discipline) else { return false };
         let kind = node.source.kind.value;
-        if filters::HOLDS_FILTERS.contains(&kind.name) {
+        if node.source.options.takes_filters() {
             return true;
         }
         // on the way to a class below, a discipline with one child has nothing to choose

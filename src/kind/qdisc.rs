@@ -7,6 +7,7 @@ pub mod choke;
 pub mod clsact;
 pub mod codel;
 pub mod drr;
+pub mod dualpi2;
 pub mod etf;
 pub mod ets;
 pub mod fq;

@@ -13,6 +13,7 @@ static KINDS: &[&Kind] = &[
     &qdisc::drr::KIND,
     &qdisc::qfq::KIND,
     &qdisc::ets::KIND,
+    &qdisc::dualpi2::KIND,
     &qdisc::multiq::KIND,
     &qdisc::mqprio::KIND,
     &qdisc::taprio::KIND,

@@ -27,10 +27,6 @@ use crate::unit::{Handle, Hex, Mark};
 use compact_str::{CompactString, format_compact};
 use std::collections::{BTreeSet, HashMap};
 
-/// Disciplines that ask filters for the class of a packet (those with a `tcf_block` in the kernel).
-pub const HOLDS_FILTERS: &[&str] =
-    &["htb", "prio", "sfq", "fq_codel", "drr", "qfq", "hfsc", "ets", "multiq", "sfb", "cake", "dualpi2"];
-
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 const ALL: u16 = 0x0003;

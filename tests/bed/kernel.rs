@@ -58,6 +58,7 @@ const PROBES: &[Probe] = &[
     probe("drr", &["tc qdisc add dev lo root drr"]),
     probe("qfq", &["tc qdisc add dev lo root qfq"]),
     probe("ets", &["tc qdisc add dev lo root ets bands 3"]),
+    probe("dualpi2", &["tc qdisc add dev lo root dualpi2"]),
     probe("skbprio", &["tc qdisc add dev lo root skbprio"]),
     probe("netem", &["tc qdisc add dev lo root netem delay 1ms"]),
     probe("plug", &["tc qdisc add dev lo root plug limit 10000"]),

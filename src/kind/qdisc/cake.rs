@@ -366,6 +366,10 @@ impl Cake {
 }
 
 impl Options for Cake {
+    fn takes_filters(&self) -> bool {
+        true
+    }
+
     /// tc says the word and nothing with it.
     fn encode_own(&self, word: &str, out: &mut Attributes, _facts: &Facts) {
         if word == "raw" && self.raw == Some(Flag(true)) {

@@ -37,6 +37,10 @@ pub static KIND: Kind = Kind {
 };
 
 impl Options for Drr {
+    fn takes_filters(&self) -> bool {
+        true
+    }
+
     fn levels(&self) -> usize {
         1
     }

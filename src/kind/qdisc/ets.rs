@@ -91,6 +91,10 @@ impl Ets {
 }
 
 impl Options for Ets {
+    fn takes_filters(&self) -> bool {
+        true
+    }
+
     fn nested(&self) -> bool {
         true
     }

@@ -65,6 +65,10 @@ const ATTRIBUTES: &[Attribute] = &[
 ];
 
 impl Options for FqCodel {
+    fn takes_filters(&self) -> bool {
+        true
+    }
+
     fn assume(&mut self, facts: &Facts) {
         self.assume_constants();
         self.quantum.get_or_insert(Length(facts.frame().clamp(256, 1 << 20)));

@@ -54,6 +54,10 @@ const FSC: u16 = 2;
 const USC: u16 = 3;
 
 impl Options for Hfsc {
+    fn takes_filters(&self) -> bool {
+        true
+    }
+
     /// `struct tc_hfsc_qopt`, of two octets.
     fn encode(&self, out: &mut Attributes, _facts: &Facts) {
         out.bare(&Fields::new().u16(self.default.unwrap_or_default().0).0);

@@ -97,6 +97,10 @@ const ATTRIBUTES: &[Attribute] = &[
 ];
 
 impl Options for Htb {
+    fn takes_filters(&self) -> bool {
+        true
+    }
+
     fn encode(&self, out: &mut Attributes, _facts: &Facts) {
         let Htb { default, r2q, direct_qlen, offload, debug } = self;
         // two bits a figure, up to what is none

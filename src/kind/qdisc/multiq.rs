@@ -33,6 +33,10 @@ pub static KIND: Kind = Kind {
 };
 
 impl Options for Multiq {
+    fn takes_filters(&self) -> bool {
+        true
+    }
+
     /// `struct tc_multiq_qopt`: the kernel writes its own figures into it.
     fn encode(&self, out: &mut Attributes, _facts: &Facts) {
         out.bare(&Fields::new().u16(0).u16(0).0);

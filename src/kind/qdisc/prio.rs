@@ -43,6 +43,10 @@ const MAP: [u8; PRIORITIES] = [1, 2, 2, 2, 1, 2, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1];
 pub const BANDS: std::ops::RangeInclusive<u32> = 2..=16;
 
 impl Options for Prio {
+    fn takes_filters(&self) -> bool {
+        true
+    }
+
     /// `struct tc_prio_qopt`. The kernel has no default for it: an unset row is sent as tc's.
     fn encode(&self, out: &mut Attributes, facts: &Facts) {
         let mut full = self.clone();

@@ -45,6 +45,10 @@ pub const WEIGHTS: u64 = 64 * 1024;
 const PACKET: RangeInclusive<u32> = 512..=65_536;
 
 impl Options for Qfq {
+    fn takes_filters(&self) -> bool {
+        true
+    }
+
     fn levels(&self) -> usize {
         1
     }

@@ -95,6 +95,10 @@ impl Unit for Share {
 }
 
 impl Options for Sfb {
+    fn takes_filters(&self) -> bool {
+        true
+    }
+
     /// `struct tc_sfb_qopt`, which tc always sends in full.
     fn encode(&self, out: &mut Attributes, _facts: &Facts) {
         let mut full = self.clone();

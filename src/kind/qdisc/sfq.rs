@@ -105,6 +105,10 @@ impl Sfq {
 }
 
 impl Options for Sfq {
+    fn takes_filters(&self) -> bool {
+        true
+    }
+
     /// `struct tc_sfq_qopt_v1`. Zero leaves the kernel's default; without any row nothing is sent, as tc does.
     fn encode(&self, out: &mut Attributes, facts: &Facts) {
         let mut full = self.clone();
