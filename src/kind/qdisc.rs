@@ -64,7 +64,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use crate::facts::Facts;
     use crate::kind::{Options, Role, find, read_tc};
-    use crate::unit::{Bytes, Rate, Reader, Words};
+    use crate::unit::{Bytes, Handle, Rate, Reader, Words};
 
     fn read(line: &str) -> Box<dyn Options> {
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
@@ -87,6 +87,7 @@ mod tests {
     #[test]
     fn foolish_options_are_found() {
         let tbf = "tbf rate 1mbit burst 10kb latency 50ms";
+        let taprio = "taprio clockid TAI num_tc 2 queues 1@0 1@1 sched-entry S 1 300000 sched-entry S 2 200000";
         let cases = [
             (tbf.to_owned(), &[][..]),
             ("tbf rate 220kbit latency 50ms burst 1540".to_owned(), &[]),
@@ -148,6 +149,43 @@ mod tests {
             ("red limit 400kb ecn nodrop".to_owned(), &[]),
             ("red limit 400kb harddrop".to_owned(), &["no-effect"]),
             ("red limit 2gb min 1gb max 1500mb".to_owned(), &["out-of-range"]),
+            ("hfsc-class sc m2 1mbit".to_owned(), &[]),
+            ("hfsc-class rt m1 2mbit d 10ms m2 1mbit ls m2 1mbit ul m2 2mbit".to_owned(), &[]),
+            ("hfsc-class sc m1 2mbit m2 1mbit".to_owned(), &["no-effect", "no-effect"]),
+            ("hfsc-class ls m1 1mbit d 10ms m2 1mbit".to_owned(), &["no-effect"]),
+            ("hfsc-class sc m2 2mbit ul m2 1mbit".to_owned(), &["service-curve"]),
+            ("drr-class".to_owned(), &[]),
+            ("drr-class quantum 1514".to_owned(), &[]),
+            ("drr-class quantum 1513".to_owned(), &["quantum-below-mtu"]),
+            ("drr-class quantum 2mb".to_owned(), &["cut-short"]),
+            ("qfq-class weight 1024 maxpkt 65536".to_owned(), &[]),
+            ("qfq-class maxpkt 1000".to_owned(), &["no-effect"]),
+            ("ets strict 2 quanta 3000 1514".to_owned(), &[]),
+            ("ets quanta 1513".to_owned(), &["quantum-below-mtu"]),
+            ("ets-class quantum 3000".to_owned(), &[]),
+            ("mqprio hw 0 num_tc 2 map 0 1 queues 1@0 1@1".to_owned(), &[]),
+            ("mqprio hw 0 num_tc 2 map 0 1".to_owned(), &["missing-option"]),
+            ("mqprio hw 0 num_tc 2 queues 1@0 1@1".to_owned(), &["priomap"]),
+            ("mqprio hw 0 num_tc 2 map 0 1 queues 2@0 1@1".to_owned(), &["out-of-range"]),
+            ("mqprio hw 0 num_tc 2 map 0 1 queues 1@0".to_owned(), &["out-of-range"]),
+            ("mqprio hw 0 num_tc 2 map 0 1 queues 1@0 0@1".to_owned(), &["out-of-range"]),
+            ("mqprio num_tc 2 map 0 1 mode channel shaper bw_rlimit min_rate 1mbit 2mbit".to_owned(), &[]),
+            ("mqprio num_tc 2 map 0 1 shaper bw_rlimit min_rate 1mbit 2mbit".to_owned(), &["missing-option"]),
+            ("mqprio num_tc 2 map 0 1 mode channel hw 0 queues 1@0 1@1".to_owned(), &["missing-option"]),
+            (taprio.to_owned(), &[]),
+            (format!("{taprio} map 0 2"), &["priomap"]),
+            (format!("{taprio} flags 2"), &["out-of-range"]),
+            (format!("{taprio} txtime-delay 100"), &["missing-option"]),
+            (format!("{taprio} fp E P"), &["missing-option"]),
+            (format!("{taprio} max-sdu 0 0 100"), &["no-effect"]),
+            (format!("{taprio} sched-entry S 4 100000"), &["no-effect"]),
+            (format!("{taprio} sched-entry S 3 10000"), &["out-of-range"]),
+            ("taprio clockid TAI num_tc 2 map 0 1 queues 1@0 1@1 sched-entry S 1 300000".to_owned(), &["never-served"]),
+            ("taprio clockid TAI num_tc 2 map 0 1 queues 1@0 1@1".to_owned(), &["missing-option"]),
+            ("taprio num_tc 1 queues 1@0 sched-entry S 1 300000".to_owned(), &["missing-option"]),
+            ("taprio clockid TAI sched-entry S 1 300000".to_owned(), &["missing-option"]),
+            ("dualpi2 max_rtt 100ms".to_owned(), &[]),
+            ("dualpi2 max_rtt 100ms target 5ms".to_owned(), &["no-effect"]),
             ("htb-class rate 1mbit".to_owned(), &[]),
             ("htb-class ceil 1mbit".to_owned(), &["missing-option"]),
             ("htb-class rate 2mbit ceil 1mbit".to_owned(), &["ceil-below-rate"]),
@@ -160,6 +198,137 @@ mod tests {
         let wrong = cases.iter().map(|(line, expected)| (line, *expected, codes(line, &Facts::default())));
         let wrong: Vec<_> = wrong.filter(|(_, expected, found)| expected != found).collect();
         assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+
+    /// What tc itself refuses is refused with its words, and what it takes is taken.
+    #[test]
+    fn what_tc_refuses_is_refused() {
+        let outcome = |line: &str| -> Result<(), String> {
+            let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            let (kind, words) = words.split_first().unwrap();
+            let class = kind.strip_suffix("-class");
+            let kind = find(Role::Qdisc, class.unwrap_or(kind)).unwrap();
+            let mut options = if class.is_some() { kind.class.unwrap()() } else { (kind.options)() };
+            read_tc(options.as_mut(), &mut Words::new(words), &mut Reader::tc()).map_err(|r| r.message)?;
+            let mut place = crate::kind::Place { parent: Handle(0), handle: 0, protocol: 0, words: words.len() };
+            options.settle_tc(&mut place).map_err(|r| r.message)
+        };
+        let refused = [
+            "hfsc default 10 default 11",
+            "hfsc default 10000",
+            "hfsc-class",
+            "hfsc-class ul m2 1mbit",
+            "hfsc-class rt m2 1mbit ul m2 2mbit",
+            "hfsc-class sc 1mbit",
+            "hfsc-class sc m1 1mbit d 1s",
+            "drr quantum 1514",
+            "drr-class quantum 0",
+            "drr-class quantum 5gb",
+            "qfq weight 1",
+            "qfq-class weight 0",
+            "qfq-class weight 1025",
+            "qfq-class weight 0x10",
+            "qfq-class maxpkt 511",
+            "ets",
+            "ets bands 17",
+            "ets bands 0",
+            "ets bands 3 bands 3",
+            "ets bands 2 strict 1 quanta 1514 1514",
+            "ets bands 2 priomap 2",
+            "ets bands 3 priomap 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0",
+            "ets quanta bands 3",
+            "ets quanta 0 1514",
+            "ets-class quantum 0",
+            "multiq bands 3",
+            "mq bands 3",
+            "noqueue limit 3",
+            "pfifo_fast bands 3",
+            "mqprio hw 0 mode channel",
+            "mqprio min_rate 1mbit",
+            "mqprio shaper bw_rlimit",
+            "mqprio num_tc 3 shaper bw_rlimit min_rate 1mbit 2mbit",
+            "mqprio num_tc 1 queues 1@0 1@1",
+            "mqprio queues 1",
+            "taprio sched-entry X 1 100",
+            "taprio sched-entry S 1",
+            "taprio clockid UTC",
+            "taprio clockid TAI clockid TAI",
+            "taprio base-time 1s",
+        ];
+        let taken: Vec<_> = refused.into_iter().filter(|line| outcome(line).is_ok()).collect();
+        assert!(taken.is_empty(), "{taken:#?}");
+        let taken = [
+            "hfsc default 0 default 10",
+            "hfsc-class rt m2 1mbit",
+            "ets bands 0 strict 2",
+            "mqprio num_tc 3 shaper bw_rlimit min_rate 1mbit hw 1",
+            "mqprio map hw 0",
+            "taprio max-sdu 0 100 fp E P E sched-entry H 01 100 sched-entry R 0x02 0x64",
+        ];
+        for line in taken {
+            assert_eq!(outcome(line), Ok(()), "{line}");
+        }
+    }
+
+    /// Words that iproute2 6.1 lacks.
+    #[test]
+    fn traffic_classes_have_entries() {
+        use crate::kind::wire::{Attributes, Payload};
+        let entries = |line: &str, skip: usize, number: u16| -> Vec<Vec<u8>> {
+            let mut out = Attributes::new();
+            read(line).encode(&mut out, &Facts::default());
+            let list = Payload(&out.bytes[skip..]).attributes().unwrap().list;
+            list.iter().filter(|(n, _)| *n == number).map(|(_, p)| p.0.to_vec()).collect()
+        };
+        let entry = |pairs: &[(u16, u32)]| {
+            let mut out = Attributes::new();
+            pairs.iter().for_each(|(number, value)| out.u32(*number, *value));
+            out.bytes
+        };
+        assert_eq!(entries("mqprio num_tc 2 fp E P", 84, 5), [entry(&[(1, 0), (2, 1)]), entry(&[(1, 1), (2, 2)])]);
+        let taprio = "taprio num_tc 2 max-sdu 0 200 fp P sched-entry S 1 1000";
+        assert_eq!(entries(taprio, 0, 12), [entry(&[(1, 0), (2, 0), (3, 2)]), entry(&[(1, 1), (2, 200)])]);
+        assert_eq!(entries("taprio fp P", 0, 12), [entry(&[(1, 0), (3, 2)])]);
+    }
+
+    /// Gates of a schedule that is not in force yet stand in a list of their own.
+    #[test]
+    fn the_newest_schedule_counts() {
+        use crate::kind::wire::{Attributes, NESTED, Payload};
+        let facts = Facts::default();
+        let (old, new) = (
+            "taprio clockid TAI num_tc 1 queues 1@0 sched-entry S 1 1000",
+            "taprio cycle-time 5000 base-time 7 sched-entry S 1 2000 sched-entry H 0 3000",
+        );
+        let mut dump = Attributes::new();
+        read(old).encode(&mut dump, &facts);
+        dump.nest(7 | NESTED, |out| read(new).encode(out, &facts));
+        let mut held = read("taprio");
+        held.decode(Payload(&dump.bytes), &facts).unwrap();
+        let words = |options: &dyn Options| {
+            let mut words = Vec::new();
+            options.tc(&mut words);
+            words.join(" ")
+        };
+        assert_eq!(
+            words(held.as_ref()),
+            "clockid CLOCK_TAI num_tc 1 map 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 queues 1@0 base-time 7 cycle-time 5000 \
+             sched-entry S 01 2000 sched-entry H 00 3000"
+        );
+    }
+
+    /// A packet beyond `maxpkt` raises it, up to what the link hands down in one piece.
+    #[test]
+    fn a_qfq_class_grows_with_its_packets() {
+        let same = |asked: &str, held: &str, facts: &Facts| {
+            let (asked, held) = (read(asked), read(held));
+            asked.same(held.as_ref(), asked.row("maxpkt").unwrap(), facts)
+        };
+        let (plain, offload) = (Facts::default(), Facts { gso: Some(65_536), ..Facts::default() });
+        assert!(same("qfq-class maxpkt 1000", "qfq-class maxpkt 1514", &plain));
+        assert!(!same("qfq-class maxpkt 1514", "qfq-class maxpkt 2048", &plain));
+        assert!(same("qfq-class maxpkt 1514", "qfq-class maxpkt 2048", &offload));
+        assert!(!same("qfq-class maxpkt 2048", "qfq-class maxpkt 1514", &offload));
     }
 
     /// The largest packet is the link's.
@@ -248,5 +417,17 @@ mod tests {
         let own = (red.xstats)(Payload(&bytes), &Facts::default());
         assert_eq!(own, [("early", 1), ("pdrop", 2), ("other", 3), ("marked", 4)]);
         assert_eq!((red.xstats)(Payload(&bytes[..6]), &Facts::default()), [("early", 1)]);
+        let own =
+            |kind: &str, bytes: &[u8]| (find(Role::Qdisc, kind).unwrap().xstats)(Payload(bytes), &Facts::default());
+        let hfsc: Vec<u8> = [5u64, 6].iter().flat_map(|n| n.to_ne_bytes()).chain(bytes[8..].iter().copied()).collect();
+        assert_eq!(own("hfsc", &hfsc), [("work", 5), ("rtwork", 6), ("period", 3), ("level", 4)]);
+        assert_eq!(own("drr", &bytes[..4]), [("deficit", 1)]);
+        assert_eq!(own("qfq", &bytes[..8]), [("weight", 1), ("lmax", 2)]);
+        let mut offload = crate::kind::wire::Attributes::new();
+        offload.u64(2, 9);
+        offload.u64(3, 10);
+        assert_eq!(own("taprio", &offload.bytes), [("window_drops", 9), ("tx_overruns", 10)]);
+        let dualpi2: Vec<u8> = (1u32..=12).flat_map(|n| n.to_ne_bytes()).collect();
+        assert_eq!(own("dualpi2", &dualpi2)[11], ("memory_limit", 12));
     }
 }

@@ -97,6 +97,57 @@ fn a_home_line_becomes_htb_leaves_and_filters() {
     );
 }
 
+/// A default is an option of hfsc, and of drr and qfq the last rule; bands of multiq are chosen by the queue.
+#[test]
+fn classful_disciplines_are_numbered_and_have_their_rules() {
+    let on = |lines: &str| {
+        let shown = show(&fresh(&text(&format!("interfaces: {{ eth0: {{ egress: {{ {lines} }} }} }}"))));
+        shown.iter().map(|line| line.trim_start_matches("eth0: ").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        on(
+            "hfsc: { default: b, classes: { x: { rt: 2mbit, classes: { a: { sc: umax 1500b dmax 5ms rate 1mbit, ul: 50% }, b: { ls: 25% } } } } }"
+        ),
+        [
+            "1: below root hfsc default 0x3",
+            "class 1:1 below 1: hfsc sc m2 2mbit",
+            "class 1:2 below 1:1 hfsc sc m1 2400kbit d 5ms m2 1mbit ul m2 1mbit",
+            "class 1:3 below 1:1 hfsc ls m2 500kbit",
+        ]
+    );
+    assert_eq!(
+        on("drr: { default: b, classes: { a: { quantum: 3000b, match: mark 5 }, b: {} } }"),
+        [
+            "1: below root drr",
+            "class 1:1 below 1: drr quantum 3000b",
+            "class 1:2 below 1: drr",
+            "filter 1: 10 all 5 fw flowid 1:1",
+            "filter 1: 20 all 10 u32 match u32 0x00000000 0x00000000 at 0 flowid 1:2",
+        ]
+    );
+    assert_eq!(
+        on(
+            "ets: { bands: [a, b, c], strict: 1, quanta: [3000b], priomap: [c, b, a], leaves: { b: fq_codel } }, rules: [ { class: b } ]"
+        ),
+        [
+            "1: below root ets bands 3 strict 1 quanta 3000 priomap 2 1 0",
+            "2: below 1:2 fq_codel",
+            "filter 1: 10 all 10 u32 match u32 0x00000000 0x00000000 at 0 flowid 1:2",
+        ]
+    );
+    assert_eq!(
+        on("multiq: { bands: [a, b], leaves: { b: fq_codel } }, rules: [ { class: b } ]"),
+        [
+            "1: below root multiq",
+            "2: below 1:2 fq_codel",
+            "filter 1: 10 all 10 u32 match u32 0x00000000 0x00000000 at 0 action skbedit queue_mapping 1",
+        ]
+    );
+    assert_eq!(on("mq: { leaves: { 2: fq_codel } }"), ["1: below root mq", "2: below 1:3 fq_codel"]);
+    let policy = text("interfaces: { eth0: { egress: { mq: { bands: 4 }, rules: [ { class: 1 } ] } } }");
+    assert_eq!(refused(&policy, &Facts::default()), ["no-filters"]);
+}
+
 #[test]
 fn the_origin_says_what_became_of_sugar() {
     let tree = fresh(&text(HOME));

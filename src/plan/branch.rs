@@ -359,7 +359,9 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
         let parent_goes = classes.contains_key(&parent) && !stays.contains(&parent);
         // a class that gets children loses its discipline by itself
         let becomes_inner = inner.contains(&parent);
-        let gone = anew.contains(&own(parent));
+        // and a band that is no more takes its discipline along
+        let bands = changed.get(&own(parent)).and_then(|above| above.options.bands());
+        let gone = anew.contains(&own(parent)) || bands.is_some_and(|n| u64::from(parent.minor()) > n);
         if !asked_qdiscs.contains(&parent) && !parent_goes && !becomes_inner && !gone {
             s.delete(object, Some(LOST));
         }
@@ -589,6 +591,45 @@ mod tests {
         let done: Vec<_> = steps.iter().map(|s| (s.verb, s.subject.clone())).collect();
         let [(Verb::Change, Subject::Object(changed))] = done.as_slice() else { panic!("{steps:?}") };
         assert_eq!(changed.id, held.objects[1].id);
+    }
+
+    #[test]
+    fn a_band_that_goes_takes_its_discipline_along() {
+        use crate::kind::qdisc::{ets, pfifo};
+        let root = Id::Qdisc { parent: Handle::ROOT, handle: Handle::new(1, 0) };
+        let below = |minor| Id::Qdisc { parent: Handle::new(1, minor), handle: Handle::new(minor, 0) };
+        let ets = |bands| {
+            let options = ets::Ets { bands: Some(crate::unit::Count(bands)), ..Default::default() };
+            Object::new(root, &ets::KIND, Box::new(options))
+        };
+        let leaf = |minor| Object::new(below(minor), &pfifo::KIND, Box::new(pfifo::Pfifo::default()));
+        let planned = steps(vec![ets(2), leaf(2)], vec![ets(4), leaf(2), leaf(3), leaf(4)]);
+        assert_eq!(planned, ["Change ets 1: bands,quanta,priomap"]);
+        let planned = steps(vec![ets(4), leaf(2)], vec![ets(4), leaf(2), leaf(3)]);
+        assert_eq!(planned, ["Delete pfifo 3: "]);
+    }
+
+    /// sch_hfsc takes no curve away from a class.
+    #[test]
+    fn a_class_that_cannot_change_has_its_discipline_made_anew() {
+        use crate::kind::qdisc::hfsc;
+        use crate::unit::Curve;
+        let object = |id, options| Object::new(id, &hfsc::KIND, options);
+        let root = |default| {
+            let id = Id::Qdisc { parent: Handle::ROOT, handle: Handle::new(1, 0) };
+            object(id, Box::new(hfsc::Hfsc { default: Some(crate::unit::Minor(default)) }))
+        };
+        let class = |ls: u64, ul: Option<u64>| {
+            let line = |rate| Curve::line(Rate(rate));
+            let id = Id::Class { parent: Handle::new(1, 0), handle: Handle::new(1, 1) };
+            object(id, Box::new(hfsc::Class { ls: Some(line(ls)), ul: ul.map(line), ..Default::default() }))
+        };
+        let (mega, held) = (1_000_000, vec![root(1), class(1_000_000, Some(2_000_000))]);
+        assert_eq!(
+            steps(vec![root(2), class(mega, Some(3 * mega))], held.clone()),
+            ["Change hfsc 1: default", "Change hfsc 1:1 ul"]
+        );
+        assert_eq!(steps(vec![root(1), class(mega, None)], held), ["Delete hfsc 1: ", "Add hfsc 1: ", "Add hfsc 1:1 "]);
     }
 
     #[test]

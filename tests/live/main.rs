@@ -5,6 +5,7 @@
 #[path = "../bed/mod.rs"]
 mod bed;
 mod doctor;
+mod classful;
 mod drift;
 mod export;
 mod filters;

@@ -216,6 +216,93 @@ interfaces:
     assert_rate_within(&heard[1], 0.5e6, 0.1);
 }
 
+const CURVES: &str = "
+interfaces:
+  eth0:
+    egress:
+      hfsc:
+        default: rest
+        classes:
+          line:
+            ls: 4mbit
+            ul: 4mbit
+            classes:
+              one: { ls: 1mbit, UL }
+              rest: { ls: 3mbit }
+      rules:
+        - { class: one, match: udp dport 5001 }
+";
+
+#[test]
+fn classes_of_hfsc_share_by_their_curves_up_to_their_limits() {
+    needs!("hfsc", "u32", "veth");
+    let tolerance = if kernel::virtual_time() { 0.01 } else { 0.05 };
+    let cable = Cable::new();
+    cable.near.apply_text(&CURVES.replace(", UL", ""));
+    let both = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 5_000_000), flow(5002, 5_000_000)]);
+    assert_rate_within(&both[0], 1e6, tolerance);
+    assert_rate_within(&both[1], 3e6, tolerance);
+    let alone = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 6_000_000)]);
+    assert_rate_within(&alone[0], 4e6, tolerance);
+    let cable = Cable::new();
+    cable.near.apply_text(&CURVES.replace("UL", "ul: 2mbit"));
+    let limited = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 6_000_000)]);
+    assert_rate_within(&limited[0], 2e6, tolerance);
+}
+
+/// A discipline that shapes nothing below one that does: shares of its classes or bands, and what `rest` is below.
+fn shares(leaf: &str, flows: &[(u16, Flow)], expected: &[f64]) {
+    let cable = Cable::new();
+    let policy = cable.near.apply_text(&format!(
+        "
+interfaces:
+  eth0:
+    egress:
+      htb:
+        default: all
+        classes:
+          all:
+            rate: 4mbit
+            leaf: {{ {leaf} }}
+      rules:
+        - {{ class: a, match: udp dport 5001 }}
+        - {{ class: b, match: udp dport 5002 }}
+        - {{ class: c, match: udp dport 5003 }}
+        - {{ class: c }}
+"
+    ));
+    cable.near.assert_settled(&policy);
+    let heard = hear(&cable.near.netns, &cable.far.netns, flows);
+    let tolerance = if kernel::virtual_time() { 0.02 } else { 0.06 };
+    for (heard, rate) in heard.iter().zip(expected) {
+        assert_rate_within(heard, *rate, tolerance);
+    }
+}
+
+#[test]
+fn drr_shares_by_quanta() {
+    needs!("drr", "htb", "u32", "veth");
+    let classes = "a: { quantum: 1514b }, b: { quantum: 3028b }, c: { quantum: 1514b }";
+    let flows = [flow(5001, 4_000_000), flow(5002, 4_000_000), flow(5003, 4_000_000)];
+    shares(&format!("drr: {{ classes: {{ {classes} }} }}"), &flows, &[1e6, 2e6, 1e6]);
+}
+
+#[test]
+fn qfq_shares_by_weights() {
+    needs!("qfq", "htb", "u32", "veth");
+    let classes = "a: { weight: 5 }, b: { weight: 10 }, c: { weight: 1 }";
+    let flows = [flow(5001, 5_000_000), flow(5002, 5_000_000), flow(5003, 5_000_000)];
+    shares(&format!("qfq: {{ classes: {{ {classes} }} }}"), &flows, &[1.25e6, 2.5e6, 0.25e6]);
+}
+
+/// The strict band has all that it sends; the others share what is left.
+#[test]
+fn ets_serves_strict_bands_first_and_shares_the_rest() {
+    needs!("ets", "htb", "u32", "veth");
+    let flows = [flow(5001, 1_000_000), flow(5002, 5_000_000), flow(5003, 5_000_000)];
+    shares("ets: { bands: [a, b, c], strict: 1, quanta: [3028b, 1514b] }", &flows, &[1e6, 2e6, 1e6]);
+}
+
 /// Every kind of match: the packets it means, all of them and no other, are counted in its class.
 #[test]
 fn a_rule_puts_its_packets_in_its_class() {

@@ -351,13 +351,13 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::kind::read_tc;
-    use crate::unit::Words;
+    use crate::unit::{Handle, Words};
 
     fn read(line: &str) -> Result<Dualpi2, Refusal> {
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         let mut options = Dualpi2::default();
         read_tc(&mut options, &mut Words::new(&words), &mut Reader::tc())?;
-        options.settle_tc(&mut Place { handle: 0, protocol: 0, words: words.len() })?;
+        options.settle_tc(&mut Place { parent: Handle(0), handle: 0, protocol: 0, words: words.len() })?;
         Ok(options)
     }
 

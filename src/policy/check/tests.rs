@@ -211,3 +211,58 @@ fn numbers_run_out() {
     let codes: Vec<_> = found.iter().map(|d| d.code.name).collect();
     assert_eq!(codes, ["handle-budget"], "{}", render(&found, &sources, false, 100));
 }
+
+/// Where the packets end that no rule takes.
+#[test]
+fn what_no_rule_takes_is_dropped_by_some() {
+    let drr =
+        |more: &str| on(&format!("egress: {{ drr: {{ {more} classes: {{ a: {{}}, b: {{ match: mark 5 }} }} }} }}"));
+    is(&drr(""), "no-default", &["drr"]);
+    assert!(drr("default: a,").is_empty());
+    assert!(on("egress: { qfq: { classes: { a: {}, b: { match: mark 5 } } }, rules: [ { class: a } ] }").is_empty());
+    // below another discipline only what is sent to its class comes
+    let nested = |default: &str, rules: &str| {
+        let leaf = "drr: { classes: { x: { match: mark 5 }, y: { match: mark 6 } } }";
+        on(&format!(
+            "egress: {{ htb: {{ default: {default}, classes: {{ a: {{ rate: 1mbit }}, b: {{ rate: 1mbit, leaf: {{ {leaf} }} }} }} }}, rules: [ {rules} ] }}"
+        ))
+    };
+    assert!(nested("a", "").is_empty());
+    assert!(nested("x", "").is_empty());
+    is(&nested("b", ""), "no-default", &["drr"]);
+    is(&nested("a", "{ class: b, match: mark 7 }"), "no-default", &["drr"]);
+    is(
+        &on("egress: { prio: { leaves: { 1: { hfsc: { classes: { a: { ls: 1mbit } } } } } } }"),
+        "no-default",
+        &["hfsc"],
+    );
+}
+
+#[test]
+fn classes_are_held_against_what_their_discipline_can() {
+    let hfsc = |class: &str| {
+        on(&format!("link: {{ rate: 10mbit }}, egress: {{ hfsc: {{ default: a, classes: {{ a: {{ {class} }} }} }} }}"))
+    };
+    assert!(hfsc("sc: 10mbit").is_empty());
+    is(&hfsc("sc: 11mbit"), "rate-over-link", &["a", "10mbit"]);
+    is(&hfsc("ul: 1mbit"), "missing-option", &["1mbit"]);
+    is(&hfsc("rt: 1mbit, ul: 1mbit"), "missing-option", &["1mbit"]);
+    is(&hfsc("sc: 1mbit, rt: 1mbit"), "duplicate-key", &["1mbit", "1mbit"]);
+    is(&on("egress: { drr: { default: b, classes: { a: { classes: { b: {} } } } } }"), "class-depth", &["b"]);
+    let many = (0..65).map(|i| format!("c{i}: {{ weight: 1024 }}")).collect::<Vec<_>>().join(", ");
+    is(&on(&format!("egress: {{ qfq: {{ default: c0, classes: {{ {many} }} }} }}")), "out-of-range", &["qfq"]);
+}
+
+#[test]
+fn queues_are_the_devices() {
+    let with_queues = |lines: &str| {
+        let facts = Facts { queues: 2, ..Facts::default() };
+        let (found, _) = with(&format!("interfaces: {{ eth0: {{ {lines} }} }}"), facts);
+        found.iter().map(|d| d.code.name).collect::<Vec<_>>()
+    };
+    assert_eq!(with_queues("egress: { mq: { leaves: { 1: fq_codel } } }"), [""; 0]);
+    assert_eq!(with_queues("egress: { mq: { leaves: { 2: fq_codel } } }"), ["bands-range"]);
+    assert_eq!(with_queues("egress: { multiq: { bands: [a, b, c] } }"), ["bands-range"]);
+    assert_eq!(with_queues("egress: { mqprio: { hw: 0, num_tc: 1, map: [], queues: [3@0] } }"), ["out-of-range"]);
+    assert_eq!(with_queues("egress: { prio: { leaves: { 0: mq } } }"), ["no-children"]);
+}
