@@ -11,7 +11,7 @@
 pub mod action;
 pub mod filter;
 #[cfg(test)]
-mod laws;
+pub(crate) mod laws;
 pub mod link;
 pub mod qdisc;
 pub mod raw;

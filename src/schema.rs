@@ -53,7 +53,7 @@ fn described(row: &Row) -> String {
 
 /// The rows of a set of options as properties.
 fn rows(options: &dyn Options) -> Map<String, Value> {
-    let shown = options.rows().iter().enumerate().filter(|(_, r)| !r.hidden);
+    let shown = options.rows().iter().enumerate().filter(|(_, r)| !(r.hidden && r.tool));
     shown.map(|(i, row)| (row.word.to_owned(), value(row, options, i))).collect()
 }
 
@@ -65,6 +65,8 @@ fn id() -> Value {
 fn discipline(kind: &Kind) -> Value {
     let mut properties = rows((kind.options)().as_ref());
     properties.insert("id".into(), id());
+    properties.insert("stab".into(), reference("stab"));
+    properties.insert("estimator".into(), reference("estimator"));
     match kind.children {
         Children::None => {}
         Children::Classes => {
@@ -97,6 +99,7 @@ fn discipline(kind: &Kind) -> Value {
 fn class(kind: &Kind, fresh: fn() -> Box<dyn Options>) -> Value {
     let mut properties = rows(fresh().as_ref());
     properties.insert("id".into(), id());
+    properties.insert("estimator".into(), reference("estimator"));
     properties
         .insert("profile".into(), json!({ "description": "a body of `profiles` to start from", "type": "string" }));
     properties.insert("match".into(), reference("expression"));
@@ -110,8 +113,9 @@ fn one_of_kinds<'a>(kinds: impl Iterator<Item = &'a &'static Kind> + Clone, rule
     let mut properties: Map<String, Value> = kinds.map(|k| (k.name.to_owned(), reference(k.name))).collect();
     if rules {
         properties.insert("rules".into(), reference("rules"));
+        properties.insert("filters".into(), reference("filters"));
     }
-    let most = if rules { 2 } else { 1 };
+    let most = if rules { 3 } else { 1 };
     let block = json!({
         "type": "object", "properties": properties, "additionalProperties": false,
         "minProperties": 1, "maxProperties": most,
@@ -140,6 +144,21 @@ fn actions() -> Value {
     json!({ "anyOf": [one, { "type": "array", "items": one }] })
 }
 
+/// A filter as it is.
+fn filter(kind: &Kind) -> Value {
+    let mut properties = rows((kind.options)().as_ref());
+    let number = || json!({ "type": ["integer", "string"] });
+    let class = json!({ "description": "the class to send to, by name or number", "type": "string" });
+    properties.insert("flowid".into(), class.clone());
+    properties.insert("classid".into(), class);
+    for word in ["prio", "pref", "protocol", "chain", "handle"] {
+        properties.insert(word.into(), number());
+    }
+    properties.insert("at".into(), json!({ "description": "the class or discipline that asks it", "type": "string" }));
+    properties.insert("estimator".into(), reference("estimator"));
+    json!({ "description": kind.doc, "type": "object", "properties": properties, "additionalProperties": false })
+}
+
 /// The whole schema.
 pub fn schema() -> Value {
     let kinds: Vec<&'static Kind> = kind::all(Role::Qdisc).filter(|k| k.writable).collect();
@@ -153,12 +172,40 @@ pub fn schema() -> Value {
         }
     }
     for kind in kind::all(Role::Action) {
-        let block = object(rows((kind.options)().as_ref()));
+        let mut words = rows((kind.options)().as_ref());
+        for word in ["cookie", "hw_stats", "no_percpu", "skip_hw", "skip_sw"] {
+            words.entry(word).or_insert_with(|| json!({}));
+        }
+        let block = object(words);
         defs.insert(
             format!("{}-action", kind.name),
             json!({ "description": kind.doc, "anyOf": [block, { "type": ["null", "string"] }] }),
         );
     }
+    for kind in kind::all(Role::Filter) {
+        defs.insert(format!("{}-filter", kind.name), filter(kind));
+    }
+    let filters: Map<String, Value> =
+        kind::all(Role::Filter).map(|k| (k.name.to_owned(), reference(&format!("{}-filter", k.name)))).collect();
+    defs.insert(
+        "filters".into(),
+        json!({
+            "description": "filters of tc as they are, made in this order",
+            "type": "array",
+            "items": {
+                "type": "object", "properties": filters, "additionalProperties": false,
+                "minProperties": 1, "maxProperties": 1,
+            },
+        }),
+    );
+    let time = || json!({ "type": "string" });
+    let mut times = Map::new();
+    times.insert("interval".into(), time());
+    times.insert("average".into(), time());
+    defs.insert("estimator".into(), object(times));
+    let mut sizes = rows(&kind::link::Link::default());
+    sizes.retain(|word, _| ["overhead", "mpu", "mtu", "tsize", "linklayer"].contains(&word.as_str()));
+    defs.insert("stab".into(), object(sizes));
     let one = json!({ "type": "string", "minLength": 1 });
     let matches = json!({
         "description": "what a rule matches: `tcp dport 22`; a list matches what any of it does",
@@ -197,7 +244,11 @@ pub fn schema() -> Value {
     let ingress = json!({
         "description": "what arrives: policed, or redirected to a device of ours and shaped there",
         "type": "object", "additionalProperties": false,
-        "properties": { "police": reference("police-action"), "shape": reference("direction"), "rules": reference("rules") },
+        "properties": {
+            "police": reference("police-action"), "shape": reference("direction"), "rules": reference("rules"),
+            "filters": reference("filters"), "hook": { "enum": ["clsact", "ingress"] },
+            "block": number, "egress_block": number,
+        },
     });
     let interface = json!({
         "type": "object", "additionalProperties": false,
@@ -215,7 +266,11 @@ pub fn schema() -> Value {
             "let": map_of(json!({ "type": ["string", "number", "boolean"] })),
             "sets": map_of(words),
             "profiles": map_of(profile),
+            "accept": { "description": "codes of findings that are meant", "type": ["array", "string"], "items": { "type": "string" } },
             "interfaces": map_of(interface),
+            "blocks": map_of(json!({
+                "type": ["object", "null"], "properties": { "filters": reference("filters") }, "additionalProperties": false,
+            })),
         },
         "$defs": defs,
     })

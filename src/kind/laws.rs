@@ -13,10 +13,10 @@ use proptest::test_runner::{Config, TestRunner};
 use std::sync::Arc;
 
 /// Options of a kind or of its classes.
-struct Subject {
-    name: String,
-    fresh: fn() -> Box<dyn Options>,
-    filter: bool,
+pub(crate) struct Subject {
+    pub(crate) name: String,
+    pub(crate) fresh: fn() -> Box<dyn Options>,
+    pub(crate) filter: bool,
 }
 
 fn subjects() -> Vec<Subject> {
@@ -140,7 +140,7 @@ fn is_sound(options: &dyn Options) -> bool {
 }
 
 /// Runs a test on options of each kind that have no error, made from texts of their rows.
-fn for_all(test: impl Fn(&Subject, &dyn Options)) {
+pub(crate) fn for_all(test: impl Fn(&Subject, &dyn Options)) {
     for subject in subjects() {
         let rows = (subject.fresh)().rows();
         let start = from_tc(&subject, &words(base(&subject.name)));

@@ -151,6 +151,10 @@ fn object(
         }
     }
     options.complete(facts);
+    // of some kinds the options say the number
+    if let (None, told @ 1..) = (filter.handle, options.number(0, facts)) {
+        handle = told;
+    }
     let id = Id::Filter { parent, chain: filter.chain, prio: filter.prio, protocol: filter.protocol, handle };
     let mut object = Object::new(id, kind, options);
     object.origin = origin(filter.span, name, Vec::new());

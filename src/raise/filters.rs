@@ -71,7 +71,11 @@ impl Raising<'_> {
             }
         }
         // numbers are left out where they are those that come by themselves
+        let told = |object: &Object, handle: u32| handle != 0 && object.options.number(0, self.facts) == handle;
         let usual = |object: &Object| {
+            if matches!(object.id, Id::Filter { handle, .. } if told(object, handle)) {
+                return true;
+            }
             let Some((row, _)) = number(object, &tables) else { return false };
             let first = lower::first(&object.name);
             rows.get(&row).is_some_and(|numbers| numbers.iter().copied().eq((first..).take(numbers.len())))

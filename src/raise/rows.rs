@@ -23,7 +23,12 @@ pub fn needed(held: &dyn Options, choose: &dyn Fn(&mut dyn Options), facts: &Fac
         choose(asked.as_mut());
         asked.assume(facts);
         let compared = rows.iter().enumerate().filter(|(_, row)| !row.tool);
-        compared.into_iter().all(|(i, _)| asked.same(standing.as_ref(), i, facts))
+        compared.into_iter().all(|(i, row)| {
+            // what counts only where it is asked must be asked, but for the numbers that the kernel gives to actions
+            let set = |options: &dyn Options| options.slot(i).is_some_and(Slot::is_set);
+            let silent = row.word != "index" && set(standing.as_ref()) && !set(asked.as_ref());
+            !silent && asked.same(standing.as_ref(), i, facts)
+        })
     };
     // what only the compiler writes elsewhere first, then from the last row on: the first ones say the most
     let order = |hidden: bool| {

@@ -423,7 +423,8 @@ impl Writer<'_> {
     /// Whether an option is a flag that its word alone sets.
     fn is_set_flag(&self, owner: Owner<'_>, entry: &Entry) -> bool {
         let yes = matches!(&entry.node.value, Value::Word(w) if w.text == "yes" && !w.quoted);
-        yes && self.vocabulary.is_flag(owner.name, &entry.key.value)
+        // a word in quotes is no flag to the reader
+        yes && self.vocabulary.is_flag(owner.name, &entry.key.value) && !self.key(owner, entry).starts_with('"')
     }
 
     /// An option's word, in quotes where it would be taken for something else.
@@ -455,8 +456,8 @@ impl Writer<'_> {
             "and",
             "or",
         ];
-        // in a filter, whose statement ends with it, no word starts another
-        let keywords = if owner.name.ends_with(" filter") { &[][..] } else { &keywords[..] };
+        // in a filter no word starts another statement
+        let keywords = if owner.name.ends_with(" filter") { &["and", "or"][..] } else { &keywords[..] };
         if flag || kind { lexis::quote(key) } else { name(key, keywords) }
     }
 
