@@ -71,11 +71,7 @@ impl Raising<'_> {
             }
         }
         // numbers are left out where they are those that come by themselves
-        let told = |object: &Object, handle: u32| handle != 0 && object.options.number(0, self.facts) == handle;
         let usual = |object: &Object| {
-            if matches!(object.id, Id::Filter { handle, .. } if told(object, handle)) {
-                return true;
-            }
             let Some((row, _)) = number(object, &tables) else { return false };
             let first = lower::first(&object.name);
             rows.get(&row).is_some_and(|numbers| numbers.iter().copied().eq((first..).take(numbers.len())))
@@ -115,6 +111,20 @@ impl Raising<'_> {
         }
         let place = object.options.as_kind::<U32>().map(|_| Place(handle));
         let own_table = place.filter(|p| p.node() != 0 && tables.contains(&(parent, p.table())));
+        let choose = |options: &mut dyn Options| {
+            if let Some(flower) = options.as_kind_mut::<Flower>().filter(|f| f.eth_type.is_none()) {
+                flower.for_protocol(protocol);
+            }
+            options.complete(self.facts);
+        };
+        let mut written = rows::needed(object.options.as_ref(), &choose, self.facts);
+        if let Some(u32) = written.as_kind_mut::<U32>() {
+            u32.ht = own_table.map(|p| Place(p.0 & 0xffff_f000));
+        }
+        let usual = match written.number(0, self.facts) {
+            0 => usual,
+            told => told == handle,
+        };
         if !usual {
             let text = match (place, own_table) {
                 (Some(place), Some(_)) => Place::new(0, 0, place.node()).show(),
@@ -126,16 +136,6 @@ impl Raising<'_> {
             entries.push(entry("handle", word(text)));
         }
         entries.extend(object.estimator.map(super::estimator));
-        let choose = |options: &mut dyn Options| {
-            if let Some(flower) = options.as_kind_mut::<Flower>().filter(|f| f.eth_type.is_none()) {
-                flower.for_protocol(protocol);
-            }
-            options.complete(self.facts);
-        };
-        let mut written = rows::needed(object.options.as_ref(), &choose, self.facts);
-        if let Some(u32) = written.as_kind_mut::<U32>() {
-            u32.ht = own_table.map(|p| Place(p.0 & 0xffff_f000));
-        }
         let written = written.as_ref();
         let flowid: Option<Handle> = written.value("flowid");
         let actions: Vec<_> = actions_of(object).collect();

@@ -58,7 +58,7 @@ pub fn uncut(kind: &str, options: &mut dyn Options) {
         let Some(slot) = options.slot_mut(i).filter(|_| CODEL.contains(&kind) && !row.tool) else { continue };
         let Some(us) = slot.number().map(|ns| ns / 1000) else { continue };
         let round = |us: &u64| (zeros(*us), std::cmp::Reverse(*us));
-        if let Some(best) = (us..us + 3).filter(|v| cut(*v) == us).max_by_key(round) {
+        if let Some(best) = (us.max(1)..us + 3).filter(|v| cut(*v) == us).max_by_key(round) {
             slot.set_number(best * 1000);
         }
     }

@@ -498,7 +498,8 @@ impl Unit for Keys {
     }
 
     fn show(&self) -> String {
-        self.selectors().join(" and ")
+        // a selector without keys is what tc makes of this
+        if self.0.is_empty() { "ip6 src any".to_owned() } else { self.selectors().join(" and ") }
     }
 
     fn tc(&self) -> String {

@@ -289,10 +289,21 @@ impl GeneveOption {
         });
     }
 
-    fn decode(payload: Payload) -> Result<Self, Malformed> {
-        let a = payload.attributes()?;
-        let data = a.get(3).map_or_else(Vec::new, |p| p.0.to_vec());
-        Ok(GeneveOption { class: a.be16(1)?, kind: a.u8(2)?, data })
+    /// The kernel tells all options in one attribute, one behind the other (`fl_dump_key_geneve_opt`).
+    fn decode(payload: Payload) -> Result<Vec<Self>, Malformed> {
+        let mut options: Vec<Vec<(u16, Payload)>> = Vec::new();
+        for (number, payload) in payload.attributes()?.list {
+            match options.last_mut() {
+                Some(option) if option.last().is_some_and(|(last, _)| *last < number) => option.push((number, payload)),
+                _ => options.push(vec![(number, payload)]),
+            }
+        }
+        let one = |list: Vec<(u16, Payload)>| {
+            let a = Parsed { list };
+            let data = a.get(3).map_or_else(Vec::new, |p| p.0.to_vec());
+            Ok(GeneveOption { class: a.be16(1)?, kind: a.u8(2)?, data })
+        };
+        options.into_iter().map(one).collect()
     }
 }
 
@@ -341,7 +352,11 @@ impl Tunnel for Geneve {
 
     fn decode(key: &Parsed, mask: Option<&Parsed>) -> Result<Option<Self>, Malformed> {
         let list = |from: &Parsed| -> Result<Vec<GeneveOption>, Malformed> {
-            from.list.iter().filter(|(n, _)| *n == GENEVE).map(|(_, p)| GeneveOption::decode(*p)).collect()
+            let mut all = Vec::new();
+            for (_, payload) in from.list.iter().filter(|(n, _)| *n == GENEVE) {
+                all.extend(GeneveOption::decode(*payload)?);
+            }
+            Ok(all)
         };
         let key = list(key)?;
         if key.is_empty() {
