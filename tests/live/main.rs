@@ -4,8 +4,8 @@
 
 #[path = "../bed/mod.rs"]
 mod bed;
-mod doctor;
 mod classful;
+mod doctor;
 mod drift;
 mod export;
 mod filters;
