@@ -362,3 +362,42 @@ interfaces:
         assert_eq!((counted("1:10"), counted("1:20")), (taken, left), "`{expression}`: taken and left, found and sent");
     }
 }
+
+/// Classifiers that no rule of a policy becomes, set by tc's own words.
+#[test]
+fn other_classifiers_put_packets_in_their_class() {
+    needs!("drr", "basic", "flow", "bpf", "veth");
+    const SENT: u64 = 20;
+    let port = |port: u16| Flow::to(&format!("10.9.0.2:{port}"), 400_000, Duration::from_millis(100)).payload(100);
+    let cable = Cable::new();
+    let tc = |words: &[&str]| cable.near.shapectl(&[&["tc"], words].concat()).ok();
+    let filters: &[(&[&str], &[u16], &[u16])] = &[
+        (&["basic", "match", "cmp(u16 at 2 layer transport eq 5001)", "flowid", "1:1"], &[5001], &[5002]),
+        (
+            &["basic", "match", "not meta(nf_mark eq 5) and u32(u16 5001 0xffff at 22)", "flowid", "1:1"],
+            &[5001],
+            &[5002],
+        ),
+        (&["basic", "match", "nbyte(\"\\x13\\x89\" at 22)", "flowid", "1:1"], &[5001], &[5002]),
+        (&["bpf", "bytecode", "4,40 0 0 36,21 0 1 5001,6 0 0 4294967295,6 0 0 0", "flowid", "1:1"], &[5001], &[5002]),
+        (&["flower", "ip_proto", "udp", "dst_port", "5000-5001", "flowid", "1:1"], &[5000, 5001], &[5002]),
+        (&["flow", "map", "key", "proto-dst", "and", "1", "xor", "1", "baseclass", "1:1"], &[5001, 5003], &[5002]),
+    ];
+    for (filter, takes, leaves) in filters {
+        tc(&["qdisc", "replace", "dev", "eth0", "root", "handle", "1:", "drr"]);
+        for class in ["1:1", "1:2"] {
+            tc(&["class", "add", "dev", "eth0", "parent", "1:", "classid", class, "drr"]);
+        }
+        let at = ["filter", "add", "dev", "eth0", "parent", "1:", "protocol", "ip", "handle", "1", "prio"];
+        tc(&[&at[..], &["1"], filter].concat());
+        tc(&[&at[..], &["2", "basic", "flowid", "1:2"]].concat());
+        let send = |ports: &[u16]| -> u64 {
+            let flows = ports.iter().map(|p| port(*p).datagrams(SENT));
+            flows.map(|flow| flow.start(&cable.near.netns).join().unwrap()).sum()
+        };
+        let (taken, left) = (send(takes), send(leaves));
+        let counted = |id: &str| cable.near.counters("class", "eth0", id).0;
+        assert_eq!((counted("1:1"), counted("1:2")), (taken, left), "{filter:?}: taken and left, found and sent");
+        tc(&["qdisc", "del", "dev", "eth0", "root"]);
+    }
+}

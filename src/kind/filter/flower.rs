@@ -899,12 +899,17 @@ impl Options for Flower {
 
     fn same(&self, other: &dyn Options, row: usize, facts: &Facts) -> bool {
         let Some(held) = other.as_kind::<Self>() else { return false };
-        // of a tagged packet the kernel tells the innermost protocol once more; which it is, the tags' own rows say
-        if Flower::ROWS.get(row).is_some_and(|r| r.word == "eth_type") {
-            let said = |flower: &Flower| flower.eth_type.filter(|t| *t != EtherType::ALL);
-            return self.looks_inside() || said(self) == said(held);
+        match Flower::ROWS.get(row).map_or("", |r| r.word) {
+            // of a tagged packet the kernel tells the innermost protocol once more; which it is, the tags' own rows say
+            "eth_type" => {
+                let said = |flower: &Flower| flower.eth_type.filter(|t| *t != EtherType::ALL);
+                self.looks_inside() || said(self) == said(held)
+            }
+            // it says a stack of one label in the old words
+            "mpls" | "mpls_label" | "mpls_tc" | "mpls_bos" | "mpls_ttl" => self.stack() == held.stack(),
+            word if held.slot(row).is_some_and(|slot| !slot.is_set()) && self.is_passed_over(word) => true,
+            _ => super::same(self, held, row, facts),
         }
-        super::same(self, held, row, facts)
     }
 
     fn tc(&self, out: &mut Vec<String>) {
@@ -1075,6 +1080,42 @@ impl Flower {
         let row = Flower::ROWS.iter().position(|row| row.word == word);
         if let Some(slot) = row.and_then(|row| self.slot_mut(row)) {
             slot.set_number(u64::from(n));
+        }
+    }
+
+    /// The labels of MPLS, in whichever words, by depth.
+    fn stack(&self) -> Vec<Lse> {
+        let octet = |n: Option<Number>| n.map(|n| n.0 as u8);
+        let first = Lse {
+            depth: 1,
+            label: self.mpls_label.map(|n| n.0),
+            tc: octet(self.mpls_tc),
+            bos: octet(self.mpls_bos),
+            ttl: octet(self.mpls_ttl),
+        };
+        let mut stack = self.mpls.as_ref().map_or_else(|| vec![first], |stack| stack.0.clone());
+        stack.retain(|lse| *lse != Lse { depth: lse.depth, ..Lse::default() });
+        stack.sort_by_key(|lse| lse.depth);
+        stack
+    }
+
+    /// Whether the kernel takes no notice of a key: no bit of it counts, or the protocol is another.
+    fn is_passed_over(&self, word: &str) -> bool {
+        let ip = self.inner().is_none_or(EtherType::is_ip);
+        let nothing = |network: Option<Network>| {
+            network.is_some_and(|n| n.mask == IpAddr::from([0; 4]) || n.mask == IpAddr::from([0_u8; 16]))
+        };
+        match word {
+            "tcp_flags" => self.ip_proto != Some(IpProto::TCP) || self.tcp_flags.is_some_and(|b| b.mask == 0),
+            "ip_tos" => !ip || self.ip_tos.is_some_and(|b| b.mask == 0),
+            "ip_ttl" => !ip || self.ip_ttl.is_some_and(|b| b.mask == 0),
+            "dst_ip" => nothing(self.dst_ip),
+            "src_ip" => nothing(self.src_ip),
+            "enc_dst_ip" => nothing(self.enc_dst_ip),
+            "enc_src_ip" => nothing(self.enc_src_ip),
+            "arp_tip" => nothing(self.arp_tip),
+            "arp_sip" => nothing(self.arp_sip),
+            _ => false,
         }
     }
 

@@ -55,6 +55,9 @@ fn the_kernel_keeps_of_an_erspan_what_its_version_has() {
     assert_eq!(read("1:2:0:0").show(), "1:2:0:0");
     assert!(read("1:2:0:0").same(&read("1:2:1:9")));
     assert!(!read("2:0:1:9").same(&read("2:0:0:9")));
+    assert!(read("2:0:1:99/2:0:0xff:0x3f").same(&read("2:0:1:35/2:0:1:0x3f")), "one bit, and six");
+    let vxlan = |text: &str| Vxlan::read(text, &mut Reader::tc()).unwrap();
+    assert!(vxlan("5").same(&vxlan("5/0x48ffff")));
     assert_eq!(Gtp::read("1:5/ff:3f", &mut Reader::tc()).unwrap().show(), "01:05/0xff:0x3f".replace("0x", ""));
 }
 
@@ -130,4 +133,37 @@ fn states_that_no_connection_has_are_refused() {
         assert_eq!(found(text), 1, "{text}");
     }
     assert_eq!(found("ip_tos 0x10"), 1, "the kernel passes it over");
+}
+
+#[test]
+fn what_the_kernel_says_otherwise_is_the_same() {
+    let facts = Facts::default();
+    let same = |protocol, asked: &str, held: &str| {
+        let (asked, held) = (read(protocol, asked).unwrap(), read(protocol, held).unwrap());
+        (0..Flower::ROWS.len()).all(|row| asked.same(&held, row, &facts))
+    };
+    assert!(same(0x8847, "mpls lse depth 1 label 5 bos 1", "mpls_label 5 mpls_bos 1"));
+    assert!(!same(0x8847, "mpls lse depth 2 label 5", "mpls_label 5"));
+    assert!(same(0x0800, "tcp_flags 2 dst_ip default", ""));
+    assert!(!same(0x0800, "ip_proto tcp tcp_flags 2", "ip_proto tcp"));
+    // two options, each in a nest of its own as tc sends them, and both in one as the kernel says them
+    let asked = read(3, "geneve_opts 0102:80:00800022,0103:81:00000001").unwrap();
+    let parts = |a: &mut Attributes, n: u16| {
+        a.nest(n, |opts| {
+            opts.nest(1, |a| {
+                for (class, kind, data) in [(0x0102, 0x80, [0, 0x80, 0, 0x22]), (0x0103, 0x81, [0, 0, 0, 1])] {
+                    let whole = n == 85;
+                    a.be16(1, if whole { 0xffff } else { class });
+                    a.u8(2, if whole { 0xff } else { kind });
+                    a.raw(3, &if whole { [0xff; 4] } else { data });
+                }
+            });
+        });
+    };
+    let mut out = Attributes::new();
+    parts(&mut out, 84);
+    parts(&mut out, 85);
+    let mut held = Flower::default();
+    held.decode(Payload(&out.bytes), &facts).unwrap();
+    assert_eq!(held.geneve_opts, asked.geneve_opts);
 }

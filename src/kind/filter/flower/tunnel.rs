@@ -19,17 +19,23 @@ struct Shape {
     number: u16,
     parts: &'static [Part],
     base: u32,
+    /// Bits of each part that the kernel keeps.
+    kept: &'static [u64],
 }
 
 const fn part(number: u16, octets: usize, big: bool) -> Part {
     Part { number, octets, big }
 }
 
-const VXLAN: Shape = Shape { number: 2, parts: &[part(1, 4, false)], base: 0 };
-const ERSPAN: Shape =
-    Shape { number: 3, parts: &[part(1, 1, false), part(2, 4, true), part(3, 1, false), part(4, 1, false)], base: 0 };
-const GTP: Shape = Shape { number: 4, parts: &[part(1, 1, false), part(2, 1, false)], base: 16 };
-const PFCP: Shape = Shape { number: 5, parts: &[part(1, 1, false), part(2, 8, true)], base: 16 };
+const VXLAN: Shape = Shape { number: 2, parts: &[part(1, 4, false)], base: 0, kept: &[0x48_ffff] };
+const ERSPAN: Shape = Shape {
+    number: 3,
+    parts: &[part(1, 1, false), part(2, 4, true), part(3, 1, false), part(4, 1, false)],
+    base: 0,
+    kept: &[0xff, 0xffff_ffff, 1, 0x3f],
+};
+const GTP: Shape = Shape { number: 4, parts: &[part(1, 1, false), part(2, 1, false)], base: 16, kept: &[] };
+const PFCP: Shape = Shape { number: 5, parts: &[part(1, 1, false), part(2, 8, true)], base: 16, kept: &[] };
 
 impl Part {
     const fn whole(&self) -> u64 {
@@ -166,11 +172,13 @@ macro_rules! tunnel {
                         1 => version == Some(1),
                         _ => version == Some(2),
                     };
+                    let bits = |i: usize| $shape.kept.get(i).copied().unwrap_or(u64::MAX);
                     let pair = |i: usize| {
-                        let get = |v: &Values| v.get(i).copied().flatten().filter(|_| keeps(i)).unwrap_or(0);
+                        let get = |v: &Values| {
+                            v.get(i).copied().flatten().filter(|_| keeps(i)).map_or(0, |n| n & bits(i))
+                        };
                         (get(&t.key) & get(&t.mask), get(&t.mask))
                     };
-                    // of an erspan's version the kernel keeps the mask that tc makes of it
                     (0..$shape.parts.len()).map(pair).collect()
                 };
                 kept(self) == kept(other)
