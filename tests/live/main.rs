@@ -10,6 +10,7 @@ mod drift;
 mod export;
 mod filters;
 mod host;
+mod import;
 mod kinds;
 mod netlink;
 mod recordings;

@@ -1,0 +1,219 @@
+//! Scripts of others: the real tc makes one thing of them, and `import tc` and `apply` the same.
+//!
+//! `tests/scripts/*.sh` are whole scripts, run by the real shell. Their heads say what they need: `# devs: eth0 ifb0`,
+//! `# args: start`. The folder that `SHAPECTL_CORPORA` names, if it does, has lists of commands (`NAME.tc`).
+
+use crate::bed::dump;
+use crate::bed::kernel;
+use crate::bed::netns::{Netns, Ran};
+use crate::host::{Host, SHAPECTL};
+use shapectl::diagnostic::Sink;
+use shapectl::facts::Facts;
+use shapectl::import::{Imported, Settings, import};
+use shapectl::kernel::Kernel;
+use shapectl::plan::plan;
+use shapectl::source::{Source, Sources};
+use std::path::{Path, PathBuf};
+
+/// A namespace with these links, up.
+fn machine(devices: &[String]) -> Netns {
+    let netns = Netns::new();
+    netns.without_ipv6();
+    for device in devices {
+        let kind = if device.starts_with("ifb") { "ifb" } else { "dummy" };
+        netns.ip(&format!("link add {device} type {kind}"));
+        netns.ip(&format!("link set {device} up"));
+    }
+    netns
+}
+
+/// What a comment at the head of a text says.
+fn said<'t>(text: &'t str, what: &str) -> Vec<String> {
+    let prefix = format!("# {what}:");
+    let line = text.lines().find_map(|line: &'t str| line.strip_prefix(&prefix));
+    line.map(|l| l.split_whitespace().map(str::to_owned).collect()).unwrap_or_default()
+}
+
+fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+    let mut files: Vec<_> = entries.filter(|p| p.extension().is_some_and(|e| e == ending)).collect();
+    files.sort();
+    files
+}
+
+/// tc's dump of all links; the numbers that the kernel gave to qdiscs are the kernel's business.
+fn dumped(netns: &Netns, devices: &[String]) -> Vec<String> {
+    let given = |word: &str| {
+        let major = word.split(':').next().unwrap_or("");
+        word.contains(':') && major.len() == 4 && major.starts_with('8') && u16::from_str_radix(major, 16).is_ok()
+    };
+    let plain = |line: String| {
+        let word = |w: &str| if given(w) { "8…:".to_owned() } else { w.to_owned() };
+        line.split(' ').map(word).collect::<Vec<_>>().join(" ")
+    };
+    let mut lines = Vec::new();
+    for device in devices {
+        let queue = netns.ip(&format!("-o link show dev {device}"));
+        let words: Vec<&str> = queue.split_whitespace().collect();
+        let at = words.iter().position(|w| *w == "qlen").and_then(|at| words.get(at + 1)).copied().unwrap_or("-");
+        lines.push(format!("{device}: txqueuelen {at}"));
+        lines.extend(dump::dump(netns, device).into_iter().map(|line| format!("{device}: {}", plain(line))));
+    }
+    lines
+}
+
+/// A script through the library: what the kernel would hold.
+fn model(text: &str, parameters: &[String]) -> (Imported, Vec<String>) {
+    let (mut sources, mut sink) = (Sources::new(), Sink::new());
+    let id = sources.add(Source::new("script", text.to_owned()));
+    let given = parameters.iter().enumerate().map(|(i, word)| ((i + 1).to_string(), word.clone())).collect();
+    let settings = Settings { given, ..Settings::default() };
+    let imported = import(&[id], &settings, &mut sources, &mut |_, _, _| None, &mut sink);
+    (imported, sink.sorted().iter().map(|d| format!("{}: {}", d.code.name, d.message)).collect())
+}
+
+/// What differs between the model's tree and what the kernel holds, in steps from either to the other.
+fn apart(imported: &Imported, netns: &Netns, devices: &[String]) -> Vec<String> {
+    let mut kernel = netns.enter(|| Kernel::open(None).unwrap());
+    let names: Vec<&str> = devices.iter().map(String::as_str).collect();
+    let held = kernel.read(Some(&names)).unwrap();
+    let all = kernel.all_facts().unwrap();
+    let facts = |name: &str| all.get(name).cloned().unwrap_or_else(Facts::default);
+    let mut asked = imported.tree.clone();
+    for name in devices {
+        // what a script leaves empty is nobody's
+        let interface = asked.interfaces.entry(name.as_str().into()).or_default();
+        interface.link = shapectl::tree::Link::default();
+        interface.egress.get_or_insert_with(Default::default);
+        interface.ingress.get_or_insert_with(Default::default);
+    }
+    // numbers that the kernel gave are not those that we would
+    let steps = plan(&asked, &held, &facts).steps;
+    let shown = steps.iter().map(|step| {
+        let line = shapectl::script::line(&shapectl::script::command(step));
+        format!("{line} {:?}", step.differences)
+    });
+    shown.collect()
+}
+
+/// Whether a qdisc got its number from the kernel: then the model's is another.
+fn numbered_by_kernel(netns: &Netns, devices: &[String]) -> bool {
+    devices.iter().any(|d| {
+        netns
+            .tc(&format!("qdisc show dev {d}"))
+            .lines()
+            .any(|l| l.split(' ').nth(2).is_some_and(|h| h.len() == 5 && h.starts_with('8')))
+    })
+}
+
+/// Imports and applies in a namespace; the dump, and what was said.
+fn applied(file: &Path, parameters: &[String], devices: &[String], to: &str) -> Result<(Vec<String>, String), String> {
+    let host = Host::of(machine(devices));
+    let mut words =
+        vec!["import".to_owned(), "tc".to_owned(), file.to_str().unwrap().to_owned(), "--to".to_owned(), to.to_owned()];
+    for (i, word) in parameters.iter().enumerate() {
+        words.extend(["--set".to_owned(), format!("{}={word}", i + 1)]);
+    }
+    let imported: Ran = crate::bed::netns::bounded(SHAPECTL, &words);
+    if !imported.status.success() {
+        return Err(format!("{imported}"));
+    }
+    let policy = tempfile::Builder::new().suffix(&format!(".{to}")).tempfile().unwrap();
+    std::fs::write(policy.path(), &imported.stdout).unwrap();
+    let ran = host.shapectl(&["apply", policy.path().to_str().unwrap()]);
+    if !ran.status.success() && !imported.stdout.trim_end().ends_with("{}") {
+        return Err(format!("{}\n{}\n{ran}", imported.stderr, imported.stdout));
+    }
+    let (code, text) = host.diff(policy.path());
+    if code != 0 && ran.status.success() {
+        return Err(format!("{}\ndiff of what was just made:\n{text}", imported.stdout));
+    }
+    Ok((dumped(&host.netns, devices), format!("{}\n{}", imported.stderr, imported.stdout)))
+}
+
+/// Both ways for one file; `run` runs it for real. What is wrong.
+fn judge(file: &Path, parameters: &[String], devices: &[String], text: &str, run: impl Fn(&Netns)) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let real = machine(devices);
+    run(&real);
+    let (imported, said) = model(text, parameters);
+    if !numbered_by_kernel(&real, devices) {
+        let steps = apart(&imported, &real, devices);
+        if !steps.is_empty() {
+            wrong.push(format!("from what tc made to what the model has:\n{}\n{}", steps.join("\n"), said.join("\n")));
+        }
+    }
+    let expected = dumped(&real, devices);
+    match applied(file, parameters, devices, "yaml") {
+        Err(why) => wrong.push(why),
+        Ok((dump, shown)) => {
+            if let Some(differences) = dump::differences(&expected, &dump) {
+                wrong.push(format!("left: tc, right: import and apply\n{differences}\n{shown}"));
+            }
+        }
+    }
+    wrong
+}
+
+#[test]
+fn lists_of_others() {
+    let Some(folder) = std::env::var_os("SHAPECTL_CORPORA") else {
+        eprintln!("SHAPECTL_CORPORA names no folder: no lists of others are judged");
+        return;
+    };
+    if kernel::release() < (6, 12) {
+        return;
+    }
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    for file in files(Path::new(&folder), "tc") {
+        let name = file.file_stem().unwrap().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&file).unwrap();
+        let devices = said(&text, "devs");
+        // what tc refuses is told to both
+        let lines: Vec<String> = text
+            .lines()
+            .map(|line| match line.strip_prefix("#FAIL ") {
+                Some(rest) => rest.split_once(' ').map_or("", |(_, line)| line).to_owned(),
+                None => line.to_owned(),
+            })
+            .collect();
+        let text = lines.join("\n") + "\n";
+        let script = tempfile::Builder::new().suffix(".sh").tempfile().unwrap();
+        std::fs::write(script.path(), &text).unwrap();
+        let faults = judge(script.path(), &[], &devices, &text, |netns| {
+            for line in lines.iter().filter_map(|l| l.strip_prefix("tc ")) {
+                let _ = netns.run("tc", line.split_whitespace().collect::<Vec<_>>());
+            }
+        });
+        count += 1;
+        println!("{name}: {}", if faults.is_empty() { "the same" } else { "DIFFERS" });
+        wrong.extend(faults.into_iter().map(|fault| format!("=== {name}\n{fault}")));
+    }
+    assert!(count > 0);
+    assert!(wrong.is_empty(), "{} of {count} differ:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn whole_scripts() {
+    if kernel::release() < (6, 12) {
+        return;
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    for file in files(&folder, "sh") {
+        let name = file.file_stem().unwrap().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&file).unwrap();
+        let (devices, parameters) = (said(&text, "devs"), said(&text, "args"));
+        let shell = if text.starts_with("#!/bin/bash") { "bash" } else { "sh" };
+        let faults = judge(&file, &parameters, &devices, &text, |netns| {
+            let words = std::iter::once(file.to_str().unwrap()).chain(parameters.iter().map(String::as_str));
+            let ran = netns.run(shell, words.collect::<Vec<_>>());
+            println!("{}", ran.stderr);
+        });
+        count += 1;
+        println!("{name}: {}", if faults.is_empty() { "the same" } else { "DIFFERS" });
+        wrong.extend(faults.into_iter().map(|fault| format!("=== {name}\n{fault}")));
+    }
+    assert!(count >= 15, "{count} scripts");
+    assert!(wrong.is_empty(), "{} of {count} differ:\n{}", wrong.len(), wrong.join("\n"));
+}
