@@ -36,6 +36,7 @@ pub mod sfq;
 pub mod skbprio;
 pub mod taprio;
 pub mod tbf;
+pub mod teql;
 
 use crate::kind::Options;
 use crate::kind::wire::Cursor;

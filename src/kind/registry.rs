@@ -41,6 +41,7 @@ static KINDS: &[&Kind] = &[
     &qdisc::pfifo_fast::KIND,
     &qdisc::noqueue::KIND,
     &qdisc::mq::KIND,
+    &qdisc::teql::KIND,
     &filter::u32::KIND,
     &filter::fw::KIND,
     &filter::matchall::KIND,

@@ -41,6 +41,7 @@ const PROBES: &[Probe] = &[
     probe("pfifo", &["tc qdisc add dev lo root pfifo"]),
     probe("bfifo", &["tc qdisc add dev lo root bfifo"]),
     probe("pfifo_head_drop", &["tc qdisc add dev lo root pfifo_head_drop"]),
+    probe("teql0", &["tc qdisc add dev lo root teql0"]),
     probe("fq_codel", &["tc qdisc add dev lo root fq_codel"]),
     probe("red", &["tc qdisc add dev lo root red limit 100000 avpkt 1000"]),
     probe("ingress", &["tc qdisc add dev lo ingress"]),
