@@ -497,6 +497,12 @@ impl Machine {
         let mut tree = netlink::tree(records, &machine);
         for (name, interface) in &mut tree.interfaces {
             interface.link = self.links.get(name).map(|link| link.settings.clone()).unwrap_or_default();
+            // filters stand in the order in which they were made
+            let filters = self.links.get(name).map(|link| &link.filters);
+            for branch in [&mut interface.egress, &mut interface.ingress].into_iter().flatten() {
+                let age = |o: &Object| filters.map_or(0, |f| f.age(o.id));
+                branch.objects.sort_by_key(|o| (matches!(o.id, Id::Filter { .. }), age(o)));
+            }
             interface.egress = interface.egress.take().filter(|b| !b.objects.is_empty());
             interface.ingress = interface.ingress.take().filter(|b| !b.objects.is_empty());
         }

@@ -19,6 +19,8 @@ pub(super) struct Filters {
     protos: BTreeMap<Place, Proto>,
     /// What all u32 classifiers of a qdisc share (`struct tc_u_common`), by the qdisc's major number.
     tables: HashMap<u16, Tables>,
+    /// When each was made: the kernel numbers u32's tables in that order.
+    born: HashMap<(Place, u32), usize>,
 }
 
 /// Parent, chain and priority.
@@ -74,6 +76,19 @@ impl Tables {
 }
 
 impl Filters {
+    /// When a filter was made, as a number that grows.
+    pub(super) fn age(&self, id: Id) -> usize {
+        let Id::Filter { parent, chain, prio, handle, .. } = id else { return 0 };
+        self.born.get(&((parent, chain, prio), handle)).copied().unwrap_or(0)
+    }
+
+    fn bear(&mut self, id: Id) {
+        if let Id::Filter { parent, chain, prio, handle, .. } = id {
+            let next = self.born.len() + 1;
+            self.born.insert(((parent, chain, prio), handle), next);
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.protos.is_empty()
     }
@@ -181,7 +196,9 @@ impl Filters {
         if let Id::Filter { handle, .. } = &mut object.id {
             *handle = number;
         }
+        let id = object.id;
         proto.entries.insert(number, object);
+        self.bear(id);
         Ok(Vec::new())
     }
 
@@ -248,8 +265,10 @@ impl Filters {
             if let Id::Filter { handle, .. } = &mut object.id {
                 *handle = number;
             }
+            let id = object.id;
             let object = Some(object);
             tables.tables.push(Table { handle: number, place, divisor, links: 0, object, nodes: BTreeMap::new() });
+            self.bear(id);
             return Ok(Vec::new());
         }
         let htid = match options.ht.map(|n: Node| n.0) {
@@ -283,10 +302,12 @@ impl Filters {
             // the number says it
             options.ht = None;
         }
+        let id = object.id;
         table.nodes.insert(number, object);
         if let Some(link) = link {
             tables.table(link).into_iter().for_each(|t| t.links += 1);
         }
+        self.bear(id);
         Ok(Vec::new())
     }
 
