@@ -758,20 +758,18 @@ impl Link {
             return refuse("Strict bands do not have a configurable quantum");
         };
         let count = (bands(qdisc) as usize).saturating_sub(strict);
-        let mut quanta: Vec<String> = qdisc
-            .options
-            .show("quanta")
-            .map(|t| t.split([' ', ',']).filter(|w| !w.is_empty()).map(str::to_owned).collect())
-            .unwrap_or_default();
-        let frame = crate::facts::Facts::default().frame().to_string();
-        quanta.resize(count.max(band + 1), frame);
+        let shown = qdisc.options.show("quanta").unwrap_or_default();
+        let words = shown.trim_matches(['[', ']']).split([' ', ',']).filter(|w| !w.is_empty());
+        let mut quanta: Vec<String> = words.map(str::to_owned).collect();
+        quanta.resize(count.max(band + 1), format!("{}b", Facts::default().frame()));
         if let Some(place) = quanta.get_mut(band) {
             *place = text;
         }
+        // tc reads bare figures here
+        let quanta: Vec<String> = quanta.iter().map(|q| q.trim_end_matches('b').to_owned()).collect();
         let row = qdisc.options.row("quanta");
         if let Some(slot) = row.and_then(|row| qdisc.options.slot_mut(row)) {
-            let words = quanta;
-            let _ = slot.read_words(&mut crate::unit::Words::new(&words), &mut crate::unit::Reader::tc());
+            let _ = slot.read_words(&mut crate::unit::Words::new(&quanta), &mut crate::unit::Reader::tc());
         }
         Ok(Vec::new())
     }

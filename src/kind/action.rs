@@ -120,6 +120,8 @@ impl PartialEq for Act {
 }
 
 const HW_STATS_WORDS: &[(&str, u8)] = &[("immediate", 1), ("delayed", 2), ("disabled", 0)];
+/// A policy's word for a policer in the way of before 2004.
+const OLD: &str = "old";
 const FLAG_WORDS: &[(&str, u32)] = &[("no_percpu", NO_PERCPU), ("skip_hw", 2), ("skip_sw", 4)];
 
 impl Act {
@@ -220,7 +222,8 @@ impl Act {
         let stats = HW_STATS_WORDS.iter().find(|(_, bits)| Some(*bits) == self.hw_stats);
         let flags = FLAG_WORDS.iter().filter(|(_, bit)| self.flags & bit != 0);
         let stats = stats.map(|(word, _)| ("hw_stats", (*word).to_owned()));
-        stats.into_iter().chain(flags.map(|(word, _)| (*word, Flag(true).show()))).collect()
+        let old = self.old.then(|| (OLD, Flag(true).show()));
+        stats.into_iter().chain(flags.map(|(word, _)| (*word, Flag(true).show()))).chain(old).collect()
     }
 
     /// Reads such a word; false if it is none.
@@ -236,6 +239,9 @@ impl Act {
             let bare = matches!(entry.node.value, Value::Null);
             let on = bare || Flag::read_node(&entry.node, reader).map_err(|r| at(r, entry.node.span))?.0;
             self.flags |= if on { bit } else { 0 };
+        } else if word == OLD && self.name == police::KIND.name {
+            let bare = matches!(entry.node.value, Value::Null);
+            self.old = bare || Flag::read_node(&entry.node, reader).map_err(|r| at(r, entry.node.span))?.0;
         } else {
             return Ok(false);
         }
@@ -286,6 +292,9 @@ impl Act {
         }
         for (word, _) in FLAG_WORDS.iter().filter(|(_, bit)| self.flags & bit != 0) {
             words.push_str(&format!(" {word}"));
+        }
+        if self.old {
+            words.push_str(&format!(" {OLD}"));
         }
         words
     }
@@ -356,6 +365,11 @@ impl Act {
         while let Some(word) = words.peek().filter(|w| *w != "then") {
             if word == "hw_stats" || word == "cookie" || flag(word).is_some() {
                 self.read_common(words, reader)?;
+                continue;
+            }
+            if word == OLD && self.name == police::KIND.name {
+                words.next();
+                self.old = true;
                 continue;
             }
             let value = words.peek_second().filter(|value| Flag::read(value, reader).is_ok());

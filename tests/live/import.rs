@@ -169,10 +169,10 @@ fn lists_of_others() {
         let name = file.file_stem().unwrap().to_string_lossy().into_owned();
         let text = std::fs::read_to_string(&file).unwrap();
         let devices = said(&text, "devs");
-        // what tc refuses is told to both
+        // what tc refuses is told to both, but for what hangs on the hardware
         let lines: Vec<String> = text
             .lines()
-            .map(|line| match line.strip_prefix("#FAIL ") {
+            .map(|line| match line.strip_prefix("#FAIL ").filter(|line| !line.contains("skip_sw")) {
                 Some(rest) => rest.split_once(' ').map_or("", |(_, line)| line).to_owned(),
                 None => line.to_owned(),
             })

@@ -21,6 +21,7 @@ pub(super) struct Filters {
     tables: HashMap<u16, Tables>,
     /// When each was made: the kernel numbers u32's tables in that order.
     born: HashMap<(Place, u32), usize>,
+    made: usize,
 }
 
 /// Parent, chain and priority.
@@ -84,8 +85,8 @@ impl Filters {
 
     fn bear(&mut self, id: Id) {
         if let Id::Filter { parent, chain, prio, handle, .. } = id {
-            let next = self.born.len() + 1;
-            self.born.insert(((parent, chain, prio), handle), next);
+            self.made += 1;
+            self.born.insert(((parent, chain, prio), handle), self.made);
         }
     }
 
@@ -432,7 +433,8 @@ fn unlink(tables: &mut Tables, link: Option<Node>) {
 pub(super) struct Shared(IndexMap<(CompactString, u32), Act>);
 
 fn index_of(act: &Act) -> Option<u32> {
-    act.options.value::<Number>("index").map(|n| n.0).filter(|n| *n != 0)
+    let number = act.options.slot(act.options.row("index")?)?.number()?;
+    u32::try_from(number).ok().filter(|n| *n != 0)
 }
 
 impl Shared {
@@ -463,6 +465,9 @@ impl Shared {
     }
 
     /// Puts the actions that stand already in the place of those that a filter names by number.
+    ///
+    /// # Errors
+    /// There is no such action, and too little is said to make it.
     fn bind(&mut self, object: &mut Object) -> Result<(), Refused> {
         let Some(row) = object.options.row("action") else { return Ok(()) };
         let Some(mut actions) = object.options.value::<Actions>("action") else { return Ok(()) };
@@ -473,9 +478,10 @@ impl Shared {
                 *act = standing.clone();
                 continue;
             }
-            let rows = act.options.rows().iter().enumerate();
+            let rows =
+                act.options.rows().iter().enumerate().filter(|(_, row)| !matches!(row.word, "index" | "control"));
             let said = rows.filter(|(i, _)| act.options.slot(*i).is_some_and(|s| s.is_set())).count();
-            if said == 1 && act.name != "gact" {
+            if said == 0 && act.name != "gact" {
                 return refuse(format!("there is no action `{}` with the number {index}", act.name));
             }
             self.0.insert(key, act.clone());
