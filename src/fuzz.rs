@@ -3,6 +3,7 @@
 
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::facts::Facts;
+use crate::import;
 use crate::kind::Vocabulary;
 use crate::lower::{Ids, lower};
 use crate::netlink::{self, Machine};
@@ -10,6 +11,7 @@ use crate::plan::Verb;
 use crate::policy;
 use crate::source::{FileId, Notation, Source, Sources, Span};
 use crate::syntax::{Limits, expression_parser, shape, write, yaml};
+use crate::unit::Handle;
 
 /// A file in the DSL: read or refused with a reason, and every finding points into the text.
 ///
@@ -136,4 +138,27 @@ pub fn fuzz_policy(bytes: &[u8]) {
         lower(&read, &facts, &Ids::default(), &mut sink);
     }
     point_into(&sink.found, &text);
+}
+
+/// A shell script or batch of tc commands: it comes to an end, every finding points into the text, and no object stands on
+/// nothing.
+///
+/// # Panics
+/// One of that does not hold.
+#[allow(clippy::panic, reason = "a fuzz target fails by it")]
+pub fn fuzz_script(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let (mut sources, mut sink) = (Sources::new(), Sink::new());
+    let id = sources.add(Source::new("script.sh", text.as_str()));
+    let limits = import::Limits { steps: 5_000, octets: 1 << 20, ..import::Limits::default() };
+    let settings = import::Settings { limits, ..import::Settings::default() };
+    let imported = import::import(&[id], &settings, &mut sources, &mut |_, _, _| None, &mut sink);
+    point_into(&sink.found, &text);
+    for interface in imported.tree.interfaces.values() {
+        for branch in [&interface.egress, &interface.ingress].into_iter().flatten() {
+            let roots =
+                branch.objects.iter().filter(|o| matches!(o.id.parent(), Handle::ROOT | Handle::INGRESS)).count();
+            assert_eq!(roots, 1, "a branch has one root");
+        }
+    }
 }

@@ -1,5 +1,5 @@
 //! The fuzz targets' own functions, for a bounded while on stable: seeds from the repository, cut, joined and flipped.
-//! The open-ended run is `cargo +nightly fuzz run yaml` (or `shape`, `expression`, `dump`).
+//! The open-ended run is `cargo +nightly fuzz run yaml` (or `shape`, `expression`, `dump`, `script`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 use shapectl::fuzz;
@@ -57,7 +57,7 @@ fn run(seeds: &[Vec<u8>], rounds: usize, target: fn(&[u8])) {
                     bytes.splice(at..at, other[from..to].iter().copied());
                 }
                 _ => {
-                    let words: [&[u8]; 8] = [b"{", b"}", b"\"", b"\n", b"$x", b": ", b"[", b"\xff"];
+                    let words: [&[u8]; 10] = [b"{", b"}", b"\"", b"\n", b"$x", b": ", b"[", b"\xff", b"$((", b"<<E\n"];
                     bytes.splice(at..at, words[dice.next(words.len())].iter().copied());
                 }
             }
@@ -82,6 +82,11 @@ fn expression() {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("grammar/expressions.md")).unwrap();
     let seeds: Vec<Vec<u8>> = text.split('`').skip(1).step_by(2).map(|s| s.as_bytes().to_vec()).collect();
     run(&seeds, 5_000, fuzz::fuzz_expression);
+}
+
+#[test]
+fn script() {
+    run(&files("tests/scripts", &["sh"]), 1_500, fuzz::fuzz_script);
 }
 
 #[test]

@@ -217,3 +217,171 @@ fn whole_scripts() {
     assert!(count >= 15, "{count} scripts");
     assert!(wrong.is_empty(), "{} of {count} differ:\n{}", wrong.len(), wrong.join("\n"));
 }
+
+/// A small generator (xorshift): the same lists in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn of<'t>(&mut self, choices: &[&'t str]) -> &'t str {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        choices[(self.0 >> 11) as usize % choices.len()]
+    }
+}
+
+/// A line of tc's, sound or not.
+fn any_line(dice: &mut Dice) -> String {
+    let verb = dice.of(&["add", "add", "add", "add", "change", "replace", "del"]);
+    let qdisc = [
+        "htb",
+        "htb default 10",
+        "prio",
+        "sfq perturb 10",
+        "pfifo limit 20",
+        "drr",
+        "fq_codel limit 500",
+        "tbf rate 1mbit burst 10kb limit 30kb",
+        "red limit 200kb avpkt 1000 bandwidth 1mbit",
+        "prio bands 2 priomap 1 1 1 1 1 1 0 0 1 1 1 1 1 1 1 1",
+        "fq_codel",
+        "bfifo limit 9000",
+        "hfsc default 10",
+    ];
+    let prio = ["prio 1", "prio 2", "prio 2", "prio 3", ""];
+    match dice.of(&["qdisc", "qdisc", "class", "class", "filter", "filter", "hook", "rest"]) {
+        "qdisc" => {
+            let parent = dice.of(&[
+                "root",
+                "parent 1:1",
+                "parent 1:2",
+                "parent 1:10",
+                "parent 1:20",
+                "parent 2:1",
+                "parent 10:1",
+                "parent 3:",
+            ]);
+            let handle = dice.of(&["1:", "1:", "2:", "10:", "20:"]);
+            let options = if verb == "del" { "" } else { dice.of(&qdisc) };
+            format!("qdisc {verb} dev eth0 {parent} handle {handle} {options}")
+        }
+        "class" => {
+            let parent = dice.of(&["1:", "1:", "1:1", "1:1", "1:10", "2:", "10:"]);
+            let class = dice.of(&["1:1", "1:2", "1:10", "1:10", "1:20", "2:1", "10:1"]);
+            let options = dice.of(&[
+                "htb rate 1mbit",
+                "htb rate 2mbit ceil 3mbit prio 2",
+                "htb rate 500kbit",
+                "drr quantum 2000",
+                "hfsc sc rate 1mbit",
+                "hfsc ls rate 500kbit",
+            ]);
+            match verb {
+                "del" => format!("class del dev eth0 classid {class}"),
+                _ => format!("class {verb} dev eth0 parent {parent} classid {class} {options}"),
+            }
+        }
+        "filter" => {
+            let parent = dice.of(&["parent 1:", "parent 1:", "parent 2:", "parent 1:1", "", "parent ffff:", "ingress"]);
+            let prio = dice.of(&prio);
+            let protocol = dice.of(&["protocol ip", "protocol ip", "protocol all"]);
+            let target = dice.of(&["flowid 1:1", "flowid 1:10", "flowid 1:20", "action drop"]);
+            if verb == "del" {
+                let more = dice.of(&[
+                    "",
+                    "protocol ip",
+                    "protocol ip handle 800::800 u32",
+                    "protocol ip handle 1 fw",
+                    "handle 1 flower",
+                ]);
+                return format!("filter del dev eth0 {parent} {prio} {more}");
+            }
+            let kind = match dice.of(&["u32", "u32", "u32", "fw", "matchall", "flower"]) {
+                "u32" => {
+                    let handle = dice.of(&["", "", "", "handle 800::800", "handle ::5", "handle 7:"]);
+                    let options = match handle {
+                        "handle 7:" => "u32 divisor 4".to_owned(),
+                        _ => format!(
+                            "u32 {} match ip dport {} 0xffff {target}",
+                            dice.of(&["", "", "ht 7:1:", "ht 800:"]),
+                            dice.of(&["22", "80"])
+                        ),
+                    };
+                    format!("{handle} {options}")
+                }
+                "fw" => format!("handle {} fw {target}", dice.of(&["1", "2"])),
+                "matchall" => format!("matchall {target}"),
+                _ => format!(
+                    "{} flower ip_proto {} {target}",
+                    dice.of(&["", "handle 1", "handle 3"]),
+                    dice.of(&["tcp", "udp"])
+                ),
+            };
+            // flower wants its protocol
+            let protocol = if kind.contains("flower") { "protocol ip" } else { protocol };
+            format!("filter {verb} dev eth0 {parent} {protocol} {prio} {kind}")
+        }
+        "hook" => format!("qdisc {verb} dev eth0 {}", dice.of(&["ingress", "clsact", "ingress"])),
+        _ => dice
+            .of(&[
+                "qdisc del dev eth0 root",
+                "qdisc change dev eth0 handle 1: htb default 20",
+                "qdisc replace dev eth0 root handle 1: htb default 10",
+                "qdisc del dev eth0 parent 1:10",
+                "class add dev eth0 parent 1: classid 1:1 htb rate 4mbit",
+                "filter del dev eth0 parent 1:",
+            ])
+            .to_owned(),
+    }
+}
+
+/// The kernel and the book say the same of lists of commands, sound or not: which are refused, and what stands in the end.
+#[test]
+fn the_book_is_kept_as_the_kernel_does() {
+    if kernel::release() < (6, 12) {
+        return;
+    }
+    let devices = ["eth0".to_owned()];
+    let mut wrong = Vec::new();
+    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+    for _ in 0..120 {
+        let mut lines = vec!["qdisc add dev eth0 root handle 1: htb default 10".to_owned()];
+        lines.extend((0..30).map(|_| any_line(&mut dice)));
+        let batch = lines.join("\n") + "\n";
+        let real = machine(&devices);
+        let ran = real.run("sh", ["-c", "printf %s \"$1\" | tc -force -batch -", "sh", &batch]);
+        let number = |line: &str| line.strip_prefix("Command failed -:")?.parse::<usize>().ok();
+        let refused: Vec<usize> = ran.stderr.lines().filter_map(number).collect();
+        let (mut sources, mut sink) = (Sources::new(), Sink::new());
+        let id = sources.add(Source::new("batch", batch.clone()));
+        let imported = import(&[id], &Settings::default(), &mut sources, &mut |_, _, _| None, &mut sink);
+        let is_refusal = |d: &&shapectl::diagnostic::Diagnostic| d.code.name != "import-otherwise";
+        let mut said: Vec<(usize, String)> = sink
+            .found
+            .iter()
+            .filter(is_refusal)
+            .map(|d| (sources.locate(d.span()).map_or(0, |(_, line, _)| line), d.message.clone()))
+            .collect();
+        said.sort();
+        let first = (1..=lines.len()).find(|n| refused.contains(n) != said.iter().any(|(line, _)| line == n));
+        if let Some(n) = first {
+            let kernel = ran.stderr.lines().take_while(|l| number(l) != Some(n)).collect::<Vec<_>>();
+            let kernel = kernel.iter().rev().take_while(|l| number(l).is_none()).collect::<Vec<_>>();
+            let ours = said.iter().filter(|(line, _)| *line == n).collect::<Vec<_>>();
+            let before = lines[..n].iter().enumerate().filter(|(i, _)| !refused.contains(&(i + 1)) || i + 1 == n);
+            let before = before.map(|(_, l)| l.as_str()).collect::<Vec<_>>().join("\n");
+            wrong.push(format!("{before}\nkernel refuses: {} {kernel:?}\nwe: {ours:?}", refused.contains(&n)));
+            continue;
+        }
+        let steps = apart(&imported, &real, &devices);
+        if !steps.is_empty() {
+            let done = lines.iter().enumerate().filter(|(i, _)| !refused.contains(&(i + 1))).map(|(_, l)| l.as_str());
+            wrong.push(format!(
+                "{}\nfrom the kernel's to ours: {}",
+                done.collect::<Vec<_>>().join("\n"),
+                steps.join("\n")
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of 120 differ:\n{}", wrong.len(), wrong.join("\n\n"));
+}
