@@ -5,6 +5,7 @@ mod filters;
 
 use crate::facts::Facts;
 use crate::kind::qdisc::htb;
+use crate::kind::wire::Attributes;
 use crate::kind::{Children, Options, Reset};
 use crate::netlink::{self, LinkInfo, Record};
 use crate::tc::{Request, Subject, Target, Verb};
@@ -304,11 +305,14 @@ impl Machine {
         let facts = self.facts(dev);
         let link = self.link(dev);
         let Some(standing) = link.qdiscs.get_mut(&handle) else { return refuse("Specified qdisc not found") };
-        let said = !object.name.is_empty() && (0..object.options.rows().len()).any(|i| is_set(&object, i));
-        // tc says nothing where it has nothing to say; what is a struct is always said
-        let always = standing.kind.is_some_and(|kind| ALWAYS.contains(&kind.name)) && !object.name.is_empty();
+        // where tc has nothing to say, the options are not sent, and nothing is changed
+        let mut sent = Attributes::new();
+        if !object.name.is_empty() {
+            object.options.encode(&mut sent, &facts);
+        }
+        let said = !sent.bytes.is_empty();
         let mut remarks = Vec::new();
-        if said || always {
+        if said {
             let kind = standing.kind.filter(|k| k.change);
             let Some(kind) = kind else { return refuse("Change operation not supported by specified qdisc") };
             for (i, row) in standing.options.rows().iter().enumerate() {
@@ -325,7 +329,7 @@ impl Machine {
             standing.estimator = object.estimator;
         }
         let (options, limit) = (standing.options.clone(), standing.options.show("limit"));
-        if said || always {
+        if said {
             remarks.extend(link.disturb(handle, options.as_ref(), limit));
         }
         Ok(remarks)
@@ -450,6 +454,10 @@ impl Machine {
             (_, place) if place.minor() != 0 && !link.has_class(place) => {
                 return refuse("Specified class doesn't exist");
             }
+            // the others ask filters of their own only
+            (name, place) if place.minor() != 0 && !matches!(name, "htb" | "hfsc") => {
+                return refuse("Invalid argument: the classes of this qdisc have no filters");
+            }
             (_, place) => place,
         };
         let blocks = qdisc.blocks;
@@ -462,6 +470,8 @@ impl Machine {
             return refuse("This filter block is shared. Please use the block index to manipulate the filters");
         }
         object.id = Id::Filter { parent: place, chain, prio, protocol, handle };
+        // a class that is not there yet is not held fast
+        link.filters.binds = object.options.value::<Handle>("flowid").is_some_and(|class| link.has_class(class));
         link.filters.take(verb, object, &mut self.actions, &facts)
     }
 
@@ -534,8 +544,6 @@ const HOLDS_FILTERS: &[&str] = &[
 const ONE_CHILD: &[&str] = &["tbf", "red", "netem", "sfb", "cbs"];
 /// Kinds whose bands are the queues of the device.
 const QUEUES: &[&str] = &["mq", "mqprio", "taprio"];
-/// Kinds whose payload tc sends even if nothing is written.
-const ALWAYS: &[&str] = &["prio", "tbf", "red", "netem", "multiq", "ets", "sfq", "choke", "sfb"];
 /// Kinds whose change says all: what is not written has its default again.
 const WHOLE: &[&str] = &["prio", "tbf", "red", "ets", "choke", "sfb", "mqprio", "taprio", "cbs", "pfifo", "bfifo"];
 /// Rows that the kernel refuses to change, not only ignores.

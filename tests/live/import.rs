@@ -282,7 +282,8 @@ fn any_line(dice: &mut Dice) -> String {
             }
         }
         "filter" => {
-            let parent = dice.of(&["parent 1:", "parent 1:", "parent 2:", "parent 1:1", "", "parent ffff:", "ingress"]);
+            // no filters of classes: those of a class without classes are never asked, and not read
+            let parent = dice.of(&["parent 1:", "parent 1:", "parent 2:", "parent 2:1", "", "parent ffff:", "ingress"]);
             let prio = dice.of(&prio);
             let protocol = dice.of(&["protocol ip", "protocol ip", "protocol all"]);
             let target = dice.of(&["flowid 1:1", "flowid 1:10", "flowid 1:20", "action drop"]);

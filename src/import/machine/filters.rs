@@ -10,7 +10,7 @@ use crate::tree::{Id, Object};
 use crate::unit::{Handle, Number, Slot};
 use compact_str::CompactString;
 use indexmap::IndexMap;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// The filters of a link, or of a shared block.
 #[derive(Debug, Default)]
@@ -22,6 +22,10 @@ pub(super) struct Filters {
     /// When each was made: the kernel numbers u32's tables in that order.
     born: HashMap<(Place, u32), usize>,
     made: usize,
+    /// Whether the filter that is taken next finds the class that it sends to.
+    pub(super) binds: bool,
+    /// Those that hold their class fast.
+    bound: HashSet<(Place, u32)>,
 }
 
 /// Parent, chain and priority.
@@ -85,9 +89,21 @@ impl Filters {
 
     fn bear(&mut self, id: Id) {
         if let Id::Filter { parent, chain, prio, handle, .. } = id {
+            self.bind(id);
             self.made += 1;
             self.born.insert(((parent, chain, prio), handle), self.made);
         }
+    }
+
+    /// `tcf_bind_filter`.
+    fn bind(&mut self, id: Id) {
+        let Id::Filter { parent, chain, prio, handle, .. } = id else { return };
+        let key = ((parent, chain, prio), handle);
+        if self.binds {
+            self.bound.insert(key)
+        } else {
+            self.bound.remove(&key)
+        };
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -185,6 +201,7 @@ impl Filters {
                 standing.options = object.options;
             }
             standing.origin.span = object.origin.span.or(standing.origin.span);
+            self.bind(object.id);
             return Ok(Vec::new());
         }
         let bare = !(0..object.options.rows().len()).any(|i| super::is_set(&object, i));
@@ -241,9 +258,13 @@ impl Filters {
                 old.indev = new.indev.clone().or(old.indev.take());
             }
             standing.origin.span = object.origin.span.or(standing.origin.span);
+            let (id, named) = (standing.id, object.options.value::<Handle>("flowid").is_some());
             if let Some(link) = link {
                 unlink(tables, before);
                 tables.table(link).into_iter().for_each(|t| t.links += 1);
+            }
+            if named {
+                self.bind(id);
             }
             return Ok(Vec::new());
         }
