@@ -151,7 +151,7 @@ fn what_is_unknown_can_be_said() {
     assert!(answer.said.contains("`--set "), "{}", answer.said);
     let answer = read(script, &["--set", "DEV=eth7", "--set", "1=sfq", "--dev", "eth7=wan0"]);
     assert_eq!((answer.code, answer.said.as_str()), (0, ""));
-    assert!(answer.policy.starts_with("interfaces:\n  wan0:\n"), "{}", answer.policy);
+    assert!(answer.policy.starts_with("interfaces:\n  wan0: { egress: sfq }\n"), "{}", answer.policy);
 }
 
 #[test]

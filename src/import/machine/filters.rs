@@ -420,8 +420,10 @@ impl Filters {
     pub(super) fn point_to(&self, class: Handle) -> bool {
         let mut found = false;
         self.each(&mut |object| {
-            found |=
-                object.id.parent().major() == class.major() && object.options.value::<Handle>("flowid") == Some(class);
+            let Id::Filter { parent, chain, prio, handle, .. } = object.id else { return };
+            found |= parent.major() == class.major()
+                && self.bound.contains(&((parent, chain, prio), handle))
+                && object.options.value::<Handle>("flowid") == Some(class);
         });
         found
     }
