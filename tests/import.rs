@@ -102,7 +102,7 @@ fn standard_input_batches_and_several_files_are_read() {
     let answer = run.go(&[&first, &second], "");
     assert_eq!((answer.code, answer.said.as_str()), (0, ""));
     assert!(answer.policy.contains("leaf: { sfq: { id: 0x10, perturb: 10s } }"), "{}", answer.policy);
-    assert!(answer.policy.contains("eth1:\n"), "{}", answer.policy);
+    assert!(answer.policy.contains("eth1: { egress: prio }"), "{}", answer.policy);
     let latin = run.file("latin.sh", b"tc qdisc add dev eth0 root sfq # f\xfcr alle\n");
     assert_eq!(run.go(&[&latin], "").code, 0);
 }
