@@ -1,6 +1,7 @@
 //! Disciplines with classes and bands of every kind: a policy is applied, changed and applied again, and what stands is what
 //! it says.
 
+use crate::bed::kernel;
 use crate::bed::netns::Netns;
 use crate::host::Host;
 use crate::needs;
@@ -102,10 +103,10 @@ fn queues_have_disciplines_of_their_own() {
 fn a_schedule_is_changed() {
     needs!("taprio", "veth");
     let host = with_queues();
+    // before 6.6 a queue of a software taprio is said to hold the taprio itself, and takes no other discipline
+    let leaves = if kernel::release() < (6, 6) { "" } else { ", leaves: { 1: { pfifo: { limit: 7 } } }" };
     let of = |more: &str| {
-        format!(
-            "taprio: {{ num_tc: 2, map: [0, 1], queues: [2@0, 2@2], clockid: CLOCK_TAI, {more}, leaves: {{ 1: {{ pfifo: {{ limit: 7 }} }} }} }}"
-        )
+        format!("taprio: {{ num_tc: 2, map: [0, 1], queues: [2@0, 2@2], clockid: CLOCK_TAI, {more}{leaves} }}")
     };
     let policies = [
         of("sched-entry: [S 0x1 300us, S 0x2 200us]"),
