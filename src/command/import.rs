@@ -72,7 +72,7 @@ pub(super) fn run(frame: &mut Frame, args: &ImportArgs) -> Exit {
 /// Whether the text that is written says something else than was meant.
 fn misread(text: &str, notation: Notation, meant: &Document, limits: &Limits) -> Option<Diagnostic> {
     let (mut sources, mut sink) = (Sources::new(), Sink::new());
-    let limits = Limits { file_bytes: limits.file_bytes.max(text.len()), ..limits.clone() };
+    let limits = Limits { file_bytes: limits.file_bytes.max(text.len()), ..*limits };
     let source = Source::with_notation("-", text, notation);
     let read = load::parse(source, &limits, &mut sources, &mut sink);
     let same = read.is_some_and(|read| read.list.iter().any(|(_, document)| document == meant));

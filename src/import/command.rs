@@ -292,7 +292,7 @@ impl<'a> Reader<'a> {
         let nowhere = |why: &Unknown| format!("`{}` is set nowhere", why.shown());
         // what stands for a link cannot be left out
         let lost = line.unset.iter().find(|(_, span)| {
-            let before = line.words.iter().filter(|w| w.text.span().end <= span.start).next_back();
+            let before = line.words.iter().rfind(|w| w.text.span().end <= span.start);
             let empty = line.words.iter().any(|w| w.text.text.is_empty() && w.text.span() == *span);
             empty || before.is_some_and(|w| matches!(w.text.text.as_str(), "dev" | "parent" | "classid" | "handle"))
         });

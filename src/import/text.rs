@@ -62,7 +62,7 @@ impl Text {
         let mut out = Text::default();
         let first = self.pieces.partition_point(|p| p.start <= from).saturating_sub(1);
         for (i, piece) in self.pieces.iter().enumerate().skip(first) {
-            if piece.start >= to && !(piece.start == from) {
+            if piece.start >= to && piece.start != from {
                 break;
             }
             let end = self.pieces.get(i + 1).map_or(self.text.len(), |next| next.start);
