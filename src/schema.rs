@@ -130,6 +130,7 @@ fn actions() -> Value {
     for (word, doc) in [
         ("mark", "set the packet's mark"),
         ("priority", "set the packet's priority"),
+        ("dscp", "write this DSCP into the packet's header, and mend the checksum"),
         ("mirror", "send a copy to this device"),
         ("redirect", "send it to this device instead"),
     ] {

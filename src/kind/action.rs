@@ -1,14 +1,15 @@
 //! Actions of filters, one file each, named as the kernel names them; and the unit that holds a filter's list of them.
 //!
-//! In a policy an action is a word (`drop`, `pass`), a pair (`mark: 5`, `priority: 2`, `mirror: eth1`, `redirect: ifb0`)
-//! or a kind with its options (`police: { rate: 1mbit, burst: 10kb }`); several are a list and run one after the other.
-//! The pairs are short for `skbedit` and `mirred`, the words for `gact`.
+//! In a policy an action is a word (`drop`, `pass`), a pair (`mark: 5`, `priority: 2`, `dscp: CS1`, `mirror: eth1`,
+//! `redirect: ifb0`) or a kind with its options (`police: { rate: 1mbit, burst: 10kb }`, `vlan: push id 5`); several are a
+//! list and run one after the other. The pairs are short for `skbedit`, `pedit` and `mirred`, the words for `gact`.
 
 pub mod connmark;
 pub mod control;
 pub mod csum;
 pub mod ct;
 pub mod ctinfo;
+pub mod dscp;
 pub mod gact;
 pub mod gate;
 pub mod ife;
@@ -256,6 +257,20 @@ impl Act {
         set.next() == Some(control::INDEX.word) && set.next().is_none()
     }
 
+    /// [`Options::assume`]; of one that stands elsewhere nothing is known but its number.
+    pub(crate) fn assume(&mut self, facts: &Facts) {
+        if !self.is_shared() {
+            self.options.assume(facts);
+        }
+    }
+
+    /// [`Options::complete`], likewise.
+    pub(crate) fn complete(&mut self, facts: &Facts) {
+        if !self.is_shared() {
+            self.options.complete(facts);
+        }
+    }
+
     /// In the policy's words, as [`Act::read`] reads them: the short form where there is one.
     fn show(&self) -> String {
         let options = self.options.as_ref();
@@ -273,7 +288,7 @@ impl Act {
         {
             Some(format!("{} {}", mode.show(), dev.show()))
         } else {
-            None
+            dscp::show(options).map(Into::into)
         };
         let mut words = short.unwrap_or_else(|| {
             let mut words = self.name.to_string();
@@ -309,9 +324,10 @@ impl Act {
             ("priority", Some(v)) => {
                 edit(Unit::read(v, reader).map(|priority| Skbedit { priority: Some(priority), ..Skbedit::default() }))
             }
+            (dscp::NAME, Some(v)) => Unit::read(v, reader).map(dscp::act),
             ("mirror", Some(v)) => Name::read(v, reader).map(|dev| Act::to_link(Mode::Mirror, dev)),
             ("redirect", Some(v)) => Name::read(v, reader).map(|dev| Act::to_link(Mode::Redirect, dev)),
-            ("mark" | "priority" | "mirror" | "redirect", None) => {
+            ("mark" | "priority" | "mirror" | "redirect" | dscp::NAME, None) => {
                 Err(Refusal::new(format!("`{word}` wants a value")).help(format!("write {}", Actions::INFO.spellings)))
             }
             _ => return None,
@@ -639,14 +655,12 @@ impl Actions {
 
     /// [`Options::assume`] for each.
     pub fn assume(&mut self, facts: &Facts) {
-        let own = self.0.iter_mut().filter(|act| !act.is_shared());
-        own.for_each(|act| act.options.assume(facts));
+        self.0.iter_mut().for_each(|act| act.assume(facts));
     }
 
     /// [`Options::complete`] for each.
     pub fn complete(&mut self, facts: &Facts) {
-        let own = self.0.iter_mut().filter(|act| !act.is_shared());
-        own.for_each(|act| act.options.complete(facts));
+        self.0.iter_mut().for_each(|act| act.complete(facts));
     }
 
     /// [`Options::check`] for each.
@@ -686,7 +700,7 @@ impl Actions {
 impl Unit for Actions {
     const INFO: Info = Info {
         name: "an action",
-        spellings: "`drop`, `pass`, `mark 5`, `priority 2`, `redirect ifb0`, `mirror eth1`, or `police rate 1mbit burst 10kb`",
+        spellings: "`drop`, `pass`, `mark 5`, `priority 2`, `dscp CS1`, `redirect ifb0`, `mirror eth1`, or `police rate 1mbit burst 10kb`",
         schema: Schema::Any,
     };
 
@@ -772,7 +786,7 @@ impl Unit for Actions {
 /// How much the action of that name takes, for the DSL's reader.
 pub fn arity(word: &str) -> Option<Arity> {
     match word {
-        "mark" | "priority" | "mirror" | "redirect" => Some(Arity::Value),
+        "mark" | "priority" | "mirror" | "redirect" | dscp::NAME => Some(Arity::Value),
         "goto" | "jump" => None,
         _ if Control::starts(word, &Reader::default()) => Some(Arity::Flag),
         _ => find(Role::Action, word).map(|_| Arity::Options),

@@ -126,12 +126,12 @@ fn each_act(options: &mut dyn Options, mut each: impl FnMut(&mut Act)) {
 /// [`Options::assume`] of a filter whose own defaults are constants.
 fn assume(options: &mut dyn Options, facts: &Facts) {
     options.assume_constants();
-    each_act(options, |act| act.options.assume(facts));
+    each_act(options, |act| act.assume(facts));
 }
 
 /// [`Options::complete`] of a filter that has nothing to complete of its own.
 fn complete(options: &mut dyn Options, facts: &Facts) {
-    each_act(options, |act| act.options.complete(facts));
+    each_act(options, |act| act.complete(facts));
 }
 
 /// Whether a row of both is the same; actions are compared one by one.

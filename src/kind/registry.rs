@@ -2,6 +2,7 @@
 
 use super::{Kind, Options, Role, Row, action, filter, qdisc};
 use crate::syntax::{self, Arity};
+use crate::unit::Schema;
 
 /// All kinds: disciplines, filters, actions.
 static KINDS: &[&Kind] = &[
@@ -85,7 +86,9 @@ pub fn find(role: Role, name: &str) -> Option<&'static Kind> {
 pub struct Words;
 
 fn is_flag(options: &dyn Options, word: &str) -> bool {
-    options.rows().iter().any(|r: &Row| r.flag && r.is(word))
+    // a value that stands without its row's word: `push` of `vlan push id 5`
+    let bare = |row: &Row| row.bare && matches!(row.unit.schema, Schema::OneOf(values) if values.contains(&word));
+    options.rows().iter().any(|r: &Row| r.flag && r.is(word) || bare(r))
 }
 
 impl syntax::Vocabulary for Words {

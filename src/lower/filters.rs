@@ -64,12 +64,14 @@ pub fn wanted(
     if target.is_none() && actions.is_none() {
         return Vec::new();
     }
+    let of = |protocol| move |cube: &Cube| Look::Header { protocol, cube: cube.clone() };
     let looks: Vec<Look> = match matched {
-        Matched::All(cubes) => cubes.iter().map(look_anywhere).collect(),
-        Matched::Ip { v4, v6 } => {
-            let of = |protocol| move |cube: &Cube| Look::Header { protocol, cube: cube.clone() };
-            v4.iter().map(of(IPV4)).chain(v6.iter().map(of(IPV6))).collect()
+        // what is written into a header is not the same for both families
+        Matched::All(cubes) if actions.as_ref().is_some_and(Actions::differ_by_family) => {
+            cubes.iter().map(of(IPV4)).chain(cubes.iter().map(of(IPV6))).collect()
         }
+        Matched::All(cubes) => cubes.iter().map(look_anywhere).collect(),
+        Matched::Ip { v4, v6 } => v4.iter().map(of(IPV4)).chain(v6.iter().map(of(IPV6))).collect(),
     };
     if looks.is_empty() {
         let d = Diagnostic::new(&codes::MATCHES_NOTHING, "no packet can match this");
@@ -240,7 +242,7 @@ fn object(parent: Handle, wanted: Wanted, place: Place, facts: &Facts) -> Object
         super::set_if_unset(options.as_mut(), "flowid", target);
     }
     if let Some(actions) = actions {
-        super::set_if_unset(options.as_mut(), "action", actions);
+        super::set_if_unset(options.as_mut(), "action", actions.for_family(protocol == IPV6));
     }
     options.complete(facts);
     let prio = place.group * 2 + u16::from(protocol == IPV6);

@@ -3,6 +3,7 @@
 use super::plan::Names;
 use super::{Paint, bytes};
 use crate::diagnostic::visible;
+use crate::kind::action::{Act, Actions};
 use crate::script;
 use crate::tree::{Branch, Id, Object, Stats, Tree};
 use crate::unit::{Handle, Rate, Unit};
@@ -110,6 +111,20 @@ impl Drawer<'_> {
             let bar = if below.is_empty() { "   " } else { "│  " };
             let _ = writeln!(self.out, "{prefix}{bar}{}", self.colors.faint(&counters(object, stats)));
         }
+        for act in actions(object) {
+            let Some(counters) = act.counters.as_ref().filter(|c| c.packets > 0) else { continue };
+            let bar = if below.is_empty() { "   " } else { "│  " };
+            let mut said = format!("{}: {}, {} packets", visible(&act.name), bytes(counters.bytes), counters.packets);
+            for (word, n) in [("dropped", counters.drops), ("over limit", counters.overlimits)] {
+                if n > 0 {
+                    let _ = write!(said, ", {n} {word}");
+                }
+            }
+            if let Some((_, packets)) = counters.hardware.filter(|(_, packets)| *packets > 0) {
+                let _ = write!(said, ", {packets} in hardware");
+            }
+            let _ = writeln!(self.out, "{prefix}{bar}{}", self.colors.faint(&said));
+        }
         // the kernel's trees are a few levels deep; a dump that says otherwise is cut off
         if depth > 64 {
             return;
@@ -178,6 +193,34 @@ fn options_json(object: &Object) -> Value {
     Value::Object(map)
 }
 
+/// The actions of a filter.
+fn actions(object: &Object) -> Vec<Act> {
+    object.options.value::<Actions>("action").map(|actions| actions.0).unwrap_or_default()
+}
+
+/// An action of a held filter, with what it has counted.
+fn act_json(act: &Act) -> Value {
+    let options = act.options.rows().iter().enumerate();
+    let options = options.filter_map(|(i, row)| Some((row.word, act.options.slot(i)?.show()?)));
+    let options: Map<String, Value> = options.map(|(word, text)| (word.to_owned(), Value::String(text))).collect();
+    let mut json = json!({ "kind": act.name.as_str(), "options": options });
+    if let (Some(counters), Some(map)) = (&act.counters, json.as_object_mut()) {
+        if let Some(cookie) = &act.cookie {
+            map.insert("cookie".into(), json!(cookie.show()));
+        }
+        let own: Map<String, Value> = counters.own.iter().map(|(k, v)| ((*k).to_owned(), json!(v))).collect();
+        let hardware = counters.hardware.map(|(bytes, packets)| json!({ "bytes": bytes, "packets": packets }));
+        let stats = json!({
+            "bytes": counters.bytes, "packets": counters.packets, "drops": counters.drops,
+            "overlimits": counters.overlimits, "requeues": counters.requeues, "backlog": counters.backlog,
+            "qlen": counters.qlen, "rate": counters.rate.map(|r| r.saturating_mul(8)), "hardware": hardware,
+            "in_hardware": counters.in_hardware, "own": own,
+        });
+        map.insert("stats".into(), stats);
+    }
+    json
+}
+
 /// One object.
 pub(super) fn object_json(object: &Object) -> Value {
     let mut json = match object.id {
@@ -203,6 +246,10 @@ pub(super) fn object_json(object: &Object) -> Value {
                 "linklayer": stab.layer().show(),
             });
             map.insert("stab".into(), stab);
+        }
+        let acts = actions(object);
+        if acts.iter().any(|act| act.counters.is_some()) {
+            map.insert("actions".into(), acts.iter().map(act_json).collect());
         }
         if let Some(stats) = &object.stats {
             let own: Map<String, Value> = stats.own.iter().map(|(k, v)| ((*k).to_owned(), json!(v))).collect();

@@ -177,6 +177,50 @@ fn an_ifb_shapes_what_arrives() {
     assert_eq!(cable.far.links(), ["eth0"]);
 }
 
+/// How many of twenty datagrams to a port of the far machine arrive there.
+fn arriving(cable: &Cable, port: u16) -> u64 {
+    let receiver = Receiver::at(&cable.far.netns, &format!("10.9.0.2:{port}")).start(SETTLE, during());
+    flow(port, 400_000).1.payload(100).datagrams(20).start(&cable.near.netns).join().unwrap();
+    receiver.join().unwrap().packets_in_all
+}
+
+/// What is written into packets stands there on the other side, where their checksums are looked at.
+#[test]
+fn what_is_edited_arrives_edited() {
+    needs!("htb", "u32", "pedit", "csum", "vlan", "nat", "veth");
+    let sends = |rule: &str| {
+        let classes = "htb: { default: rest, classes: { rest: { rate: 100mbit } } }";
+        format!("interfaces: {{ eth0: {{ egress: {{ {classes}, rules: [ {{ class: rest, {rule} }} ] }} }} }}\n")
+    };
+    let takes = |first: &str| {
+        let rules = format!("[ {{ {first} }}, {{ do: drop, match: udp }} ]");
+        format!("interfaces: {{ eth0: {{ ingress: {{ rules: {rules} }} }} }}\n")
+    };
+    let cable = Cable::new();
+    for (edit, takes) in [
+        ("do: { dscp: EF }, match: udp dport 5001", takes("do: pass, match: dscp ef")),
+        (
+            "do: { nat: { direction: egress, old: 10.9.0.1, new: 10.9.0.77 } }, match: udp dport 5001",
+            takes("do: pass, match: src 10.9.0.77"),
+        ),
+    ] {
+        cable.near.shapectl(&["clear", "eth0"]).ok();
+        cable.far.shapectl(&["clear", "eth0"]).ok();
+        let policy = cable.near.apply_text(&sends(edit));
+        cable.near.assert_settled(&policy);
+        cable.far.apply_text(&takes);
+        assert_eq!((arriving(&cable, 5001), arriving(&cable, 5002)), (20, 0), "{edit}");
+    }
+    // a packet with a tag is nobody's on the other side until the tag is off
+    cable.far.shapectl(&["clear", "eth0"]).ok();
+    let policy = cable.near.apply_text(&sends("do: { vlan: push id 5 priority 3 }, match: udp dport 5001"));
+    cable.near.assert_settled(&policy);
+    assert_eq!((arriving(&cable, 5001), arriving(&cable, 5002)), (0, 20));
+    let policy = cable.far.apply_text("interfaces: { eth0: { ingress: { rules: [ { do: { vlan: pop } } ] } } }\n");
+    cable.far.assert_settled(&policy);
+    assert_eq!(arriving(&cable, 5001), 20);
+}
+
 /// In front of a slow link, a flow that floods cannot push out one that does not.
 #[test]
 fn sfq_is_fair_to_a_flow_against_a_flood() {

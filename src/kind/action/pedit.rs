@@ -16,7 +16,7 @@ use crate::unit::{Flag, Info, Reader, Refusal, Schema, Unit, Words};
 rows! {
     /// Edits of a packet.
     pub struct Pedit {
-        /// tell layers apart, by the headers that are there, and allow `add`
+        /// count from the header that is named, and allow `add`
         ex: Flag = Row::new("ex").flag().computed("`yes` where a layer is named");
         /// the edits: a field as `ip ttl set 64`, or a place as `offset 8 u8 set 64`; `retain` names the bits that change
         munge: Edits = Row::new("munge").short();

@@ -68,7 +68,7 @@ impl<'a> Reader<'a> {
                 }
                 word => {
                     sound = false;
-                    let action = matches!(word, "mark" | "priority" | "mirror" | "redirect" | "drop" | "pass")
+                    let action = matches!(word, "mark" | "priority" | "mirror" | "redirect" | "dscp" | "drop" | "pass")
                         || crate::kind::find(crate::kind::Role::Action, word).is_some();
                     let help = action.then(|| match entry.node.as_word() {
                         Some(value) => format!("write `do: {{ {word}: {value} }}`"),

@@ -14,13 +14,13 @@ impl Header {
     pub const NETWORK: Header = Header(0);
     /// The Ethernet header.
     pub const ETH: Header = Header(1);
-    /// The IPv4 header; other packets stay as they are.
+    /// The network header, which the filter has to have found to be IPv4's: the kernel does not look.
     pub const IP4: Header = Header(2);
-    /// The IPv6 header.
+    /// The network header, taken for IPv6's.
     pub const IP6: Header = Header(3);
-    /// The TCP header.
+    /// The TCP header; other packets stay as they are.
     pub const TCP: Header = Header(4);
-    /// The UDP header.
+    /// The UDP header; other packets stay as they are.
     pub const UDP: Header = Header(5);
 }
 
