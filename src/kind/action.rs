@@ -4,6 +4,7 @@
 //! `redirect: ifb0`) or a kind with its options (`police: { rate: 1mbit, burst: 10kb }`, `vlan: push id 5`); several are a
 //! list and run one after the other. The pairs are short for `skbedit`, `pedit` and `mirred`, the words for `gact`.
 
+pub mod bpf;
 pub mod connmark;
 pub mod control;
 pub mod csum;
@@ -700,7 +701,7 @@ impl Actions {
 impl Unit for Actions {
     const INFO: Info = Info {
         name: "an action",
-        spellings: "`drop`, `pass`, `mark 5`, `priority 2`, `dscp CS1`, `redirect ifb0`, `mirror eth1`, or `police rate 1mbit burst 10kb`",
+        spellings: "`drop`, `pass`, `mark 5`, `priority 2`, `redirect ifb0`, `mirror eth1`, or `police rate 1mbit burst 10kb`",
         schema: Schema::Any,
     };
 

@@ -70,6 +70,7 @@ static KINDS: &[&Kind] = &[
     &action::ct::KIND,
     &action::gate::KIND,
     &action::ife::KIND,
+    &action::bpf::KIND,
 ];
 
 /// All kinds of a role.

@@ -112,6 +112,7 @@ const PROBES: &[Probe] = &[
     probe("tunnel_key", &[HOOK, "tc filter add dev lo ingress u32 match u32 0 0 action tunnel_key unset"]),
     probe("gate", &[HOOK, "tc filter add dev lo ingress u32 match u32 0 0 action gate sched-entry open 100us"]),
     probe("ife", &[HOOK, "tc filter add dev lo ingress u32 match u32 0 0 action ife encode allow mark"]),
+    probe("act_bpf", &[HOOK, "tc filter add dev lo ingress u32 match u32 0 0 action bpf bytecode 1,6+0+0+0"]),
     // devices
     probe("dummy", &["ip link add probe type dummy"]),
     probe("ifb", &["ip link add probe type ifb"]),

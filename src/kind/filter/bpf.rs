@@ -164,8 +164,23 @@ impl Unit for Bytecode {
 }
 
 impl Bytecode {
+    /// As it travels: `struct sock_filter` after `struct sock_filter`.
+    pub(crate) fn octets(&self) -> Vec<u8> {
+        let one = |fields: Fields, i: &Instruction| fields.u16(i.code).u8(i.jt).u8(i.jf).u32(i.k);
+        self.0.iter().fold(Fields::new(), one).0
+    }
+
+    /// From there.
+    pub(crate) fn of_octets(octets: &[u8]) -> Result<Bytecode, Malformed> {
+        let one = |bytes: &[u8]| {
+            let mut c = Payload(bytes).fields();
+            Ok(Instruction { code: c.u16()?, jt: c.u8()?, jf: c.u8()?, k: c.u32()? })
+        };
+        octets.chunks_exact(8).map(one).collect::<Result<_, _>>().map(Bytecode)
+    }
+
     /// A program in a file, an instruction a line, as tc reads it.
-    fn of_file(path: &str) -> Result<Bytecode, Refusal> {
+    pub(crate) fn of_file(path: &str) -> Result<Bytecode, Refusal> {
         let text = fs::read_to_string(path)
             .map_err(|error| Refusal::new(format!("the program in `{path}` cannot be read: {error}")))?;
         let lines: Vec<&str> = text.lines().map(|line| line.trim_end_matches(',')).filter(|l| !l.is_empty()).collect();
@@ -181,10 +196,9 @@ impl Options for Bpf {
             out.u32(CLASSID, flowid.0);
         }
         DOING.encode(action.as_ref(), out, facts);
-        if let Some(Bytecode(program)) = bytecode {
-            out.u16(OPS_LEN, program.len() as u16);
-            let one = |fields: Fields, i: &Instruction| fields.u16(i.code).u8(i.jt).u8(i.jf).u32(i.k);
-            out.raw(OPS, &program.iter().fold(Fields::new(), one).0);
+        if let Some(program) = bytecode {
+            out.u16(OPS_LEN, program.0.len() as u16);
+            out.raw(OPS, &program.octets());
         }
         super::encode_flags(FLAGS_GEN, *skip_hw, *skip_sw, out);
         if *direct == Some(Flag(true)) {
@@ -194,15 +208,10 @@ impl Options for Bpf {
 
     fn decode(&mut self, payload: Payload, facts: &Facts) -> Result<(), Malformed> {
         let a = payload.attributes()?;
-        let one = |bytes: &[u8]| {
-            let mut c = Payload(bytes).fields();
-            Ok(Instruction { code: c.u16()?, jt: c.u8()?, jf: c.u8()?, k: c.u32()? })
-        };
-        let program =
-            a.get(OPS).map(|p| p.0.chunks_exact(8).map(one).collect::<Result<Vec<_>, Malformed>>()).transpose()?;
+        let program = a.get(OPS).map(|p| Bytecode::of_octets(p.0)).transpose()?;
         let [skip_hw, skip_sw, in_hw] = super::decode_flags(a.u32(FLAGS_GEN)?);
         *self = Bpf {
-            bytecode: program.filter(|p| !p.is_empty()).map(Bytecode),
+            bytecode: program.filter(|p| !p.0.is_empty()),
             flowid: a.u32(CLASSID)?.map(Handle),
             direct: a.u32(FLAGS)?.map(|flags| Flag(flags & DIRECT != 0)),
             skip_hw,

@@ -358,10 +358,10 @@ pub(super) fn show(keys: &[Key]) -> Option<(String, usize)> {
     let moved = (first.at, first.offmask, first.shift) != (0, 0, 0);
     let layer = LAYERS.iter().find(|(_, header)| *header == first.header).map(|(name, _)| *name);
     if let Some(layer) = layer.filter(|_| !moved) {
-        let fields = || FIELDS.iter().filter(|f| f.layer == layer).filter_map(|f| f.show(keys));
-        // a field as a whole reads better than bits of another
-        let whole = fields().find(|(text, _)| !text.contains("retain"));
-        if let Some(shown) = whole.or_else(|| fields().next()) {
+        let fields = || FIELDS.iter().filter(|f| f.layer == layer).filter_map(|f| Some((f.octets, f.show(keys)?)));
+        // a field as a whole reads better than bits of another, and those of a small one better than of a large one
+        let whole = fields().find(|(_, (text, _))| !text.contains("retain"));
+        if let Some((_, shown)) = whole.or_else(|| fields().min_by_key(|(octets, _)| *octets)) {
             return Some(shown);
         }
     }
