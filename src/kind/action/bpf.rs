@@ -106,11 +106,11 @@ impl Options for Bpf {
         Ok(())
     }
 
-    /// The program is one word.
+    /// The program is one word, and has signs for blanks, which part words.
     fn tc(&self, out: &mut Vec<String>) {
         for (i, row) in Bpf::ROWS.iter().enumerate().filter(|(_, row)| !row.hidden) {
             match (row.word, &self.bytecode, self.slot(i)) {
-                ("bytecode", Some(program), _) => out.extend([row.word.to_owned(), program.tc()]),
+                ("bytecode", Some(program), _) => out.extend([row.word.to_owned(), program.tc().replace(' ', "+")]),
                 (_, _, Some(slot)) => row_words(row, slot, out),
                 _ => {}
             }
@@ -157,7 +157,7 @@ mod tests {
         let bpf = read(&["run", "byt", text, "drop", "index", "5"]).unwrap();
         let mut line = Vec::new();
         bpf.tc(&mut line);
-        assert_eq!(line, ["bytecode", text, "drop", "index", "5"]);
+        assert_eq!(line, ["bytecode", &text.replace(' ', "+"), "drop", "index", "5"]);
         let mut out = Attributes::new();
         bpf.encode(&mut out, &Facts::default());
         let mut held = Bpf::default();
