@@ -336,6 +336,12 @@ impl Finding {
         self.help = Some(text.into());
         self
     }
+    /// The help with options as tc writes them: `rate 1mbit` for `rate: 1mbit`.
+    pub fn in_tc(&self) -> Option<String> {
+        let parts = self.help.as_ref()?.split('`').enumerate();
+        let parts = parts.map(|(i, part)| if i % 2 == 1 { part.replace(": ", " ") } else { part.to_owned() });
+        Some(parts.collect::<Vec<_>>().join("`"))
+    }
 }
 
 /// What a change of a discipline does to the one below it, so that it has to be set again.

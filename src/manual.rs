@@ -47,7 +47,13 @@ pub fn commands() -> std::io::Result<String> {
         }
     }
     out.push_str(
-        ".SH EXIT STATUS\n.TP\n0\ndone, or no difference\n.TP\n1\nthe policy has errors or cannot be read\n\
+        ".SH TC'S OWN WORDS\n\\fBshapectl tc\\fR reads the command lines of tc(8): the objects qdisc, class, filter, chain and \
+         actions, with the verbs add, change, replace, link, delete, get, show and flush, abbreviated wherever tc allows \
+         it. It sends the messages that tc sends. In front of the object may stand \\fB\\-s\\fR (counters), \\fB\\-d\\fR, \
+         \\fB\\-j\\fR (JSON), \\fB\\-n NAME\\fR (a network namespace), and \\fB\\-batch FILE\\fR with \\fB\\-force\\fR, which \
+         goes on after a line that fails. What is shown is one object a line.\n.PP\nA line is read whole before \
+         anything is sent. The exit status is 1 for a line that is wrong and 3 for one that the kernel refuses.\n\
+         .SH EXIT STATUS\n.TP\n0\ndone, or no difference\n.TP\n1\nthe policy has errors or cannot be read\n\
          .TP\n2\nthere is a difference (diff), or a file is not in its normal layout (fmt --check)\n\
          .TP\n3\nthe kernel refused, or what stands is not what was asked\n.TP\n64\nwrong usage\n\
          .SH FILES\n.TP\n\\fI/etc/shapectl/policy.yaml\\fR\nthe policy of commands without a file, if none was applied yet\n\

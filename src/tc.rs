@@ -207,7 +207,7 @@ type Read<T> = Result<T, Wrong>;
 /// # Errors
 /// What tc itself would refuse, before it asked the kernel: the first word that is wrong.
 pub fn read(words: &[String], speed: &dyn Fn(&str) -> Option<Rate>) -> Result<Vec<Request>, Wrong> {
-    let mut line = Cursor { words: Words::new(words), speed, places: Vec::new() };
+    let mut line = Cursor { words: Words::new(words), all: words, speed, places: Vec::new() };
     const OBJECTS: &[&str] = &["qdisc", "class", "filter", "chain", "actions"];
     let Some(word) = line.words.next() else {
         return Err(line.missing("an object", &format!("objects are {}", advice::list(OBJECTS.iter().copied()))));
@@ -228,6 +228,7 @@ pub fn read(words: &[String], speed: &dyn Fn(&str) -> Option<Rate>) -> Result<Ve
 /// The words of a line, with what is needed to read them.
 struct Cursor<'a> {
     words: Words<'a>,
+    all: &'a [String],
     speed: &'a dyn Fn(&str) -> Option<Rate>,
     places: Vec<(&'static str, usize)>,
 }
@@ -276,7 +277,9 @@ impl<'a> Cursor<'a> {
 
     /// The value of an option.
     fn value(&mut self, what: &str) -> Read<&'a str> {
-        self.words.want(what).map_err(|refusal| self.blame(refusal))
+        let before = self.all.get(self.words.taken().saturating_sub(1)).map_or("", String::as_str);
+        let help = format!("write {what} behind `{before}`");
+        self.words.want(what).map_err(|refusal| self.blame(refusal.help(help)))
     }
 
     /// A value that is read by a function.
@@ -424,7 +427,9 @@ impl<'a> Cursor<'a> {
         let mut reader = Reader { whole: dev.and_then(self.speed), ..Reader::tc() };
         while let Some(word) = self.words.peek() {
             let at = self.words.taken();
-            if !options.read_tc(&mut self.words, &mut reader).map_err(|refusal| self.blame(refusal))? {
+            let read = options.read_tc(&mut self.words, &mut reader);
+            let advised = read.map_err(|refusal| advice::of_option(refusal, word, kind.name, options));
+            if !advised.map_err(|refusal| self.blame(refusal))? {
                 let help = advice::options(word, kind.name, options);
                 let refusal = match word == "help" {
                     true => Refusal::coded(&codes::UNKNOWN_KEY, "a line that asks for help is not run"),

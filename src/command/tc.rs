@@ -505,7 +505,7 @@ fn help(request: &Request, error: &Error, facts: &Facts) -> Option<String> {
     let found = odd(object, request, facts);
     let lines: Vec<String> = found
         .iter()
-        .map(|f| match &f.help {
+        .map(|f| match f.in_tc() {
             Some(help) => format!("{}: {help}", f.message),
             None => f.message.clone(),
         })

@@ -48,7 +48,10 @@ impl<'a> Cursor<'a> {
         if self.words.peek().is_none() {
             return Err(self.missing("an action", example));
         }
-        Actions::read_words(&mut self.words, &mut Reader::tc()).map_err(|refusal| self.blame(refusal))
+        Actions::read_words(&mut self.words, &mut Reader::tc()).map_err(|refusal| {
+            let help = refusal.help.clone().unwrap_or_else(|| example.to_owned());
+            self.blame(refusal.help(help))
+        })
     }
 
     /// `action KIND index N`, several. tc takes any first word for `action`.

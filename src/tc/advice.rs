@@ -2,6 +2,7 @@
 
 use crate::kind::{Options, Role, all};
 use crate::syntax::names::nearest;
+use crate::unit::Refusal;
 
 /// Words as a list: `` `a`, `b` ``.
 pub(super) fn list<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
@@ -13,6 +14,19 @@ pub(super) fn among<'a>(word: &str, what: &str, known: &[&'a str]) -> String {
     match nearest(word, known.iter().copied()) {
         Some(name) => format!("did you mean `{name}`? {what}: {}", list(known.iter().copied())),
         None => format!("{what}: {}", list(known.iter().copied())),
+    }
+}
+
+/// Adds what an option takes to a refusal that does not say it.
+pub(super) fn of_option(refusal: Refusal, word: &str, name: &str, options: &dyn Options) -> Refusal {
+    if refusal.help.is_some() {
+        return refusal;
+    }
+    let row =
+        options.rows().iter().find(|row| row.is(word)).or_else(|| options.rows().iter().find(|row| row.begins(word)));
+    match row.filter(|row| !row.hidden && !row.unit.spellings.is_empty()) {
+        Some(row) => refusal.help(format!("`{}` takes {}", row.word, row.unit.spellings)),
+        None => refusal.help(self::options(word, name, options)),
     }
 }
 

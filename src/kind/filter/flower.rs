@@ -639,6 +639,8 @@ impl Flower {
                 of("of MPLS (`mpls_uc`, `mpls_mc`)")
             }
             "pppoe_sid" | "ppp_proto" if self.eth_type.is_some_and(|t| t.0 != 0x8864) => of("of PPPoE (`ppp_ses`)"),
+            // a filter that says no protocol, which only a change does, takes addresses of either kind
+            "dst_ip" | "src_ip" if self.inner() == Some(EtherType(0)) => None,
             "ip_proto" | "dst_ip" | "src_ip" if not(EtherType::is_ip, self.inner()) => of("of IP (`ip`, `ipv6`)"),
             "arp_tip" | "arp_sip" | "arp_op" if not(EtherType::is_arp, self.inner()) => of("of ARP (`arp`, `rarp`)"),
             "cfm" if self.eth_type.is_some_and(|t| t.0 != 0x8902) => of("of fault management (`0x8902`)"),

@@ -957,7 +957,8 @@ impl Options for U32 {
     }
 
     fn read_handle(&mut self, text: &str) -> Result<u32, Refusal> {
-        Node::read(text, &mut Reader::tc()).map(|node| node.0)
+        let help = format!("write {}", Node::INFO.spellings);
+        Node::read(text, &mut Reader::tc()).map(|node| node.0).map_err(|refusal| refusal.help(help))
     }
 
     /// `order` is the node's number, which the handle may say too.
