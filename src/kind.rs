@@ -538,6 +538,11 @@ pub trait Options: Rows {
         false
     }
 
+    /// What these options name and this machine does not have: tc refuses it before it asks the kernel.
+    fn absent(&self, _facts: &Facts) -> Option<Finding> {
+        None
+    }
+
     /// What the kernel does to a discipline of kind `leaf` that hangs below when these options are changed in place.
     fn change_resets(&self, _leaf: &str) -> Option<Reset> {
         None

@@ -226,6 +226,12 @@ impl Runner<'_> {
             (Subject::Show(show), _) => self.show(line, &request, *show, ifindex, &machine),
             (_, Verb::Get) | (Subject::OfKind { .. }, Verb::Show) => self.get(line, &request, ifindex, &machine),
             _ => {
+                if let Some(absent) = request.object().and_then(|object| object.options.absent(&facts)) {
+                    let d = Diagnostic::new(absent.code, absent.message);
+                    let place = request.place("kind").map_or(Span::NONE, |at| line.place(at));
+                    self.frame.found.push(d.at(place, "").help(absent.help.unwrap_or_default()));
+                    return Exit::Refused;
+                }
                 let message = netlink::request(&request, ifindex, &facts);
                 self.send(line, &request, message)
             }

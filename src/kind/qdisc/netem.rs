@@ -943,16 +943,22 @@ impl Options for Netem {
             let f = Finding::new(&codes::NO_EFFECT, "duplicate", message);
             out.push(f.help("leave it out, or write a correlation of 0% to `loss` or `delay` too"));
         }
-        for (row, name) in self.tables() {
-            let Some(known) = facts.distributions.as_ref().filter(|all| all.get(name).is_none()) else { continue };
+        out.extend(self.absent(facts));
+    }
+
+    /// A table that is not in the machine's folder of tables.
+    fn absent(&self, facts: &Facts) -> Option<Finding> {
+        let known = facts.distributions.as_ref()?;
+        let missing = self.tables().find(|(_, name)| known.get(name).is_none());
+        missing.map(|(row, name)| {
             let message = format!("there is no table `{name}` in {}", known.folder);
             let help = match name.as_str() {
                 "uniform" => "leave it out: without a table every delay is as likely".to_owned(),
                 UNKNOWN => "the kernel does not tell which table it has: write its name".to_owned(),
                 _ => format!("known here: {}", known.names()),
             };
-            out.push(Finding::new(&codes::UNKNOWN_NAME, row, message).help(help));
-        }
+            Finding::new(&codes::UNKNOWN_NAME, row, message).help(help)
+        })
     }
 }
 
