@@ -195,7 +195,7 @@ impl Act {
         if words.take("no_percpu") {
             self.flags |= NO_PERCPU;
         }
-        while let Some(bit) = words.peek().and_then(|word| flag(word)).filter(|bit| *bit != NO_PERCPU) {
+        while let Some(bit) = words.peek().and_then(flag).filter(|bit| *bit != NO_PERCPU) {
             words.next();
             self.flags |= bit;
         }

@@ -72,8 +72,7 @@ fn there_and_back(tree: &Tree) -> String {
 
 /// A tree of one interface from what is sent.
 fn of(objects: Vec<Object>) -> Tree {
-    let mut interface = Interface::default();
-    interface.egress = Some(Branch { objects, ..Branch::default() });
+    let interface = Interface { egress: Some(Branch { objects, ..Branch::default() }), ..Interface::default() };
     Tree { interfaces: [("eth0".into(), interface)].into_iter().collect() }
 }
 
@@ -102,7 +101,7 @@ fn every_object_comes_back() {
     for_all(|subject, options| {
         // way there, two notations back: a quarter of the cases is enough
         count.set(count.get() + 1);
-        if wrong.borrow().contains_key(&subject.name) || count.get() % 4 != 0 {
+        if wrong.borrow().contains_key(&subject.name) || !count.get().is_multiple_of(4) {
             return;
         }
         let mut options = told(options);

@@ -10,7 +10,7 @@ pub(super) fn list<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
 }
 
 /// What may stand in the place of a word: the nearest first.
-pub(super) fn among<'a>(word: &str, what: &str, known: &[&'a str]) -> String {
+pub(super) fn among(word: &str, what: &str, known: &[&str]) -> String {
     match nearest(word, known.iter().copied()) {
         Some(name) => format!("did you mean `{name}`? {what}: {}", list(known.iter().copied())),
         None => format!("{what}: {}", list(known.iter().copied())),

@@ -118,8 +118,7 @@ impl<'a> Cursor<'a> {
         let at = self.words.taken().saturating_sub(1);
         self.note("stab");
         let mut first = true;
-        loop {
-            let Some(word) = self.words.peek() else { break };
+        while let Some(word) = self.words.peek() {
             let full = ["mtu", "mpu", "overhead", "tsize", "linklayer"].into_iter().find(|full| begins(word, full));
             if first && full.is_none() && begins(word, "help") {
                 self.words.next();

@@ -110,14 +110,14 @@ pub fn item_text(item: Item, statistics: bool) -> String {
 /// The counters, in tc's words, and the kind's own figures by name.
 fn counters(stats: &Stats, out: &mut String) {
     let Stats { bytes, packets, drops, overlimits, requeues, backlog, qlen, rate, packet_rate, own } = stats;
-    let _ = write!(
+    let _ = writeln!(
         out,
-        " Sent {bytes} bytes {packets} pkt (dropped {drops}, overlimits {overlimits} requeues {requeues})\n"
+        " Sent {bytes} bytes {packets} pkt (dropped {drops}, overlimits {overlimits} requeues {requeues})"
     );
     if let (Some(rate), Some(packets)) = (rate, packet_rate) {
-        let _ = write!(out, " rate {}bit {packets}pps\n", rate.saturating_mul(8));
+        let _ = writeln!(out, " rate {}bit {packets}pps", rate.saturating_mul(8));
     }
-    let _ = write!(out, " backlog {backlog}b {qlen}p\n");
+    let _ = writeln!(out, " backlog {backlog}b {qlen}p");
     own_figures(own, out);
 }
 

@@ -105,9 +105,9 @@ impl Drawer<'_> {
         let _ = writeln!(self.out, "{prefix}{corner}{}", label.trim_end());
         let prefix = format!("{prefix}{bar}");
         let below = object.handle().and_then(|h| self.children.remove(&h)).unwrap_or_default();
-        let moved = |s: &&Box<Stats>| s.packets > 0 || s.drops > 0 || s.qlen > 0;
-        let hit = |s: &&Box<Stats>| matches!(object.id, Id::Filter { .. }) && s.own.iter().any(|(_, n)| *n > 0);
-        if let Some(stats) = object.stats.as_ref().filter(|s| moved(s) || hit(s)) {
+        let moved = |s: &Stats| s.packets > 0 || s.drops > 0 || s.qlen > 0;
+        let hit = |s: &Stats| matches!(object.id, Id::Filter { .. }) && s.own.iter().any(|(_, n)| *n > 0);
+        if let Some(stats) = object.stats.as_deref().filter(|s| moved(s) || hit(s)) {
             let bar = if below.is_empty() { "   " } else { "│  " };
             let _ = writeln!(self.out, "{prefix}{bar}{}", self.colors.faint(&counters(object, stats)));
         }

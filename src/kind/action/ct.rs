@@ -329,7 +329,7 @@ impl Ct {
                 }))
             };
             let first = one(numbers.0)?;
-            Ok(first.map(|first| Ok((first, one(numbers.1)?.unwrap_or(first)))).transpose()?)
+            first.map(|first| Ok((first, one(numbers.1)?.unwrap_or(first)))).transpose()
         };
         let Some(addresses) = pair(IPV4)?.or(pair(IPV6)?) else { return Ok(Some(Nat(None))) };
         let first = attributes.be16(PORT.0)?;

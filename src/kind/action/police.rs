@@ -427,11 +427,12 @@ impl Options for Police {
                     return Err(Refusal::new(format!("a slot of {} bytes is no power of two", cell.0)));
                 }
                 *size = Some(read).filter(|bytes| bytes.0 != 0);
-            } else if !(begins(word, "peakrate") && read_row_of(self, words, reader, |row| row.word == "peakrate")?)
-                && !self.read_verdicts(words, reader)?
-                && !read_row_of(self, words, reader, |row| !matches!(row.word, "index" | "exceed" | "conform"))?
-            {
-                break;
+            } else {
+                let peak = begins(word, "peakrate") && read_row_of(self, words, reader, |row| row.word == "peakrate")?;
+                let plain = |row: &Row| !matches!(row.word, "index" | "exceed" | "conform");
+                if !peak && !self.read_verdicts(words, reader)? && !read_row_of(self, words, reader, plain)? {
+                    break;
+                }
             }
             let twice = once.iter().find(|(name, set)| *set && self.is(name, before.peek().unwrap_or_default()));
             if let Some((name, _)) = twice {
@@ -455,8 +456,8 @@ impl Options for Police {
             }
         }
         self.faults(out);
-        match (rate, pkts_rate) {
-            (Some(rate), None) => match burst {
+        if let (Some(rate), None) = (rate, pkts_rate) {
+            match burst {
                 None => {}
                 Some(burst) => {
                     check_bucket("burst", *burst, *rate, facts, out);
@@ -468,8 +469,7 @@ impl Options for Police {
                         out.push(f.help(format!("write `burst: {gso}b` or more")));
                     }
                 }
-            },
-            _ => {}
+            }
         }
         for (burst, rate, set) in [
             ("burst", "rate", burst.is_some() && rate.is_none()),

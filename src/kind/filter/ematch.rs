@@ -670,7 +670,7 @@ fn read_word(mut rest: Arguments, reader: &Reader) -> Result<Word, Refusal> {
 
 fn read_object(rest: &mut Arguments) -> Result<Object, Refusal> {
     match rest.words.pop_front() {
-        Some(Token::Quoted(bytes)) => return Ok(Object::Text(bytes)),
+        Some(Token::Quoted(bytes)) => Ok(Object::Text(bytes)),
         Some(Token::Word(word)) => {
             if let Some(n) = number(&word) {
                 return Ok(Object::Number(n));

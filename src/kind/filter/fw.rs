@@ -103,7 +103,7 @@ impl Options for Fw {
         let (mark, mask) = text.split_once('/').map_or((text, None), |(mark, mask)| (mark, Some(mask)));
         let wrong = || Refusal::new(format!("`{text}` is not a mark")).help("write `5`, `0x5`, or `0x5/0xff`");
         let number = |text: &str| integer_of_32(text, 0).ok_or_else(wrong);
-        self.mask = mask.map(number).transpose()?.map(|mask| Hex(mask));
+        self.mask = mask.map(number).transpose()?.map(Hex);
         number(mark)
     }
 

@@ -137,8 +137,11 @@ pub(super) fn qopt(classes: u32, map: &NumberList, queues: &List<Queues>, hw: u3
     queues.iter().fold(start, |fields, q| fields.u16(q.offset))
 }
 
-/// A `struct tc_mqprio_qopt` in its parts; no queues if none are said.
-pub(super) fn read_qopt(payload: Payload) -> Result<(Count, NumberList, Option<List<Queues>>, Count), Malformed> {
+/// A `struct tc_mqprio_qopt` in its parts: how many classes, the map, the queues if any are said, and what is offloaded.
+pub(super) type Qopt = (Count, NumberList, Option<List<Queues>>, Count);
+
+/// Reads a `struct tc_mqprio_qopt`.
+pub(super) fn read_qopt(payload: Payload) -> Result<Qopt, Malformed> {
     let mut c = payload.fields();
     let (classes, map, hw) = (c.u8()?, c.array::<PRIORITIES>()?, c.u8()?);
     let mut queues = Vec::with_capacity(CLASSES);
