@@ -62,25 +62,117 @@ fn figures(mut fields: Cursor, names: &[&'static str], signed: &[&str]) -> Vec<(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-    use crate::facts::Facts;
-    use crate::kind::{Options, Role, find, read_tc};
-    use crate::unit::{Bytes, Handle, Rate, Reader, Words};
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+    use crate::facts::{Distributions, Facts};
+    use crate::kind::wire::{Attributes, Payload};
+    use crate::kind::{Options, Place, Role, find, read_tc};
+    use crate::unit::{Bytes, Handle, Rate, Reader, Refusal, Words};
+    use std::sync::Arc;
 
     fn read(line: &str) -> Box<dyn Options> {
+        try_read(line).unwrap_or_else(|refusal| panic!("{line}: {refusal:?}"))
+    }
+
+    fn try_read(line: &str) -> Result<Box<dyn Options>, Refusal> {
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         let (kind, words) = words.split_first().unwrap();
         let class = kind.strip_suffix("-class");
         let kind = find(Role::Qdisc, class.unwrap_or(kind)).unwrap();
         let mut options = if class.is_some() { kind.class.unwrap()() } else { (kind.options)() };
-        let read = read_tc(options.as_mut(), &mut Words::new(words), &mut Reader::tc());
-        assert!(read.is_ok(), "{line}: {read:?}");
-        options
+        read_tc(options.as_mut(), &mut Words::new(words), &mut Reader::tc())?;
+        Ok(options)
+    }
+
+    /// Words of tcs that are younger than the recordings, and what they send.
+    #[test]
+    fn younger_words_travel() {
+        let sent = |line: &str| {
+            let mut out = Attributes::new();
+            read(line).encode(&mut out, &Facts::default());
+            out.bytes
+        };
+        // behind the struct: a delay that is no whole number of ticks, and the seed
+        let bytes = sent("netem delay 100us seed 7");
+        let read_back = Payload(&bytes[24..]).attributes().unwrap();
+        assert_eq!(u32::from_ne_bytes(bytes[..4].try_into().unwrap()), 1562);
+        assert_eq!((read_back.u64(10).unwrap(), read_back.u64(11).unwrap()), (Some(100_000), None));
+        assert_eq!(read_back.u64(14).unwrap(), Some(7));
+        let bytes =
+            sent("fq bands 3 priomap 0 0 0 0 0 0 0 0 1 1 1 1 2 2 2 2 weights 20000 30000 40000 offload_horizon 5ms");
+        let read_back = Payload(&bytes).attributes().unwrap();
+        assert_eq!(read_back.get(16).unwrap().0[..5], [3, 0, 0, 0, 0]);
+        assert_eq!(read_back.get(17).unwrap().fields().u32().unwrap(), 20_000);
+        assert_eq!(read_back.u32(18).unwrap(), Some(5000));
+    }
+
+    /// What tc refuses itself is refused.
+    #[test]
+    fn what_these_tcs_refuse_is_refused() {
+        let lines = [
+            "pie alpha 33",
+            "fq_pie ecn_prob 100",
+            "fq bands 4",
+            "fq bands 3 priomap 0 0 0",
+            "fq weights 1 2 3",
+            "fq weights 20000 20000",
+            "cake lan metro",
+            "cake overhead 257",
+            "cake overhead -65",
+            "cake mpu 257",
+            "cake bandwidth 80%",
+            "cake rtt internet",
+            "codel limit 100p",
+            "codel target 500ns",
+            "netem loss 1% loss 2%",
+            "netem loss 101%",
+            "netem loss sometimes",
+            "netem slot 20ms 10ms",
+            "netem slot distribution normal 20ms 0",
+            "sfq perturb 10s",
+            "prio priomap 3",
+            "tbf limit 10kb latency 50ms",
+            "tbf rate 1mbit rate 2mbit",
+        ];
+        for line in lines {
+            let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            let mut options = (find(Role::Qdisc, &words[0]).unwrap().options)();
+            let read = read_tc(options.as_mut(), &mut Words::new(&words[1..]), &mut Reader::tc());
+            assert!(read.is_err(), "{line}: {options:?}");
+        }
+        let unsettled =
+            ["netem ecn", "netem gap 3", "tbf rate 1mbit", "red limit 400kb", "sfq ecn", "sfq limit 1", "htb-class"];
+        for line in unsettled {
+            let settled =
+                read(line).settle_tc(&mut Place { handle: 0, protocol: 0, parent: crate::unit::Handle(0), words: 0 });
+            assert!(settled.is_err(), "{line}");
+        }
+    }
+
+    /// A table that the machine does not have is missed where the machine is known.
+    #[test]
+    fn tables_are_facts() {
+        let netem = read("netem delay 100ms 10ms distribution normal");
+        assert!(netem.absent(&Facts::default()).is_none());
+        let mut tables = Distributions::of("/usr/lib/tc");
+        let facts = Facts { distributions: Some(Arc::new(tables.clone())), ..Facts::default() };
+        assert_eq!(netem.absent(&facts).unwrap().code.name, "unknown-name");
+        tables.insert("normal", "# a comment\n -32768 5\n7 x 9\n");
+        assert_eq!(tables.get("normal").unwrap(), [-32768, 5, 7]);
+        let facts = Facts { distributions: Some(Arc::new(tables)), ..Facts::default() };
+        assert!(netem.absent(&facts).is_none());
+        let mut out = Attributes::new();
+        netem.encode(&mut out, &facts);
+        let read_back = Payload(&out.bytes[24..]).attributes().unwrap();
+        assert_eq!(read_back.get(2).unwrap().0, [0x00, 0x80, 5, 0, 7, 0]);
     }
 
     fn codes(line: &str, facts: &Facts) -> Vec<&'static str> {
         let mut found = Vec::new();
-        read(line).check(facts, &mut found);
+        match try_read(line) {
+            // what tc itself refuses while it reads
+            Err(refusal) => return vec![refusal.code.name],
+            Ok(options) => options.check(facts, &mut found),
+        }
         found.iter().map(|f| f.code.name).collect()
     }
 
@@ -111,6 +203,27 @@ mod tests {
             (format!("{tbf} overhead 65535"), &[]),
             (format!("{tbf} mpu 65536"), &["out-of-range"]),
             ("sfq perturb 10".to_owned(), &[]),
+            ("codel target 200ms".to_owned(), &["target-above-interval"]),
+            ("fq_codel quantum 100".to_owned(), &["cut-short"]),
+            ("fq_codel ce_threshold_selector 1/3".to_owned(), &["no-effect"]),
+            ("fq buckets 1000".to_owned(), &["cut-short"]),
+            ("fq quantum 100".to_owned(), &["cut-short"]),
+            ("fq maxrate 1mbit nopacing".to_owned(), &["no-effect"]),
+            ("fq defrate 1mbit".to_owned(), &["no-effect"]),
+            ("fq limit 0".to_owned(), &["limit-below-packet"]),
+            ("cake bandwidth 20mbit pppoe-ptm ether-vlan".to_owned(), &[]),
+            ("cake docsis".to_owned(), &["no-effect", "no-effect"]),
+            ("cake bandwidth 8bit".to_owned(), &["cut-short"]),
+            ("cake besteffort fwmark 0xff".to_owned(), &["no-effect"]),
+            ("cake bandwidth 20mbit raw overhead 20".to_owned(), &["no-effect"]),
+            ("netem delay 100ms 10ms 25% distribution normal loss 1% ecn".to_owned(), &[]),
+            ("netem reorder 25%".to_owned(), &["missing-option"]),
+            ("netem gap 5".to_owned(), &["missing-option"]),
+            ("netem ecn".to_owned(), &["missing-option"]),
+            ("netem delay 100ms distribution normal".to_owned(), &["missing-option"]),
+            ("netem duplicate 1% 5%".to_owned(), &["no-effect"]),
+            ("netem delay 10s 3s".to_owned(), &["cut-short"]),
+            ("netem limit 0".to_owned(), &["limit-below-packet"]),
             ("sfq".to_owned(), &["perturb-never"]),
             ("sfq perturb 0".to_owned(), &["perturb-never"]),
             ("sfq perturb 10 quantum 1000".to_owned(), &["quantum-below-mtu"]),

@@ -115,19 +115,20 @@ fn numbers_of_filters() {
     assert_eq!(
         made,
         [
+            // in the order of making, which a policy's filters keep
             "htb 1: root",
+            "u32 1: 0 49152 80000800 1:1",
+            "u32 1: 0 49151 80100800 1:2",
             "u32 1: 0 5 200000 ",
-            "u32 1: 0 5 80200005 1:5",
-            "u32 1: 0 5 80200800 1:4",
             "u32 1: 0 5 21a800 1:3",
+            // a node is shown with its table
+            "u32 1: 0 49152 80000801 ",
+            "u32 1: 0 5 80200800 1:4",
+            "u32 1: 0 5 80200005 1:5",
             "flower 1: 0 7 1 1:6",
             "flower 1: 0 7 2 1:7",
             "fw 1: 0 8 6 1:9",
             "matchall 1: 0 9 1 1:a",
-            "u32 1: 0 49151 80100800 1:2",
-            "u32 1: 0 49152 80000800 1:1",
-            // a node is shown with its table
-            "u32 1: 0 49152 80000801 ",
         ]
     );
 }
