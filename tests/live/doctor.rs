@@ -24,7 +24,13 @@ fn what_the_doctor_says_is_what_tc_finds() {
     let report = json(&host.shapectl(&["doctor", "--format", "json"]));
     let probed = kernel::probed();
     let mut compared = 0;
-    for (name, _, status) in table(&report).iter().filter(|(name, ..)| probed.contains(&name.as_str())) {
+    for (name, group, status) in &table(&report) {
+        // a kind of filter and one of actions may have the same name
+        let action = format!("act_{name}");
+        let name = if group.starts_with("action") && probed.contains(&action.as_str()) { &action } else { name };
+        if !probed.contains(&name.as_str()) {
+            continue;
+        }
         compared += 1;
         let lacks = kernel::lacks(name);
         match (status.as_str(), &lacks) {

@@ -32,10 +32,8 @@ impl Pair {
         let host = || {
             let netns = Netns::new();
             netns.ip("link set lo mtu 1500");
-            for name in ["ifb0", "eth0", "eth1"] {
-                netns.ip(&format!("link add {name} type dummy"));
-                netns.ip(&format!("link set {name} up"));
-            }
+            netns.stand_in("eth0");
+            netns.stand_in("eth1");
             Host::of(netns)
         };
         Pair { theirs: host(), ours: host() }
