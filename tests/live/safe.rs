@@ -219,7 +219,8 @@ fn a_cut_off_apply_is_finished_or_taken_back() {
     let free = sends_before_the_first_step(&host, &two);
     drop(one);
     let mut cuts = 0;
-    for number in free + 1.. {
+    // the sends of the steps, and some of the reads that verify
+    for number in free + 1..free + 9 {
         if cut_off(&host, &["apply", path(&two)], "sendto", number) {
             break; // it came to its end
         }
@@ -240,8 +241,9 @@ fn a_cut_off_apply_is_finished_or_taken_back() {
             assert_same(&standing(&host), &before, &format!("taken back after a cut at {number}"));
         }
     }
-    println!("{cuts} cuts");
     assert!(cuts >= 4, "{cuts} cuts");
+    let two = host.policy(&second);
+    host.apply(&two);
     host.assert_settled(&two);
 }
 

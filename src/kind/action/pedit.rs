@@ -262,7 +262,15 @@ impl Options for Pedit {
         if *self != Pedit::default() {
             return Ok(false);
         }
+        // tc reads its own name once more, as its manual page writes it
+        let mut again = false;
+        while words.take_short("pedit") {
+            again = true;
+        }
         if words.take_short("ex") {
+            if again {
+                return Err(Refusal::new("`ex` must be before the first `munge`").help("write `pedit ex munge …`"));
+            }
             self.ex = Some(Flag(true));
         }
         let ex = self.ex.is_some();
