@@ -266,12 +266,13 @@ pub fn script(plan: &Plan, from: &str) -> String {
         let of = |s: &&Step| *s.interface == *interface;
         let _ = writeln!(out, "\n# --- {} ---", comment(&interface));
         // what others have on a clsact's egress side stays, and so the hook with it; an ingress in its place cannot
-        let clear =
-            plan.steps.iter().filter(of).filter_map(|s| hook_or_root(s)).flat_map(|(parent, kind)| match parent {
+        let clear = plan.steps.iter().filter(of).filter(|s| s.verb == Verb::Add).filter_map(hook_or_root).flat_map(
+            |(parent, kind)| match parent {
                 Handle::ROOT => vec!["qdisc del dev {} root"],
                 _ if kind == "clsact" => vec!["qdisc del dev {} ingress", "filter del dev {} ingress"],
                 _ => vec!["filter del dev {} ingress"],
-            });
+            },
+        );
         let created = plan.steps.iter().filter(of).any(|s| matches!(s.subject, Subject::Link(LinkChange::Create(_))));
         if created {
             let _ = writeln!(out, "ip link del dev {} 2>/dev/null || :", quote(&interface));
