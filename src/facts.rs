@@ -33,6 +33,55 @@ pub struct Facts {
     pub links: Arc<Links>,
     /// The sets of `ipset`, by name with the kernel's numbers; empty where no machine is looked at.
     pub sets: Arc<IndexMap<CompactString, u16>>,
+    /// The programs of BPF that were looked for.
+    pub programs: Arc<Programs>,
+}
+
+/// What options name that traffic control does not keep itself: whoever has a kernel looks for it, and the facts say what
+/// was found.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Reference {
+    /// A program of BPF, by the path it is pinned to.
+    Pin(CompactString),
+    /// A program of BPF that the kernel holds, by its number.
+    Program(u32),
+}
+
+/// A program of BPF that somebody has loaded, open in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// The open file, by which it travels.
+    pub fd: i32,
+    /// The kernel's number for it: another one each time it is loaded.
+    pub id: u32,
+    /// What it is for (`BPF_PROG_TYPE_*`, include/uapi/linux/bpf.h): 3 chooses packets, 4 is an action.
+    pub kind: u32,
+}
+
+/// The programs that were looked for, and what came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Programs {
+    found: IndexMap<Reference, Result<Program, CompactString>>,
+}
+
+impl Programs {
+    /// Writes down what came of a search; why there is none begins with the verb: `is no program`.
+    pub fn insert(&mut self, reference: Reference, found: Result<Program, CompactString>) {
+        self.found.insert(reference, found);
+    }
+
+    /// What came of that search; `None` if nobody looked.
+    pub fn get(&self, reference: &Reference) -> Option<Result<Program, &str>> {
+        self.found.get(reference).map(|found| found.as_ref().map(|program| *program).map_err(CompactString::as_str))
+    }
+
+    /// Where the program of that number is pinned, of the places that were looked at.
+    pub fn pin_of(&self, id: u32) -> Option<&str> {
+        self.found.iter().find_map(|(reference, found)| match (reference, found) {
+            (Reference::Pin(path), Ok(program)) if program.id == id => Some(path.as_str()),
+            _ => None,
+        })
+    }
 }
 
 /// The links of a network namespace: names and the kernel's numbers for them.
@@ -123,6 +172,7 @@ impl Default for Facts {
             distributions: None,
             links: Arc::default(),
             sets: Arc::default(),
+            programs: Arc::default(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The only room that speaks with the kernel: sockets, links, namespaces.
 
+mod bpf;
 mod error;
 mod ethtool;
 mod installed;
@@ -20,7 +21,7 @@ pub use socket::Sent;
 pub use watch::{Seen, Watch};
 
 use crate::doctor::LinkFacts;
-use crate::facts::{Distributions, Facts, Links};
+use crate::facts::{Distributions, Facts, Links, Reference};
 use crate::kind::wire::Attributes;
 use crate::netlink::{self, Machine, Message, Record, Snapshot};
 use crate::tree::{Tree, block_of};
@@ -35,6 +36,8 @@ use std::sync::Arc;
 pub struct Kernel {
     netlink: Netlink,
     clock: Facts,
+    /// Programs that options name, open as long as this is.
+    opened: bpf::Opened,
     /// Whether `/sys` shows the links of this namespace.
     sysfs: bool,
 }
@@ -49,7 +52,7 @@ impl Kernel {
         if let Some(name) = netns {
             enter(name)?;
         }
-        Ok(Kernel { netlink: Netlink::open()?, clock: clock(), sysfs: netns.is_none() })
+        Ok(Kernel { netlink: Netlink::open()?, clock: clock(), opened: bpf::Opened::default(), sysfs: netns.is_none() })
     }
 
     /// The address of our requests, by which [`Watch`] tells others' from ours.
@@ -114,6 +117,24 @@ impl Kernel {
     /// What the kernel knows that is the same for all links: the scheduler's clock.
     pub fn clock(&self) -> &Facts {
         &self.clock
+    }
+
+    /// Looks for what is named, and remembers what came of it: the facts have it from now on. What is opened stays open, so
+    /// that the kernel keeps it as long as this lives.
+    pub fn look_for(&mut self, references: impl Iterator<Item = Reference>) {
+        for reference in references {
+            if self.clock.programs.get(&reference).is_none() {
+                let found = self.opened.open(&reference);
+                Arc::make_mut(&mut self.clock.programs).insert(reference, found);
+            }
+        }
+    }
+
+    /// Looks where the programs are pinned that are held, so that their paths can be said.
+    pub fn look_for_pins(&mut self, held: &Tree) {
+        if held.references().any(|reference| matches!(reference, Reference::Program(_))) {
+            self.look_for(bpf::pins().into_iter().map(Reference::Pin));
+        }
     }
 
     /// A file of a link in `/sys`; nothing in a namespace that `/sys` does not show.

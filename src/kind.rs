@@ -13,6 +13,7 @@ pub mod filter;
 #[cfg(test)]
 pub(crate) mod laws;
 pub mod link;
+mod program;
 pub mod qdisc;
 pub mod raw;
 mod registry;
@@ -21,8 +22,9 @@ pub mod wire;
 pub use registry::{Words as Vocabulary, all, find};
 
 use crate::codes::{self, Code};
-use crate::facts::Facts;
+use crate::facts::{Facts, Reference};
 use crate::unit::{Handle, Info, Rate, Reader, Refusal, Slot, Words, begins};
+use action::{Act, Actions};
 use std::any::Any;
 use std::fmt::Debug;
 use wire::{Attributes, Malformed, Parsed, Payload};
@@ -538,9 +540,25 @@ pub trait Options: Rows {
         false
     }
 
-    /// What these options name and this machine does not have: tc refuses it before it asks the kernel.
-    fn absent(&self, _facts: &Facts) -> Option<Finding> {
-        None
+    /// What these options name that traffic control does not keep itself; by default what their actions name.
+    fn references(&self) -> Vec<Reference> {
+        acts(self).flat_map(|act| act.options.references()).collect()
+    }
+
+    /// Writes in a policy's words what only the kernel says of held options, as far as the facts allow.
+    ///
+    /// # Errors
+    /// A policy has no words for it: what it is, in a few words.
+    fn reword(&mut self, facts: &Facts) -> Result<(), String> {
+        let mut said = Ok(());
+        each_act(self, |act| said = said.clone().and_then(|()| act.options.reword(facts)));
+        said
+    }
+
+    /// What these options name and this machine does not have: tc refuses it before it asks the kernel. By default what
+    /// their actions name.
+    fn absent(&self, facts: &Facts) -> Option<Finding> {
+        acts(self).find_map(|act| act.options.absent(facts))
     }
 
     /// What the kernel does to a discipline of kind `leaf` that hangs below when these options are changed in place.
@@ -572,6 +590,22 @@ pub trait Options: Rows {
                     Finding::new(&codes::CUT_SHORT, word, format!("the kernel makes {kept} of {word} {shown}"));
                 out.push(finding.help(format!("write `{word}: {kept}`")));
             }
+        }
+    }
+}
+
+/// The actions among some options: a filter's.
+pub fn acts<T: Rows + ?Sized>(options: &T) -> impl Iterator<Item = &Act> {
+    let slots = (0..options.rows().len()).filter_map(|row| options.slot(row));
+    slots.filter_map(|slot| slot.as_any().downcast_ref::<Option<Actions>>()?.as_ref()).flat_map(|actions| &actions.0)
+}
+
+/// Does something with each action among some options.
+pub fn each_act<T: Rows + ?Sized>(options: &mut T, mut each: impl FnMut(&mut Act)) {
+    for row in 0..options.rows().len() {
+        let Some(slot) = options.slot_mut(row) else { break };
+        if let Some(Some(actions)) = slot.as_any_mut().downcast_mut::<Option<Actions>>() {
+            actions.0.iter_mut().for_each(&mut each);
         }
     }
 }

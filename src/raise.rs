@@ -107,8 +107,9 @@ fn compare(document: &Document, tree: &Tree, facts: &dyn Fn(&str) -> Facts) -> V
     }
     for step in plan::plan(&asked, tree, facts).steps {
         let Subject::Object(object) = &step.subject else { continue };
-        if object.kind.is_none() {
-            continue; // it has its comment
+        let unsaid = object.options.clone().reword(&facts(&step.interface)).is_err();
+        if object.kind.is_none() || unsaid {
+            continue; // it has been said
         }
         let rows: Vec<_> = step.differences.iter().map(|d| d.word).collect();
         let rows = if rows.is_empty() { String::new() } else { format!(", which differs in {}", rows.join(", ")) };
@@ -309,11 +310,17 @@ impl Raising<'_> {
     /// What a policy has no words for, as a comment: name and raw options. It is said too.
     fn lost(&mut self, branch: &Branch) -> Option<String> {
         let mut lines = Vec::new();
-        for object in branch.objects.iter().filter(|o| o.kind.is_none()) {
-            let raw = object.options.as_kind::<Raw>().and_then(|r| r.bytes.as_ref());
-            let options = raw.map_or_else(|| "no options".to_owned(), |octets| format!("options {}", octets.show()));
-            lines.push(format!("left out: {} ({options})", described(object)));
-            self.leave_out(format!("{}, of a kind that shapectl does not know,", described(object)));
+        for object in &branch.objects {
+            if object.kind.is_none() {
+                let raw = object.options.as_kind::<Raw>().and_then(|r| r.bytes.as_ref());
+                let options =
+                    raw.map_or_else(|| "no options".to_owned(), |octets| format!("options {}", octets.show()));
+                lines.push(format!("left out: {} ({options})", described(object)));
+                self.leave_out(format!("{}, of a kind that shapectl does not know,", described(object)));
+            } else if let Err(what) = object.options.clone().reword(self.facts) {
+                lines.push(format!("left out: {} with {what}", described(object)));
+                self.leave_out(format!("{} with {what}", described(object)));
+            }
         }
         (!lines.is_empty()).then(|| lines.join("\n"))
     }

@@ -16,9 +16,9 @@ pub use batch::{Line, lines};
 pub use front::{Front, front};
 
 use crate::diagnostic::codes;
-use crate::facts::Facts;
+use crate::facts::{Facts, Reference};
 use crate::kind::action::Actions;
-use crate::kind::{self, Kind, Place, Role};
+use crate::kind::{self, Finding, Kind, Place, Role};
 use crate::tree::{Estimator, Id, Object};
 use crate::unit::{Handle, Rate, Reader, Refusal, Time, Unit, Words, begins, integer_of_32};
 use compact_str::CompactString;
@@ -100,6 +100,22 @@ impl Request {
             }
             Subject::Actions(actions) => actions.complete(facts),
             _ => {}
+        }
+    }
+
+    /// What it names that traffic control does not keep itself.
+    pub fn references(&self) -> Vec<Reference> {
+        match &self.subject {
+            Subject::Actions(actions) => actions.0.iter().flat_map(|act| act.options.references()).collect(),
+            _ => self.object().map(|object| object.options.references()).unwrap_or_default(),
+        }
+    }
+
+    /// What it names and this machine does not have.
+    pub fn absent(&self, facts: &Facts) -> Option<Finding> {
+        match &self.subject {
+            Subject::Actions(actions) => actions.0.iter().find_map(|act| act.options.absent(facts)),
+            _ => self.object()?.options.absent(facts),
         }
     }
 

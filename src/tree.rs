@@ -1,5 +1,6 @@
 //! A tree of tc objects: one type for what is asked (from a policy) and what is held (from the kernel).
 
+use crate::facts::Reference;
 use crate::kind::{Kind, Options, raw::Raw};
 use crate::source::Span;
 use crate::unit::Handle;
@@ -243,6 +244,19 @@ const BLOCK_NAME: &str = "block ";
 pub struct Tree {
     /// By name.
     pub interfaces: IndexMap<CompactString, Interface>,
+}
+
+impl Tree {
+    /// All objects.
+    pub fn objects(&self) -> impl Iterator<Item = &Object> {
+        let branches = self.interfaces.values().flat_map(|i| [&i.egress, &i.ingress]).flatten();
+        branches.flat_map(|branch| &branch.objects)
+    }
+
+    /// What the objects name that traffic control does not keep itself.
+    pub fn references(&self) -> impl Iterator<Item = Reference> {
+        self.objects().flat_map(|object| object.options.references())
+    }
 }
 
 #[cfg(test)]

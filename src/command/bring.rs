@@ -78,7 +78,7 @@ impl Aim {
         state: State,
         mut kernel: Kernel,
     ) -> Result<Option<Aim>, ()> {
-        let machine = match Machine::read(Some(&mut kernel)) {
+        let mut machine = match Machine::read(Some(&mut kernel)) {
             Ok(machine) => machine,
             Err(e) => {
                 frame.found.push(refusal(&e));
@@ -118,8 +118,14 @@ impl Aim {
             return Err(());
         }
         leave_what_was_left(&mut asked, &state, &machine);
+        // what is held is kept as well, for the way back
+        kernel.look_for(asked.references().chain(held.references()));
+        machine.look_again(&kernel);
+        if lacks_what_is_named(frame, &asked, &machine) {
+            return Err(());
+        }
         times.end("lower");
-        let plan = plan::plan(&asked, &held, &facts);
+        let plan = plan::plan(&asked, &held, &|name: &str| machine.facts(name));
         times.end("plan");
         Ok(Some(Aim { file, kernel, snapshot, machine, state, ids, asked, held, plan, times }))
     }
@@ -132,6 +138,21 @@ impl Aim {
         names.extend(frame::names(&self.ids, &self.asked));
         names
     }
+}
+
+/// Finds what the policy names and the machine does not have, at the policy's line. True if there is something.
+fn lacks_what_is_named(frame: &mut Frame, asked: &Tree, machine: &Machine) -> bool {
+    let before = frame.found.found.len();
+    for (name, interface) in &asked.interfaces {
+        let facts = machine.facts(name);
+        for object in [&interface.egress, &interface.ingress].into_iter().flatten().flat_map(|b| &b.objects) {
+            let Some(absent) = object.options.absent(&facts) else { continue };
+            let d = Diagnostic::new(absent.code, absent.message);
+            let d = object.origin.span.map_or(d.clone(), |span| d.at(span, "asked for here"));
+            frame.found.push(absent.help.map_or(d.clone(), |help| d.help(help)));
+        }
+    }
+    frame.found.found.len() > before
 }
 
 /// Interfaces that were shaped here and have left the policy get their default back, visibly in the plan.

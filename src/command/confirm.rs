@@ -9,6 +9,7 @@ use super::frame::Frame;
 use super::rollback;
 use crate::cli::Global;
 use crate::diagnostic::{Diagnostic, codes};
+use crate::netlink::Snapshot;
 use crate::state::history::{self, Entry, History, Outcome};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{IsTerminal, Read};
@@ -145,7 +146,12 @@ pub(super) fn revert(frame: &mut Frame, number: u64) -> Exit {
     let _ = std::env::set_current_dir("/");
     let history = frame.history();
     let Ok(Entry { deadline: Some(deadline), .. }) = history.entry(number) else { return Exit::Refused };
-    let Some(kernel) = frame.kernel() else { return Exit::Kernel };
+    let Some(mut kernel) = frame.kernel() else { return Exit::Kernel };
+    // the programs of what stood before live on here, though nothing else may hold them any more
+    let held = history.entry(number).ok().and_then(|entry| history.held(&entry).ok());
+    if let Some(Ok(held)) = held.and_then(|bytes| Snapshot::read(&bytes)).map(|held| held.tree(kernel.clock())) {
+        kernel.look_for(held.references());
+    }
     if history.watched(number).is_err() {
         return Exit::Kernel;
     }

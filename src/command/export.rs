@@ -17,7 +17,7 @@ pub(super) fn run(frame: &mut Frame, interfaces: &[String], to: To) -> Exit {
     let wanted: Vec<&str> = interfaces.iter().map(String::as_str).collect();
     let read = Machine::read(Some(&mut kernel))
         .and_then(|machine| Ok((machine, kernel.read((!wanted.is_empty()).then_some(wanted.as_slice()))?)));
-    let (machine, tree) = match read {
+    let (mut machine, tree) = match read {
         Ok(read) => read,
         Err(e) => {
             frame.found.push(refusal(&e));
@@ -30,6 +30,8 @@ pub(super) fn run(frame: &mut Frame, interfaces: &[String], to: To) -> Exit {
     if frame.found.has_errors() {
         return frame.refuse(Exit::Refused);
     }
+    kernel.look_for_pins(&tree);
+    machine.look_again(&kernel);
     let facts = |name: &str| machine.facts(name);
     let raised = raise::raise(&tree, &names(&state.ids, &Tree::default()), &facts);
     raised.remarks.into_iter().for_each(|remark| frame.found.push(remark));

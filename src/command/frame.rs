@@ -17,6 +17,7 @@ use crate::view::{Names, Paint};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Seconds after its end that an unconfirmed change may still be on its way back.
@@ -229,6 +230,14 @@ impl Machine {
     pub fn read(kernel: Option<&mut Kernel>) -> Result<Machine, kernel::Error> {
         let Some(kernel) = kernel else { return Ok(Machine::default()) };
         Ok(Machine { known: kernel.all_facts()?, clock: kernel.clock().clone() })
+    }
+
+    /// Takes over what the kernel was made to look for meanwhile.
+    pub fn look_again(&mut self, kernel: &Kernel) {
+        let programs = &kernel.clock().programs;
+        for facts in self.known.values_mut().chain([&mut self.clock]) {
+            facts.programs = Arc::clone(programs);
+        }
     }
 
     /// The facts of a link; for one that does not exist, those of an Ethernet link that nothing is known of.

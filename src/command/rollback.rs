@@ -60,6 +60,7 @@ pub(super) fn go_back(frame: &mut Frame, mut kernel: Kernel, mut entry: Entry, o
         Ok(held) => held,
         Err(e) => return spoilt(frame, "held", &e.to_string()),
     };
+    kernel.look_for(held.references());
     let machine = match Machine::read(Some(&mut kernel)) {
         Ok(machine) => machine,
         Err(e) => return frame.fail(&e),

@@ -17,6 +17,7 @@ use crate::view::{self, Item};
 use nix::errno::Errno;
 use serde_json::Value;
 use std::io::Read;
+use std::sync::Arc;
 
 /// The words of one command, each with its place, and the place behind the last.
 struct Line {
@@ -220,13 +221,17 @@ impl Runner<'_> {
             },
         };
         // tc knows nothing of the link: its defaults are those of an ethernet
-        let facts = machine.clock.clone();
+        let mut facts = machine.clock.clone();
+        if let Some(kernel) = &mut self.kernel {
+            kernel.look_for(request.references().into_iter());
+            facts.programs = Arc::clone(&kernel.clock().programs);
+        }
         request.complete(&facts);
         match (&request.subject, request.verb) {
             (Subject::Show(show), _) => self.show(line, &request, *show, ifindex, &machine),
             (_, Verb::Get) | (Subject::OfKind { .. }, Verb::Show) => self.get(line, &request, ifindex, &machine),
             _ => {
-                if let Some(absent) = request.object().and_then(|object| object.options.absent(&facts)) {
+                if let Some(absent) = request.absent(&facts) {
                     let d = Diagnostic::new(absent.code, absent.message);
                     let place = request.place("kind").map_or(Span::NONE, |at| line.place(at));
                     self.frame.found.push(d.at(place, "").help(absent.help.unwrap_or_default()));

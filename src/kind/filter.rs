@@ -16,7 +16,7 @@ pub mod u32;
 
 use super::action::{Act, Actions, police};
 use super::wire::{Attributes, Malformed, Parsed};
-use super::{Finding, Options, Row};
+use super::{Finding, Options, Row, each_act};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::unit::{Flag, Number, Reader, Refusal, Unit, Words};
@@ -111,16 +111,6 @@ fn read_doing(
         *action = Some(more);
     }
     Ok(true)
-}
-
-/// Does something with each action of a filter.
-fn each_act(options: &mut dyn Options, mut each: impl FnMut(&mut Act)) {
-    for row in 0..options.rows().len() {
-        let Some(slot) = options.slot_mut(row) else { break };
-        if let Some(Some(actions)) = slot.as_any_mut().downcast_mut::<Option<Actions>>() {
-            actions.0.iter_mut().for_each(&mut each);
-        }
-    }
 }
 
 /// [`Options::assume`] of a filter whose own defaults are constants.

@@ -76,11 +76,16 @@ impl Raising<'_> {
             let first = lower::first(&object.name);
             rows.get(&row).is_some_and(|numbers| numbers.iter().copied().eq((first..).take(numbers.len())))
         };
-        let raised = ordered.iter().filter_map(|object| {
-            let node = self.filter(grove, object, own, usual(object), &tables, &shared)?;
-            Some((node, object.origin.remark.clone()))
-        });
-        raised.collect()
+        let mut raised = Vec::new();
+        for object in &ordered {
+            let mut worded = (*object).clone();
+            if worded.options.reword(self.facts).is_err() {
+                continue; // what has no words is lost, and that is said
+            }
+            let node = self.filter(grove, &worded, own, usual(object), &tables, &shared);
+            raised.extend(node.map(|node| (node, object.origin.remark.clone())));
+        }
+        raised
     }
 
     fn filter(

@@ -13,6 +13,7 @@ mod host;
 mod import;
 mod kinds;
 mod netlink;
+mod programs;
 mod recordings;
 mod safe;
 mod samples;

@@ -1,20 +1,25 @@
-//! `bpf`: net/sched/act_bpf.c, tc-bpf(8). A program says the verdict: one of classic BPF. One that was loaded before travels
-//! as a file descriptor of whoever sends it; it is shown and kept and not made here.
+//! `bpf`: net/sched/act_bpf.c, tc-bpf(8). A program says the verdict: one of classic BPF, or one that was loaded and pinned
+//! before, which travels as a file descriptor of whoever sends it.
 
 use super::control::{CONTROL, Control, INDEX, Index, figures, head, read_end, read_head};
 use crate::diagnostic::codes;
-use crate::facts::Facts;
+use crate::facts::{Facts, Reference};
 use crate::kind::filter::bpf::Bytecode;
+use crate::kind::program::{self, Named};
 use crate::kind::wire::{Attributes, Malformed, Payload};
-use crate::kind::{Children, Finding, Kind, Options, Role, Row, Rows, attribute, no_option, read_row, row_words};
+use crate::kind::{
+    Children, Finding, Kind, Options, Role, Row, Rows, attribute, no_option, read_row, row_words, same_row,
+};
 use crate::rows;
-use crate::unit::{Name, Number, Octets, Reader, Refusal, Unit, Words, begins};
+use crate::unit::{Name, Number, Octets, Reader, Refusal, Text, Unit, Words, begins};
 
 rows! {
     /// A verdict by a program.
     pub struct Bpf {
         /// the program: how many instructions of classic BPF there are, and the four numbers of each
         bytecode: Bytecode = Row::new("bytecode").aliases(&["bc"]);
+        /// the path that a program was pinned to, in a file system of type bpf
+        pinned: Text = Row::new("object-pinned").aliases(&["pinned", "fd"]);
         /// the name of a program that was loaded before: its file and section
         name: Name = Row::new("name").hidden();
         /// the sum over the instructions of a program that was loaded before
@@ -32,7 +37,8 @@ rows! {
 pub static KIND: Kind = Kind {
     name: "bpf",
     role: Role::Action,
-    doc: "lets a program say what becomes of the packet; here one of classic BPF, as `tcpdump -ddd` prints it",
+    doc: "lets a program say what becomes of the packet: one of classic BPF, as `tcpdump -ddd` prints it, or one that was \
+          loaded and pinned before",
     options: || Box::new(Bpf::default()),
     class: None,
     children: Children::None,
@@ -45,7 +51,7 @@ pub static KIND: Kind = Kind {
         attribute("TCA_ACT_BPF_PARMS", PARMS, &["control", "index"]),
         attribute("TCA_ACT_BPF_OPS_LEN", OPS_LEN, &["bytecode"]),
         attribute("TCA_ACT_BPF_OPS", OPS, &["bytecode"]),
-        no_option("TCA_ACT_BPF_FD", 5, "a program that somebody has loaded, as a file descriptor of theirs"),
+        attribute("TCA_ACT_BPF_FD", FD, &["object-pinned"]),
         attribute("TCA_ACT_BPF_NAME", NAME, &["name"]),
         no_option("TCA_ACT_BPF_PAD", 7, "padding only"),
         attribute("TCA_ACT_BPF_TAG", TAG, &["tag"]),
@@ -58,11 +64,16 @@ const TM: u16 = 1;
 const PARMS: u16 = 2;
 const OPS_LEN: u16 = 3;
 const OPS: u16 = 4;
+const FD: u16 = 5;
 const NAME: u16 = 6;
 const TAG: u16 = 8;
 const ID: u16 = 9;
 
 impl Bpf {
+    fn program(&self) -> Named<'_> {
+        Named { pinned: self.pinned.as_ref(), id: self.id, name: self.name.as_ref() }
+    }
+
     /// Reads where the program is, as tc's `bpf_do_parse` does.
     fn read_program(&mut self, words: &mut Words, reader: &mut Reader) -> Result<(), Refusal> {
         let word = words.want("a program")?;
@@ -71,25 +82,24 @@ impl Bpf {
         } else if begins(word, "bytecode-file") || word == "bcf" {
             self.bytecode = Some(Bytecode::of_file(words.want("a file")?)?);
         } else if begins(word, "object-file") || word == "obj" {
-            return Err(Refusal::new("an object file is loaded by a loader of BPF, which this is not")
-                .help("load and pin it with bpftool, and attach it with `tc … bpf object-pinned`; it is shown and left alone here"));
+            return Err(program::no_loader());
         } else if begins(word, "object-pinned") || begins(word, "pinned") || begins(word, "fd") {
-            return Err(Refusal::new("a pinned program is opened by a system call that is not made here")
-                .help("attach it with tc or bpftool; what they attach is shown and left alone here"));
+            self.pinned = Some(program::read_path(words)?);
         } else {
             return Err(Refusal::new(format!("`{word}` says of no program where it is"))
-                .help("write `bytecode '1,6 0 0 4294967295'` or `bytecode-file FILE`"));
+                .help("write `bytecode '1,6 0 0 4294967295'`, `bytecode-file FILE` or `object-pinned PATH`"));
         }
         Ok(())
     }
 }
 
 impl Options for Bpf {
-    fn encode(&self, out: &mut Attributes, _facts: &Facts) {
+    fn encode(&self, out: &mut Attributes, facts: &Facts) {
         if let Some(program) = &self.bytecode {
             out.u16(OPS_LEN, program.0.len() as u16);
             out.raw(OPS, &program.octets());
         }
+        self.program().encode([FD, NAME], out, facts);
         out.raw(PARMS, &head(self.index, self.control.unwrap_or(Control::PIPE)).0);
     }
 
@@ -106,11 +116,38 @@ impl Options for Bpf {
         Ok(())
     }
 
+    fn complete(&mut self, facts: &Facts) {
+        self.id = self.program().number(facts);
+    }
+
+    /// Of a program that was loaded before the number is compared.
+    fn same(&self, other: &dyn Options, row: usize, _facts: &Facts) -> bool {
+        let word = Bpf::ROWS.get(row).map_or("", |row| row.word);
+        ["object-pinned", "name", "tag"].contains(&word) || same_row(self, other, row)
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        self.program().reference().into_iter().collect()
+    }
+
+    fn absent(&self, facts: &Facts) -> Option<Finding> {
+        self.program().absent(program::ACTION, facts)
+    }
+
+    fn reword(&mut self, facts: &Facts) -> Result<(), String> {
+        self.pinned = self.program().path(facts)?;
+        (self.id, self.tag, self.name) = (None, None, None);
+        Ok(())
+    }
+
     /// The program is one word, and has signs for blanks, which part words.
     fn tc(&self, out: &mut Vec<String>) {
         for (i, row) in Bpf::ROWS.iter().enumerate().filter(|(_, row)| !row.hidden) {
             match (row.word, &self.bytecode, self.slot(i)) {
                 ("bytecode", Some(program), _) => out.extend([row.word.to_owned(), program.tc().replace(' ', "+")]),
+                ("object-pinned", ..) => {
+                    out.extend(self.pinned.iter().flat_map(|path| [row.word.to_owned(), path.0.to_string()]));
+                }
                 (_, _, Some(slot)) => row_words(row, slot, out),
                 _ => {}
             }
@@ -133,9 +170,15 @@ impl Options for Bpf {
     }
 
     fn check(&self, _facts: &Facts, out: &mut Vec<Finding>) {
-        if self.bytecode.is_none() && self.index.is_none() && self.id.is_none() {
+        if self.bytecode.is_none() && self.index.is_none() && self.program().reference().is_none() {
             let f = Finding::new(&codes::MISSING_OPTION, "bytecode", "a verdict by a program, and there is none");
-            out.push(f.help("write `bytecode: 1,6 0 0 4294967295`, or what `tcpdump -ddd` prints, joined by commas"));
+            let help = "write `object-pinned: /sys/fs/bpf/NAME`, or `bytecode: 1,6 0 0 4294967295`: what \
+                        `tcpdump -ddd` prints, joined by commas";
+            out.push(f.help(help));
+        }
+        if self.bytecode.is_some() && self.pinned.is_some() {
+            let f = Finding::new(&codes::BAD_VALUE, "object-pinned", "an action has one program, and here are two");
+            out.push(f.and("bytecode", "the other one").help("leave one of them out"));
         }
     }
 }
@@ -164,7 +207,9 @@ mod tests {
         held.decode(Payload(&out.bytes), &Facts::default()).unwrap();
         assert_eq!(held, bpf);
         assert_eq!(read(&["index", "5"]).unwrap().index, Some(Index(5)));
-        for words in [vec!["obj", "prog.o"], vec!["object-pinned", "/sys/fs/bpf/x"], vec!["index"], vec!["prog"]] {
+        let pinned = read(&["object-p", "/sys/fs/bpf/x", "drop"]).unwrap();
+        assert_eq!((pinned.pinned, pinned.control), (Some(Text("/sys/fs/bpf/x".into())), Some(Control::DROP)));
+        for words in [vec!["obj", "prog.o"], vec!["object-pinned"], vec!["index"], vec!["prog"]] {
             assert!(read(&words).is_err(), "{words:?}");
         }
         assert!(read(&["obj", "prog.o"]).unwrap_err().help.unwrap().contains("object-pinned"));

@@ -1,18 +1,18 @@
 //! `bpf`: net/sched/cls_bpf.c, tc-bpf(8). A program says which packets: one of classic BPF, which travels as its
-//! instructions, or one that was loaded before, which travels as a file descriptor. The second kind is shown and kept and
-//! not made here: to load an object file is the work of a loader, and to open a pinned one takes a system call of its
-//! own. Its number is the kernel's to give, from 1 on, unless one is asked.
+//! instructions, or one that was loaded and pinned before, which travels as a file descriptor. To load an object file is
+//! the work of a loader. A filter's number is the kernel's to give, from 1 on, unless one is asked.
 
 use super::{ACTION, Doing, FLOWID, IN_HW, SKIP_HW, SKIP_SW};
 use crate::codes;
-use crate::facts::Facts;
+use crate::facts::{Facts, Reference};
 use crate::kind::action::Actions;
+use crate::kind::program::{self, Named};
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
 use crate::kind::{
-    Children, Finding, Kind, Options, Role, Row, Rows, attribute, no_option, no_xstats, read_named, row_words,
+    Children, Finding, Kind, Options, Role, Row, Rows, acts, attribute, no_xstats, read_named, row_words,
 };
 use crate::rows;
-use crate::unit::{ClassId, Flag, Handle, Info, Name, Number, Octets, Reader, Refusal, Schema, Unit, Words};
+use crate::unit::{ClassId, Flag, Handle, Info, Name, Number, Octets, Reader, Refusal, Schema, Text, Unit, Words};
 use std::fs;
 
 rows! {
@@ -20,6 +20,8 @@ rows! {
     pub struct Bpf {
         /// the program: how many instructions of classic BPF there are, and the four numbers of each
         bytecode: Bytecode = Row::new("bytecode").aliases(&["bc"]);
+        /// the path that a program was pinned to, in a file system of type bpf
+        pinned: Text = Row::new("object-pinned").aliases(&["pinned", "fd"]);
         /// the class to send to
         flowid: ClassId = FLOWID;
         /// take what the program returns for the verdict
@@ -45,7 +47,8 @@ rows! {
 pub static KIND: Kind = Kind {
     name: "bpf",
     role: Role::Filter,
-    doc: "takes the packets that a program chooses; here one of classic BPF, as `tcpdump -ddd` prints it",
+    doc: "takes the packets that a program chooses: one of classic BPF, as `tcpdump -ddd` prints it, or one that was \
+          loaded and pinned before",
     options: || Box::new(Bpf::default()),
     class: None,
     children: Children::None,
@@ -59,8 +62,8 @@ pub static KIND: Kind = Kind {
         attribute("TCA_BPF_CLASSID", 3, &["flowid"]),
         attribute("TCA_BPF_OPS_LEN", 4, &["bytecode"]),
         attribute("TCA_BPF_OPS", 5, &["bytecode"]),
-        no_option("TCA_BPF_FD", 6, "a program that somebody has loaded, as a file descriptor of theirs"),
-        attribute("TCA_BPF_NAME", 7, &["name"]),
+        attribute("TCA_BPF_FD", FD, &["object-pinned"]),
+        attribute("TCA_BPF_NAME", NAME, &["name"]),
         attribute("TCA_BPF_FLAGS", 8, &["direct-action"]),
         attribute("TCA_BPF_FLAGS_GEN", 9, &["skip_hw", "skip_sw", "in_hw"]),
         attribute("TCA_BPF_TAG", 10, &["tag"]),
@@ -72,6 +75,7 @@ pub static KIND: Kind = Kind {
 const CLASSID: u16 = 3;
 const OPS_LEN: u16 = 4;
 const OPS: u16 = 5;
+const FD: u16 = 6;
 const NAME: u16 = 7;
 const FLAGS: u16 = 8;
 const FLAGS_GEN: u16 = 9;
@@ -82,6 +86,9 @@ const DOING: Doing = Doing { action: 1, police: 2 };
 const DIRECT: u32 = 1;
 /// `BPF_MAXINSNS`.
 const MOST: usize = 4096;
+
+/// The rows that say of a program that was loaded before what its number says.
+const PROGRAM: [&str; 3] = ["object-pinned", "name", "tag"];
 
 /// tc's words, in the order in which it tries their beginnings; the last of them say where the program is.
 const WORDS: &[&str] = &[
@@ -163,6 +170,12 @@ impl Unit for Bytecode {
     }
 }
 
+impl Bpf {
+    fn program(&self) -> Named<'_> {
+        Named { pinned: self.pinned.as_ref(), id: self.id, name: self.name.as_ref() }
+    }
+}
+
 impl Bytecode {
     /// As it travels: `struct sock_filter` after `struct sock_filter`.
     pub(crate) fn octets(&self) -> Vec<u8> {
@@ -191,7 +204,7 @@ impl Bytecode {
 
 impl Options for Bpf {
     fn encode(&self, out: &mut Attributes, facts: &Facts) {
-        let Bpf { bytecode, flowid, direct, skip_hw, skip_sw, action, name: _, tag: _, id: _, in_hw: _ } = self;
+        let Bpf { bytecode, pinned: _, flowid, direct, skip_hw, skip_sw, action, .. } = self;
         if let Some(flowid) = flowid {
             out.u32(CLASSID, flowid.0);
         }
@@ -200,6 +213,7 @@ impl Options for Bpf {
             out.u16(OPS_LEN, program.0.len() as u16);
             out.raw(OPS, &program.octets());
         }
+        self.program().encode([FD, NAME], out, facts);
         super::encode_flags(FLAGS_GEN, *skip_hw, *skip_sw, out);
         if *direct == Some(Flag(true)) {
             out.u32(FLAGS, DIRECT);
@@ -212,6 +226,7 @@ impl Options for Bpf {
         let [skip_hw, skip_sw, in_hw] = super::decode_flags(a.u32(FLAGS_GEN)?);
         *self = Bpf {
             bytecode: program.filter(|p| !p.0.is_empty()),
+            pinned: None,
             flowid: a.u32(CLASSID)?.map(Handle),
             direct: a.u32(FLAGS)?.map(|flags| Flag(flags & DIRECT != 0)),
             skip_hw,
@@ -230,18 +245,38 @@ impl Options for Bpf {
     }
 
     fn complete(&mut self, facts: &Facts) {
+        self.id = self.program().number(facts);
         super::complete(self, facts);
     }
 
+    /// Of a program that was loaded before the number is compared.
     fn same(&self, other: &dyn Options, row: usize, facts: &Facts) -> bool {
-        super::same(self, other, row, facts)
+        PROGRAM.contains(&Bpf::ROWS.get(row).map_or("", |row| row.word)) || super::same(self, other, row, facts)
     }
 
-    /// The program is one word.
+    fn references(&self) -> Vec<Reference> {
+        self.program().reference().into_iter().chain(acts(self).flat_map(|act| act.options.references())).collect()
+    }
+
+    fn absent(&self, facts: &Facts) -> Option<Finding> {
+        let own = self.program().absent(program::CLASSIFIER, facts);
+        own.or_else(|| acts(self).find_map(|act| act.options.absent(facts)))
+    }
+
+    fn reword(&mut self, facts: &Facts) -> Result<(), String> {
+        self.pinned = self.program().path(facts)?;
+        (self.id, self.tag, self.name) = (None, None, None);
+        self.action.iter_mut().flat_map(|actions| &mut actions.0).try_for_each(|act| act.options.reword(facts))
+    }
+
+    /// The program is one word, and so is a path.
     fn tc(&self, out: &mut Vec<String>) {
         for (i, row) in Bpf::ROWS.iter().enumerate().filter(|(_, row)| !row.hidden) {
             match (row.word, &self.bytecode, self.slot(i)) {
                 ("bytecode", Some(program), _) => out.extend([row.word.to_owned(), program.tc()]),
+                ("object-pinned", ..) => {
+                    out.extend(self.pinned.iter().flat_map(|path| [row.word.to_owned(), path.0.to_string()]));
+                }
                 (_, _, Some(slot)) => row_words(row, slot, out),
                 _ => {}
             }
@@ -261,13 +296,10 @@ impl Options for Bpf {
                 words.next();
                 self.bytecode = Some(Bytecode::of_file(words.want("a file")?)?);
             }
-            "object-file" | "obj" => {
-                return Err(Refusal::new("an object file is loaded by a loader of BPF, which this is not")
-                    .help("load it with tc or bpftool; what they attach is shown and left alone here"));
-            }
-            "object-pinned" | "pinned" | "fd" => {
-                return Err(Refusal::new("a pinned program is opened by a system call that is not made here")
-                    .help("attach it with tc or bpftool; what they attach is shown and left alone here"));
+            "object-file" | "obj" => return Err(program::no_loader()),
+            "object-pinned" | "pinned" | "fd" if reader.tc => {
+                words.next();
+                self.pinned = Some(program::read_path(words)?);
             }
             _ => return read_named(self, word, words, reader),
         }
@@ -276,9 +308,15 @@ impl Options for Bpf {
 
     fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
         super::check(self, facts, out);
-        if self.bytecode.is_none() {
+        if self.bytecode.is_none() && self.program().reference().is_none() {
             let f = Finding::new(&codes::MISSING_OPTION, "bytecode", "a filter by a program has none");
-            out.push(f.help("write `bytecode: 1,6 0 0 4294967295`, or what `tcpdump -ddd` prints, joined by commas"));
+            let help = "write `object-pinned: /sys/fs/bpf/NAME`, or `bytecode: 1,6 0 0 4294967295`: what \
+                        `tcpdump -ddd` prints, joined by commas";
+            out.push(f.help(help));
+        }
+        if self.bytecode.is_some() && self.pinned.is_some() {
+            let f = Finding::new(&codes::BAD_VALUE, "object-pinned", "a filter has one program, and here are two");
+            out.push(f.and("bytecode", "the other one").help("leave one of them out"));
         }
         if self.direct == Some(Flag(true)) && self.action.is_some() {
             let f = Finding::new(&codes::NO_EFFECT, "action", "the program itself says the verdict");
@@ -291,6 +329,8 @@ impl Options for Bpf {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::facts::{Program, Programs};
+    use std::sync::Arc;
 
     fn read(words: &[&str]) -> Result<Bpf, Refusal> {
         let words: Vec<String> = words.iter().map(|w| (*w).to_owned()).collect();
@@ -323,8 +363,58 @@ mod tests {
 
     #[test]
     fn what_a_loader_must_do_is_refused_with_the_reason() {
-        for words in [["obj", "prog.o"], ["object-pinned", "/sys/fs/bpf/x"], ["fd", "/sys/fs/bpf/x"]] {
-            assert!(read(&words).unwrap_err().help.unwrap().contains("bpftool"), "{words:?}");
+        for words in [["obj", "prog.o"], ["object-file", "prog.o"]] {
+            assert!(read(&words).unwrap_err().help.unwrap().contains("object-pinned"), "{words:?}");
         }
+    }
+
+    /// Facts of a machine with one program, number 7, behind one path.
+    fn facts(fd: i32, kind: u32) -> Facts {
+        let mut programs = Programs::default();
+        programs.insert(Reference::Pin("/sys/fs/bpf/a b".into()), Ok(Program { fd, id: 7, kind }));
+        programs.insert(Reference::Pin("/sys/fs/bpf/none".into()), Err("is not there".into()));
+        programs.insert(Reference::Program(7), Ok(Program { fd, id: 7, kind }));
+        Facts { programs: Arc::new(programs), ..Facts::default() }
+    }
+
+    #[test]
+    fn a_pinned_program_travels_as_a_descriptor_and_is_known_by_its_number() {
+        let facts = facts(5, program::CLASSIFIER);
+        let mut asked = read(&["object-pinned", "/sys/fs/bpf/a b", "sec", "x", "verbose", "da"]).unwrap();
+        assert_eq!(asked, read(&["da", "pi", "/sys/fs/bpf/a b"]).unwrap());
+        let mut line = Vec::new();
+        asked.tc(&mut line);
+        assert_eq!(line, ["object-pinned", "/sys/fs/bpf/a b", "direct-action"]);
+        assert_eq!(asked.references(), [Reference::Pin("/sys/fs/bpf/a b".into())]);
+        let mut out = Attributes::new();
+        asked.encode(&mut out, &facts);
+        let sent = Payload(&out.bytes).attributes().unwrap();
+        assert_eq!((sent.u32(FD).unwrap(), sent.get(NAME).unwrap().text()), (Some(5), "a b:[*fsobj]".to_owned()));
+        assert!(asked.absent(&facts).is_none());
+        // what the kernel says of it, and of one that was loaded again
+        asked.complete(&facts);
+        let held =
+            |id| Bpf { id: Some(Number(id)), name: Some(Name("n".into())), direct: Some(Flag(true)), ..Bpf::default() };
+        let same = |id| {
+            (0..Bpf::ROWS.len()).all(|row| Rows::slot(&asked, row).is_none() || asked.same(&held(id), row, &facts))
+        };
+        assert!(same(7));
+        assert!(!same(8));
+        // and what goes back to it
+        let mut out = Attributes::new();
+        held(7).encode(&mut out, &facts);
+        assert_eq!(Payload(&out.bytes).attributes().unwrap().u32(FD).unwrap(), Some(5));
+        let mut written = held(7);
+        written.reword(&facts).unwrap();
+        assert_eq!(written.pinned, Some(Text("/sys/fs/bpf/a b".into())));
+        assert!(held(8).reword(&facts).unwrap_err().contains("bpftool prog pin id 8"));
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_or_is_for_something_else_is_told() {
+        let absent = |path: &str, kind| read(&["fd", path]).unwrap().absent(&facts(5, kind)).map(|f| f.message);
+        assert!(absent("/sys/fs/bpf/none", 3).unwrap().contains("is not there"));
+        assert!(absent("/sys/fs/bpf/a b", program::ACTION).unwrap().contains("type 4"));
+        assert_eq!(absent("/sys/fs/bpf/nobody-looked", 3), None);
     }
 }
