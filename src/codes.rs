@@ -149,6 +149,12 @@ codes! {
     INTERFACE_ELSEWHERE "interface-elsewhere" Warning "the interface does not exist on this machine";
     KERNEL_REFUSED "kernel-refused" Error "the kernel refused a step";
     KERNEL_LACKS "kernel-lacks" Error "this kernel has no such kind";
+    KERNEL_EXISTS "kernel-exists" Error "the kernel has something already where a step would make it";
+    KERNEL_BUSY "kernel-busy" Error "something is in use and can be neither changed nor taken away";
+    KERNEL_GONE "kernel-gone" Error "something that a step needs is not there";
+    KERNEL_FULL "kernel-full" Error "the kernel has no room for it";
+    KERNEL_UNSUPPORTED "kernel-unsupported" Error "the link's driver or the kernel cannot do it";
+    NO_PERMISSION "no-permission" Error "the right to do it is missing";
     NOT_HELD "not-held" Error "the kernel holds something else than what was asked";
     LOCKED "locked" Error "another change is under way";
     CHANGED_MEANWHILE "changed-meanwhile" Error "somebody else changed what was being worked on";
@@ -217,6 +223,12 @@ static STRUCTURAL: &[&Code] = &[
     &INTERFACE_ELSEWHERE,
     &KERNEL_REFUSED,
     &KERNEL_LACKS,
+    &KERNEL_EXISTS,
+    &KERNEL_BUSY,
+    &KERNEL_GONE,
+    &KERNEL_FULL,
+    &KERNEL_UNSUPPORTED,
+    &NO_PERMISSION,
     &NOT_HELD,
     &STATE_SPOILT,
     &STATE_LOST,

@@ -12,6 +12,7 @@ mod export;
 mod fmt;
 mod frame;
 mod import;
+mod refusal;
 mod rehearse;
 mod rollback;
 mod script;

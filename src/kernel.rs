@@ -3,6 +3,7 @@
 mod bpf;
 mod error;
 mod ethtool;
+mod fault;
 mod installed;
 mod link;
 mod lock;
@@ -272,6 +273,11 @@ impl Kernel {
         let links = self.links()?;
         let clock = Facts { links: table(&links), ..self.clock.clone() };
         Ok(Machine { links, clock })
+    }
+
+    /// From here on what is sent carries out a plan: the accidents that a test has planned befall it (`kernel/fault.rs`).
+    pub fn begin(&mut self) {
+        self.netlink.perilous = true;
     }
 
     /// Sends messages in order, many at a time, and says what became of each. What one message is refused does not stop

@@ -3,7 +3,8 @@
 use super::Exit;
 use super::bring::{self, Aim, Before, Stop};
 use super::confirm;
-use super::frame::{Frame, refusal};
+use super::frame::Frame;
+use super::refusal::{finding, refusal};
 use crate::cli::PolicyArgs;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::facts::Facts;
@@ -260,7 +261,7 @@ fn send(frame: &mut Frame, aim: &mut Aim, watch: &mut Watch) -> Result<(), Outco
             return Err(Outcome::Broken);
         }
         Err(Stop::Refused(refused)) => {
-            frame.found.push(bring::finding(&refused));
+            frame.found.push(finding(&refused));
             let back = Before::of(&aim.asked, &aim.held).put_back(&mut aim.kernel, &facts);
             let (said, outcome) = match back {
                 Ok(true) => ("nothing has changed: the state from before stands again".to_owned(), Outcome::PutBack),

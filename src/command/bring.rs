@@ -1,6 +1,7 @@
 //! From a policy and a kernel to a plan, and from a plan to a kernel that holds it.
 
-use super::frame::{self, Frame, Machine, refusal};
+use super::frame::{self, Frame, Machine};
+use super::refusal::refusal;
 use crate::cli::PolicyArgs;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::doctor::{self, Answer, Feature, Need, Thing};
@@ -256,6 +257,7 @@ pub(super) fn carry_out(
     tick: &mut dyn FnMut(usize) -> bool,
 ) -> Result<(), Stop> {
     let fail = Refused::stop;
+    kernel.begin();
     let mut links = None;
     let mut at = 0;
     while let Some(step) = plan.steps.get(at) {
@@ -312,31 +314,6 @@ pub(super) fn carry_out(
         }
     }
     Ok(())
-}
-
-/// The refusal as a finding at the policy's line.
-pub(super) fn finding(refused: &Refused) -> Diagnostic {
-    let what = crate::script::line(&crate::script::command(&refused.step));
-    let span = match &refused.step.subject {
-        Subject::Object(o) => o.origin.span,
-        Subject::Link(_) => None,
-    };
-    let place = |d: Diagnostic| span.map_or(d.clone(), |s| d.at(s, "asked for here"));
-    if let Some(lack) = refused.lacks.first() {
-        let names: Vec<_> = refused.lacks.iter().map(|l| format!("`{}`", l.name)).collect();
-        let message = format!("this kernel has no {}", names.join(" or no "));
-        let help = format!(
-            "load the module {} (`modprobe {}`), or use a kernel with {}",
-            lack.module, lack.module, lack.config
-        );
-        return place(Diagnostic::new(&codes::KERNEL_LACKS, message)).help(help);
-    }
-    let message = format!("the kernel refused `{what}`: {}", refused.error);
-    let d = place(Diagnostic::new(&codes::KERNEL_REFUSED, message));
-    match refused.error.capability() {
-        Some(capability) => d.help(format!("{capability} is wanted: run it with sudo")),
-        None => d,
-    }
 }
 
 /// Finds what the kernel lacks of all that a plan makes, before anything is sent: each thing at the policy's line that

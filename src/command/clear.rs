@@ -60,7 +60,7 @@ pub(super) fn run(frame: &mut Frame, name: &str, dry_run: bool, wait: u64) -> Ex
             }
         };
         if let Err(Stop::Refused(refused)) = bring::carry_out(&mut kernel, &plan, &facts, &mut |_| true) {
-            frame.found.push(bring::finding(&refused));
+            frame.found.push(super::refusal::finding(&refused));
             let _ = history.end(&mut entry, Outcome::Broken);
             return frame.refuse(Exit::Kernel);
         }

@@ -1,7 +1,8 @@
 //! `export`: what the kernel holds, as a policy.
 
 use super::Exit;
-use super::frame::{Frame, Machine, names, refusal};
+use super::frame::{Frame, Machine, names};
+use super::refusal::refusal;
 use crate::cli::To;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::kind::Vocabulary;

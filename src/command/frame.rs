@@ -1,6 +1,7 @@
 //! What all commands share: where output goes, the policy that is meant, and the facts of the machine.
 
 use super::Exit;
+use super::refusal::refusal;
 use crate::cli::{Color, DEFAULT_POLICY, Format, Global};
 use crate::diagnostic::{self, Diagnostic, Sink, codes};
 use crate::facts::Facts;
@@ -248,15 +249,6 @@ impl Machine {
     /// Whether the link exists.
     pub fn has(&self, name: &str) -> bool {
         self.known.contains_key(name)
-    }
-}
-
-/// A refusal of the kernel as a finding without a place.
-pub(super) fn refusal(error: &kernel::Error) -> Diagnostic {
-    let d = Diagnostic::new(&codes::KERNEL_REFUSED, error.to_string());
-    match error.capability() {
-        Some(capability) => d.help(format!("{capability} is wanted: run it with sudo")),
-        None => d,
     }
 }
 

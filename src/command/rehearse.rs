@@ -3,6 +3,7 @@
 use super::Exit;
 use super::bring::{self, Aim, Stop};
 use super::frame::{Frame, Machine};
+use super::refusal::finding;
 use crate::cli::PolicyArgs;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::kernel::{self, Kernel};
@@ -54,7 +55,7 @@ pub(super) fn run(frame: &mut Frame, args: &PolicyArgs) -> Exit {
     }
     let facts = |name: &str| aim.machine.facts(name);
     if let Err(Stop::Refused(refused)) = bring::carry_out(&mut aim.kernel, &aim.plan, &facts, &mut |_| true) {
-        frame.found.push(bring::finding(&refused));
+        frame.found.push(finding(&refused));
         return frame.refuse(Exit::Kernel);
     }
     let names = aim.names();

@@ -3,7 +3,8 @@
 use super::Exit;
 use super::apply::save;
 use super::bring::{self, Before, Stop};
-use super::frame::{Frame, Machine, refusal};
+use super::frame::{Frame, Machine};
+use super::refusal::{finding, refusal};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::kernel::Kernel;
 use crate::netlink::Snapshot;
@@ -97,7 +98,7 @@ pub(super) fn go_back(frame: &mut Frame, mut kernel: Kernel, mut entry: Entry, o
     let sent = bring::carry_out(&mut kernel, &plan, &facts, &mut |_| true);
     let whole = match sent {
         Err(Stop::Refused(refused)) => {
-            frame.found.push(bring::finding(&refused));
+            frame.found.push(finding(&refused));
             false
         }
         Err(Stop::Halted(_)) => false,

@@ -2,6 +2,7 @@
 
 use super::Exit;
 use super::frame::Frame;
+use super::refusal;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::facts::Facts;
 use crate::kernel::{Error, Kernel, Lack};
@@ -448,20 +449,12 @@ fn blamed(request: &Request, error: &Error, lacks: &[Lack]) -> Option<usize> {
 
 /// A refusal of the kernel in words, with what can be done.
 fn finding(request: &Request, error: &Error, lacks: &[Lack], facts: &Facts) -> Diagnostic {
-    if let Some(lack) = lacks.first() {
-        let names: Vec<_> = lacks.iter().map(|lack| format!("`{}`", lack.name)).collect();
-        let known = crate::kind::find(lack.role, &lack.name).is_some();
-        let help = match known {
-            true => format!(
-                "load the module {} (`modprobe {}`), or use a kernel with {}",
-                lack.module, lack.module, lack.config
-            ),
-            false => tc::near_kinds(&lack.name, lack.role),
-        };
-        return Diagnostic::new(&codes::KERNEL_LACKS, format!("this kernel has no {}", names.join(" or no ")))
-            .help(help);
+    if let Some((message, help)) = refusal::lacking(lacks) {
+        let known = lacks.first().is_none_or(|lack| crate::kind::find(lack.role, &lack.name).is_some());
+        let near = || lacks.first().map(|lack| tc::near_kinds(&lack.name, lack.role)).unwrap_or_default();
+        return Diagnostic::new(&codes::KERNEL_LACKS, message).help(if known { help } else { near() });
     }
-    let d = Diagnostic::new(&codes::KERNEL_REFUSED, format!("the kernel refused it: {error}"));
+    let d = Diagnostic::new(refusal::code(error), format!("the kernel refused it: {error}"));
     match help(request, error, facts) {
         Some(help) => d.help(help),
         None => d,

@@ -1,6 +1,7 @@
 //! The netlink socket: dumps, and windows of requests.
 
 use super::Error;
+use super::fault::{self, Fate};
 use crate::netlink::reply::Reply;
 use crate::netlink::{Message, messages};
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP};
@@ -31,6 +32,8 @@ pub(super) struct Netlink {
     pub(super) port: u32,
     sequence: u32,
     chunk: Vec<u8>,
+    /// Whether accidents befall what is sent.
+    pub(super) perilous: bool,
 }
 
 /// What the kernel said to some messages.
@@ -62,7 +65,7 @@ impl Netlink {
     /// The same, of another family of messages.
     pub(super) fn of(protocol: isize) -> Result<Netlink, Error> {
         let (socket, port) = open(protocol).map_err(|e| Error::system("open a netlink socket", &e))?;
-        Ok(Netlink { socket, protocol, port, sequence: 0, chunk: Vec::with_capacity(CHUNK) })
+        Ok(Netlink { socket, protocol, port, sequence: 0, chunk: Vec::with_capacity(CHUNK), perilous: false })
     }
 
     /// Forgets what has not been received.
@@ -128,15 +131,16 @@ impl Netlink {
     }
 
     fn dump_once(&mut self, request: &Message) -> Result<Option<Vec<u8>>, Error> {
+        let accident = fault::next_dump();
         let sequence = self.next_sequence();
         let mut bytes = Vec::new();
         // what is asked for alone has no end of its own
         let alone = request.flags & NLM_F_DUMP != NLM_F_DUMP;
         request.write(sequence, if alone { NLM_F_ACK } else { 0 }, &mut bytes);
         self.transmit(&bytes)?;
-        let (mut out, mut whole) = (Vec::new(), true);
+        let (mut out, mut whole) = (Vec::new(), accident != Some(Errno::EINTR));
         loop {
-            if !self.receive()? {
+            if !self.receive()? || accident == Some(Errno::ENOBUFS) {
                 return Ok(None);
             }
             for message in messages(&self.chunk) {
@@ -165,25 +169,39 @@ impl Netlink {
         let mut sent = Sent::default();
         let mut bytes = Vec::with_capacity(WINDOW_SIZE);
         let mut next = 0;
+        let perilous = self.perilous && fault::is_planned();
+        let window = if perilous { 1 } else { WINDOW };
         while next < all.len() {
             let first_sequence = self.sequence.wrapping_add(1);
             let begin = next;
             bytes.clear();
             while let Some(message) = all.get(next) {
-                let full = next - begin == WINDOW || bytes.len() + message.size() > WINDOW_SIZE;
+                let full = next - begin == window || bytes.len() + message.size() > WINDOW_SIZE;
                 if full && next > begin {
                     break;
                 }
                 let last = next + 1 == all.len()
-                    || next + 1 - begin == WINDOW
+                    || next + 1 - begin == window
                     || bytes.len() + message.size() + all.get(next + 1).map_or(0, Message::size) > WINDOW_SIZE;
                 let ack = if last || message.creates() { NLM_F_ACK } else { 0 };
                 let sequence = self.next_sequence();
                 message.write(sequence, ack, &mut bytes);
                 next += 1;
             }
+            let fate = if perilous { fault::next_change() } else { Fate::default() };
+            if let Some(error) = fate.refused {
+                sent.refused.push((begin, error));
+                continue;
+            }
             self.transmit(&bytes)?;
             self.hear(all, begin, next, first_sequence, &mut sent)?;
+            if fate.twice {
+                self.transmit(&bytes)?;
+                self.hear(all, begin, next, first_sequence, &mut Sent::default())?;
+            }
+            if fate.cut_after {
+                fault::cut();
+            }
         }
         Ok(sent)
     }

@@ -8,6 +8,7 @@ mod classful;
 mod doctor;
 mod drift;
 mod export;
+mod faults;
 mod filters;
 mod host;
 mod import;

@@ -284,7 +284,7 @@ fn for_cron_nothing_to_do_is_nothing_to_say() {
 }
 
 /// What stands, but for the numbers of u32's root tables, which the kernel gives anew.
-fn standing(host: &Host) -> Vec<String> {
+pub(crate) fn standing(host: &Host) -> Vec<String> {
     let plain = |word: &str| {
         let table = word.split(':').next().unwrap_or(word);
         let root = table.len() == 3 && table.starts_with('8') && u16::from_str_radix(table, 16).is_ok();
