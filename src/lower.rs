@@ -229,7 +229,6 @@ impl Lowering<'_> {
                 None => vec![(0, None)],
             };
             let route: Vec<_> = route.into_iter().filter(|(d, _)| self.holds_filters(arena, *d, rule)).collect();
-            let Some(matched) = matching::compile(rule.matches.as_ref(), self.sink) else { continue };
             let mut actions = Some(settled(&rule.actions, None)).filter(|a| !a.0.is_empty());
             for (discipline, class) in route {
                 // a band that is a queue is chosen by writing the queue
@@ -243,7 +242,7 @@ impl Lowering<'_> {
                 }
                 let path = class.map_or(CompactString::default(), |c| arena.path(c).into());
                 // what is done to the packet is done once, at the first
-                let made = filters::wanted(rule, &matched, target, done, path, self.facts, self.sink);
+                let made = filters::wanted(rule, target, done, path, self.facts, self.sink);
                 if let Some(list) = wanted.get_mut(discipline) {
                     list.extend(made);
                 }
@@ -323,9 +322,8 @@ impl Lowering<'_> {
 
         let mut wanted = Vec::new();
         for rule in &ingress.rules {
-            let Some(matched) = matching::compile(rule.matches.as_ref(), self.sink) else { continue };
             let actions = Some(settled(&rule.actions, None)).filter(|a| !a.0.is_empty());
-            wanted.extend(filters::wanted(rule, &matched, None, actions, "".into(), self.facts, self.sink));
+            wanted.extend(filters::wanted(rule, None, actions, "".into(), self.facts, self.sink));
         }
         let redirect = ifb.map(|ifb| Act::to_link(mirred::Mode::Redirect, Name(ifb.clone())));
         let mut last = Actions::default();

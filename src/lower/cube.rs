@@ -1,17 +1,52 @@
-//! Sets of packets as bits: what u32 can look at.
+//! Sets of packets as bits: the one form between an expression and every classifier.
 //!
-//! A [`Cube`] is a conjunction of words under masks, just as a u32 filter is; a union of cubes is a list of filters with
-//! one target. Ranges become the fewest prefixes that cover them, and a negation becomes the cover of the opposite, so that
-//! every formula over bits of the header ends as a list of cubes. Only its length is bounded.
+//! A [`Formula`] says what must hold of 32-bit words: of the packet's bytes, and of what the system knows beside them. bpf
+//! and basic say a formula as it is. u32 and flower say conjunctions only: a [`Cube`] is a conjunction of words under
+//! masks, and a union of cubes is a list of filters with one target. Ranges become the fewest prefixes that cover them, and
+//! a negation becomes the cover of the opposite, so that every formula ends as a list of cubes. Only its length is bounded.
 
 /// Where a 32-bit word is read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum At {
-    /// The packet's mark.
-    Mark,
-    /// Bytes from the start of the network header, a multiple of 4.
+    /// What the system knows of the packet.
+    Known(Known),
+    /// Bytes from the start of the network header, a multiple of 4; negative ones are the link's header.
     Offset(i32),
+    /// Bytes from the start of the transport header, wherever that is.
+    Beyond(i32),
 }
+
+/// What is known of a packet beside its bytes, or only after a walk over them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Known {
+    /// The firewall's mark.
+    Mark,
+    /// The mark of its connection.
+    ConnMark,
+    /// The socket buffer's priority.
+    Priority,
+    /// The net_cls number of who sent it.
+    Cgroup,
+    /// The link it came in by, as a number in a list of names.
+    Iif,
+    /// The VLAN's number, and [`TAGGED`] where there is a tag.
+    Vlan,
+    /// The protocol that filters are asked by: the tag's own where there is one.
+    Ether,
+    /// The protocol inside of the tag.
+    Inner,
+    /// The transport protocol, behind IPv6's extension headers.
+    Proto,
+    /// [`FRAGMENT`] of a packet in pieces, and [`LATER`] where it is not the first piece.
+    Pieces,
+}
+
+/// Bit of [`Known::Vlan`]: there is a tag.
+pub const TAGGED: u32 = 0x1000;
+/// Bit of [`Known::Pieces`]: it is a fragment.
+pub const FRAGMENT: u32 = 2;
+/// Bit of [`Known::Pieces`]: it is not the first one.
+pub const LATER: u32 = 1;
 
 /// One word under a mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,12 +106,24 @@ impl Cube {
     }
 }
 
-/// Bits of the header that make one field: bits from the start of the network header, in the order on the wire. A field
-/// lies in one word or covers whole words.
+/// What a field's bits are counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// From the start of the network header, in the order on the wire.
+    Network,
+    /// From the start of the transport header.
+    Transport,
+    /// In a word that is known, from its highest bit.
+    Known(Known),
+}
+
+/// Bits that make one field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
+    /// What the start counts from.
+    pub base: Base,
     /// The first bit.
-    pub start: u32,
+    pub start: i32,
     /// How many.
     pub width: u32,
 }
@@ -88,18 +135,28 @@ impl Field {
     }
 
     /// The packets whose field is `value` under `mask`.
-    fn cube(self, value: u128, mask: u128) -> Cube {
-        let end = self.start + self.width;
+    pub fn cube(self, value: u128, mask: u128) -> Cube {
+        let end = self.start + self.width as i32;
         let mut keys = Vec::new();
-        for word in self.start / 32..end.div_ceil(32) {
+        for word in self.start.div_euclid(32)..(end + 31).div_euclid(32) {
             let (from, to) = (self.start.max(word * 32), end.min(word * 32 + 32));
             let ones = u32::MAX >> (32 - (to - from));
             let part = |v: u128| ((v >> (end - to)) as u32 & ones) << (word * 32 + 32 - to);
+            let at = match self.base {
+                Base::Network => At::Offset(word * 4),
+                Base::Transport => At::Beyond(word * 4),
+                Base::Known(known) => At::Known(known),
+            };
             if part(mask) != 0 {
-                keys.push(Key { at: At::Offset(word as i32 * 4), mask: part(mask), value: part(value & mask) });
+                keys.push(Key { at, mask: part(mask), value: part(value & mask) });
             }
         }
         Cube(keys)
+    }
+
+    /// A field that is the low bits of a known word.
+    pub const fn known(known: Known, width: u32) -> Field {
+        Field { base: Base::Known(known), start: 32 - width as i32, width }
     }
 }
 
@@ -136,6 +193,84 @@ impl Formula {
     /// The field is this number.
     pub fn is(field: Field, value: u128) -> Formula {
         Formula::In(field, vec![(value, value)])
+    }
+
+    /// The other packets.
+    pub fn not(inner: Formula) -> Formula {
+        Formula::Not(Box::new(inner))
+    }
+
+    /// Whether it is all packets, as it stands.
+    pub fn is_yes(&self) -> bool {
+        matches!(self, Formula::All(parts) if parts.is_empty())
+    }
+
+    /// Whether it is no packet, as it stands.
+    pub fn is_no(&self) -> bool {
+        matches!(self, Formula::Any(parts) if parts.is_empty())
+    }
+
+    /// The same without parts that always or never hold, and with conjunctions in conjunctions laid flat.
+    #[must_use]
+    pub fn simple(self) -> Formula {
+        match self {
+            Formula::All(parts) => {
+                let mut out = Vec::with_capacity(parts.len());
+                for part in parts.into_iter().map(Formula::simple) {
+                    match part {
+                        part if part.is_no() => return Formula::no(),
+                        Formula::All(inner) => out.extend(inner),
+                        part => out.push(part),
+                    }
+                }
+                one_or(out, Formula::All)
+            }
+            Formula::Any(parts) => {
+                let mut out = Vec::with_capacity(parts.len());
+                for part in parts.into_iter().map(Formula::simple) {
+                    match part {
+                        part if part.is_yes() => return Formula::yes(),
+                        Formula::Any(inner) => out.extend(inner),
+                        part => out.push(part),
+                    }
+                }
+                one_or(out, Formula::Any)
+            }
+            Formula::Not(inner) => match inner.simple() {
+                Formula::Not(inner) => *inner,
+                inner if inner.is_yes() => Formula::no(),
+                inner if inner.is_no() => Formula::yes(),
+                inner => Formula::not(inner),
+            },
+            Formula::Guarded(guard, inner) => match (guard.simple(), inner.simple()) {
+                (guard, inner) if guard.is_no() || inner.is_no() => Formula::no(),
+                (guard, inner) if inner.is_yes() => guard,
+                (guard, inner) if guard.is_yes() => inner,
+                (guard, inner) => Formula::Guarded(Box::new(guard), Box::new(inner)),
+            },
+            Formula::In(field, ranges) => match merged(&ranges) {
+                ranges if ranges.is_empty() => Formula::no(),
+                ranges if ranges == [(0, field.max())] => Formula::yes(),
+                ranges => Formula::In(field, ranges),
+            },
+            Formula::Masked(_, items) if items.is_empty() => Formula::no(),
+            Formula::Masked(field, items) if items.iter().any(|(_, m)| m & field.max() == 0) => Formula::yes(),
+            Formula::Word(key) if key.mask == 0 => Formula::yes(),
+            other => other,
+        }
+    }
+
+    /// What it looks at: each field, and each word as it is written.
+    pub fn visit(&self, see: &mut impl FnMut(&Formula)) {
+        match self {
+            Formula::All(parts) | Formula::Any(parts) => parts.iter().for_each(|p| p.visit(see)),
+            Formula::Not(inner) => inner.visit(see),
+            Formula::Guarded(guard, inner) => {
+                guard.visit(see);
+                inner.visit(see);
+            }
+            Formula::In(..) | Formula::Masked(..) | Formula::Word(_) => see(self),
+        }
     }
 
     /// As a union of cubes.
@@ -184,6 +319,13 @@ impl Formula {
                 Ok(if holds { vec![cube] } else { opposite(&cube) })
             }
         }
+    }
+}
+
+fn one_or(mut parts: Vec<Formula>, make: fn(Vec<Formula>) -> Formula) -> Formula {
+    match parts.len() {
+        1 => parts.pop().unwrap_or(Formula::yes()),
+        _ => make(parts),
     }
 }
 
@@ -250,7 +392,7 @@ fn absorb(cubes: &mut Vec<Cube>) {
 }
 
 /// Ranges in order, those that touch made one.
-fn merged(ranges: &[(u128, u128)]) -> Vec<(u128, u128)> {
+pub fn merged(ranges: &[(u128, u128)]) -> Vec<(u128, u128)> {
     let mut sorted: Vec<_> = ranges.iter().copied().filter(|(a, b)| a <= b).collect();
     sorted.sort_unstable();
     let mut out: Vec<(u128, u128)> = Vec::with_capacity(sorted.len());
@@ -278,7 +420,7 @@ fn gaps(ranges: &[(u128, u128)], max: u128) -> Vec<(u128, u128)> {
 }
 
 /// The fewest prefixes that cover a range, as value and mask.
-fn prefixes(from: u128, to: u128, width: u32) -> impl Iterator<Item = (u128, u128)> {
+pub fn prefixes(from: u128, to: u128, width: u32) -> impl Iterator<Item = (u128, u128)> {
     let max = if width >= 128 { u128::MAX } else { (1 << width) - 1 };
     let mut next = Some(from);
     std::iter::from_fn(move || {
@@ -299,12 +441,16 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const PORT: Field = Field { start: 160, width: 16 };
+    const PORT: Field = bits(160, 16);
+
+    const fn bits(start: i32, width: u32) -> Field {
+        Field { base: Base::Network, start, width }
+    }
 
     fn matches(cubes: &[Cube], words: &[u32]) -> usize {
         let holds = |k: &Key| match k.at {
             At::Offset(o) => words.get(o as usize / 4).is_some_and(|w| w & k.mask == k.value),
-            At::Mark => false,
+            _ => false,
         };
         cubes.iter().filter(|c| c.0.iter().all(holds)).count()
     }
@@ -322,7 +468,7 @@ mod tests {
 
     #[test]
     fn a_field_over_several_words_is_several_keys() {
-        let address = Field { start: 64, width: 128 };
+        let address = bits(64, 128);
         let cube = address.cube(0x2001_0db8_u128 << 96, 0xffff_ffff_ff00_u128 << 80);
         let keys: Vec<_> = cube.0.iter().map(|k| (k.at, k.value, k.mask)).collect();
         assert_eq!(keys, [(At::Offset(8), 0x2001_0db8, u32::MAX), (At::Offset(12), 0, 0xff00_0000)]);
@@ -331,19 +477,14 @@ mod tests {
     #[test]
     fn too_many_alternatives_are_refused_not_computed() {
         let odd = Formula::In(PORT, (0..3000).map(|n| (2 * n, 2 * n)).collect());
-        let other = Formula::In(Field { start: 176, width: 16 }, (0..3000).map(|n| (2 * n, 2 * n)).collect());
+        let other = Formula::In(bits(176, 16), (0..3000).map(|n| (2 * n, 2 * n)).collect());
         assert_eq!(odd.cubes().map(|c| c.len()), Ok(3000));
         assert_eq!(Formula::All(vec![odd, other]).cubes(), Err(TooMany));
     }
 
     fn formulas() -> impl Strategy<Value = Formula> {
         // two small fields in one word and one in the next, so that random packets hit
-        let field = prop::sample::select(vec![
-            Field { start: 0, width: 3 },
-            Field { start: 4, width: 4 },
-            Field { start: 30, width: 2 },
-            Field { start: 34, width: 3 },
-        ]);
+        let field = prop::sample::select(vec![bits(0, 3), bits(4, 4), bits(30, 2), bits(34, 3)]);
         let leaf = (field, prop::collection::vec((any::<u8>(), any::<u8>()), 0..4), any::<bool>()).prop_map(
             |(field, pairs, masked)| {
                 let max = field.max();
@@ -368,7 +509,7 @@ mod tests {
     fn holds(f: &Formula, words: &[u32; 2]) -> bool {
         let read = |field: &Field| {
             let all = u128::from(words[0]) << 32 | u128::from(words[1]);
-            all >> (64 - field.start - field.width) & field.max()
+            all >> (64 - field.start as u32 - field.width) & field.max()
         };
         match f {
             Formula::All(parts) => parts.iter().all(|p| holds(p, words)),

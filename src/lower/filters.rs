@@ -1,60 +1,134 @@
 //! Which classifier takes what a rule matches, and the filter as an object.
 //!
-//! | the alternative looks at | filter |
+//! | the match looks at | filter |
 //! |---|---|
-//! | bits of IPv4 or IPv6 headers, perhaps the mark too | `u32` of that protocol |
-//! | the mark alone | `fw`; `u32` for mark 0, which `fw` cannot say |
+//! | the mark alone | `fw`; not for mark 0, which `fw` cannot say |
 //! | nothing | `u32 match u32 0 0` of all protocols: every kernel with tc has it, `matchall` is missing from some |
+//! | bits of headers of IP, hardware addresses, one ethertype, the link it came in by, the mark | `u32` of that protocol |
 
-use super::cube::{At, Cube, Key};
+use super::cube::{At, Cube, Key, Known, MOST, TooMany};
 use super::ids::Filters;
-use super::matching::{Matched, visit};
+use super::matching::{self, IPV4, IPV6, Matched, Sight, visit};
 use super::order::{self, Entry, Place, Sort};
 use super::origin;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::facts::Facts;
 use crate::fingerprint::Fingerprint;
-use crate::kind::Options;
 use crate::kind::action::Actions;
 use crate::kind::filter::fw::{self, Fw};
 use crate::kind::filter::u32::{self as cls_u32, Keys, U32};
+use crate::kind::wire::Attributes;
+use crate::kind::{Kind, Options};
 use crate::policy::model::Rule;
 use crate::source::Span;
-use crate::syntax::expression::Field;
+use crate::syntax::expression::{Expression, Field};
 use crate::tree::{Id, Object, Origin};
-use crate::unit::{Handle, Hex, Mark};
+use crate::unit::{Handle, Hex, Mark, Name};
 use compact_str::{CompactString, format_compact};
 use std::collections::{BTreeSet, HashMap};
 
-const IPV4: u16 = 0x0800;
-const IPV6: u16 = 0x86dd;
 const ALL: u16 = 0x0003;
+/// Bytes of Ethernet's header.
+const ETHERNET: u32 = 14;
+
 /// What a filter looks at.
-#[derive(Clone, Debug, PartialEq)]
-enum Look {
-    /// Headers of one family.
-    Header { protocol: u16, cube: Cube },
-    /// Whatever the protocol; nothing or the mark.
+#[derive(Clone, Debug)]
+pub(super) enum Look {
+    /// Words of packets of one protocol, by u32: at fixed offsets and the mark.
+    Header {
+        /// The ethertype.
+        protocol: u16,
+        /// The words.
+        cube: Cube,
+    },
+    /// Words whatever the protocol, by u32; none at all, or the mark, or the link's header.
     Any(Cube),
     /// The mark, by fw.
-    Mark { value: u32, mask: u32 },
+    Mark {
+        /// Its value, not zero.
+        value: u32,
+        /// The bits that count.
+        mask: u32,
+    },
+    /// A filter whose options are written already, but for class and actions.
+    Made(Box<Made>),
+}
+
+/// A filter of any kind, as far as it does not depend on its place.
+#[derive(Clone, Debug)]
+pub(super) struct Made {
+    /// Its kind.
+    pub kind: &'static Kind,
+    /// The ethertype, or all.
+    pub protocol: u16,
+    /// What it looks at.
+    pub options: Box<dyn Options>,
+    /// Beside which others it may stand.
+    pub beside: Beside,
+}
+
+/// Beside which others a filter may stand in one priority, so that the kernel asks them in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Beside {
+    /// u32's, which are asked by their numbers.
+    U32,
 }
 
 /// A filter that has no place yet.
 #[derive(Clone, Debug)]
 pub struct Wanted {
-    look: Look,
-    target: Option<Handle>,
-    actions: Option<Actions>,
+    pub(super) look: Look,
+    pub(super) target: Option<Handle>,
+    pub(super) actions: Option<Actions>,
     /// Its rule.
     pub origin: Origin,
+}
+
+/// Why a classifier cannot say a match.
+struct Unsaid {
+    /// The terms of which fields it is about; of none of them: all.
+    fields: &'static [Field],
+    /// Why.
+    why: String,
+    /// What can be done.
+    help: &'static str,
+    code: &'static codes::Code,
+}
+
+impl Unsaid {
+    fn new(fields: &'static [Field], why: impl Into<String>, help: &'static str) -> Unsaid {
+        Unsaid { fields, why: why.into(), help, code: &codes::NOT_YET }
+    }
+
+    /// The finding, at the first term that it is about.
+    fn report(self, rule: &Rule, sink: &mut Sink) {
+        let whole = rule.matches.as_ref().map_or(rule.span, |m| m.span);
+        let mut place = Span::NONE;
+        let mut find = |e: &Expression| {
+            visit(e, &mut |t| {
+                if place.is_none() && self.fields.contains(&t.field) {
+                    place = t.span;
+                }
+            });
+        };
+        rule.matches.iter().for_each(|m| find(&m.value));
+        let place = if place.is_none() { whole } else { place };
+        sink.push(Diagnostic::new(self.code, self.why).at(place, "").help(self.help));
+    }
+}
+
+impl From<TooMany> for Unsaid {
+    fn from(_: TooMany) -> Unsaid {
+        let why = format!("this match comes to more than {MOST} filters, one for each of its alternatives");
+        let help = "part it into several rules, or write wider ranges and prefixes";
+        Unsaid { code: &codes::TOO_MANY_FILTERS, ..Unsaid::new(&[], why, help) }
+    }
 }
 
 /// The filters of one rule.
 pub fn wanted(
     rule: &Rule,
-    matched: &Matched,
     target: Option<Handle>,
     actions: Option<Actions>,
     path: CompactString,
@@ -64,31 +138,22 @@ pub fn wanted(
     if target.is_none() && actions.is_none() {
         return Vec::new();
     }
-    let of = |protocol| move |cube: &Cube| Look::Header { protocol, cube: cube.clone() };
-    let looks: Vec<Look> = match matched {
-        // what is written into a header is not the same for both families
-        Matched::All(cubes) if actions.as_ref().is_some_and(Actions::differ_by_family) => {
-            cubes.iter().map(of(IPV4)).chain(cubes.iter().map(of(IPV6))).collect()
+    let expression = rule.matches.as_ref().map(|m| &m.value);
+    if let Some(unsaid) = expression.and_then(|e| without_link_header(e, facts)) {
+        unsaid.report(rule, sink);
+        return Vec::new();
+    }
+    let apart = actions.as_ref().is_some_and(Actions::differ_by_family);
+    let looks = match by_u32(&matching::compile(expression, Sight::Fixed), apart, facts) {
+        Ok(looks) => looks,
+        Err(unsaid) => {
+            unsaid.report(rule, sink);
+            return Vec::new();
         }
-        Matched::All(cubes) => cubes.iter().map(look_anywhere).collect(),
-        Matched::Ip { v4, v6 } => v4.iter().map(of(IPV4)).chain(v6.iter().map(of(IPV6))).collect(),
     };
     if looks.is_empty() {
         let d = Diagnostic::new(&codes::MATCHES_NOTHING, "no packet can match this");
         sink.push(d.at(rule.matches.as_ref().map_or(rule.span, |m| m.span), ""));
-    }
-    if !facts.u32_mark && looks.iter().any(wants_u32_mark) {
-        let mut place = Span::NONE;
-        if let Some(m) = &rule.matches {
-            visit(&m.value, &mut |t| place = if t.field == Field::Mark { t.span } else { place });
-        }
-        let place = if place.is_none() { rule.matches.as_ref().map_or(rule.span, |m| m.span) } else { place };
-        let d = Diagnostic::new(
-            &codes::MARK_UNSUPPORTED,
-            "this kernel's u32 cannot match marks, and would take every packet for marked",
-        );
-        sink.push(d.at(place, "").help("match the mark alone in a rule, or use a kernel with CONFIG_CLS_U32_MARK"));
-        return Vec::new();
     }
     let n = looks.len();
     let text = rule.matches.as_ref().map(|m| m.value.to_string());
@@ -104,6 +169,109 @@ pub fn wanted(
     looks.into_iter().enumerate().map(make).collect()
 }
 
+/// Hardware addresses are looked for where a header of Ethernet has them.
+fn without_link_header(expression: &Expression, facts: &Facts) -> Option<Unsaid> {
+    const MACS: &[Field] = &[Field::MacSrc, Field::MacDst];
+    let mut asked = false;
+    visit(expression, &mut |t| asked |= MACS.contains(&t.field));
+    (asked && facts.header != ETHERNET).then(|| {
+        let why = format!("the link's header has {} bytes: there are no hardware addresses in it", facts.header);
+        Unsaid::new(MACS, why, "match addresses of IP, or match on the interface that has hardware addresses")
+    })
+}
+
+/// The filters of u32 and fw that take what a rule matches. `apart`: one for each family, because what is written into a
+/// header is not the same for both.
+fn by_u32(matched: &Matched, apart: bool, facts: &Facts) -> Result<Vec<Look>, Unsaid> {
+    let mut looks = Vec::new();
+    match matched.same() {
+        Some(formula) if apart => {
+            let cubes = formula.cubes()?;
+            for protocol in [IPV4, IPV6] {
+                for cube in &cubes {
+                    looks.push(look(Some(protocol), cube.clone(), matched, facts)?);
+                }
+            }
+        }
+        Some(formula) => {
+            for cube in formula.cubes()? {
+                looks.push(look(None, cube, matched, facts)?);
+            }
+        }
+        None if !matched.others.is_no() => {
+            return Err(Unsaid::new(
+                &[Field::Ethertype],
+                "u32 cannot say that a protocol is another one",
+                "match what is wanted: `ip`, `ip6`, `arp`",
+            ));
+        }
+        None => {
+            for (protocol, formula) in &matched.worlds {
+                for cube in formula.cubes()? {
+                    looks.push(look(Some(*protocol), cube, matched, facts)?);
+                }
+            }
+        }
+    }
+    Ok(looks)
+}
+
+/// One alternative, for packets of one protocol or of all.
+fn look(protocol: Option<u16>, mut cube: Cube, matched: &Matched, facts: &Facts) -> Result<Look, Unsaid> {
+    if let (None, [Key { at: At::Known(Known::Mark), mask, value: value @ 1.. }]) = (protocol, cube.0.as_slice()) {
+        return Ok(Look::Mark { value: *value, mask: *mask });
+    }
+    let mut indev = None;
+    for key in &cube.0 {
+        match key.at {
+            At::Known(Known::Mark) if !facts.u32_mark => {
+                let why = "this kernel's u32 cannot match marks, and would take every packet for marked";
+                let help = "match the mark alone in a rule, or use a kernel with CONFIG_CLS_U32_MARK";
+                return Err(Unsaid { code: &codes::MARK_UNSUPPORTED, ..Unsaid::new(&[Field::Mark], why, help) });
+            }
+            At::Known(Known::Mark) | At::Offset(_) => {}
+            At::Known(Known::Iif) if key.mask == u32::MAX => indev = matched.links.get(key.value as usize).cloned(),
+            At::Known(Known::Iif) => return Err(not_from()),
+            At::Known(known) => return Err(unknown(known)),
+            At::Beyond(_) => return Err(unknown(Known::Proto)),
+        }
+    }
+    let Some(indev) = indev else {
+        return Ok(match protocol {
+            Some(protocol) => Look::Header { protocol, cube },
+            None => Look::Any(cube),
+        });
+    };
+    cube.0.retain(|k| k.at != At::Known(Known::Iif));
+    let options = Box::new(U32 { indev: Some(Name(indev)), ..u32_options(&cube) });
+    let protocol = protocol.unwrap_or(ALL);
+    Ok(Look::Made(Box::new(Made { kind: &cls_u32::KIND, protocol, options, beside: Beside::U32 })))
+}
+
+/// That a packet came in by another link than one.
+fn not_from() -> Unsaid {
+    Unsaid::new(
+        &[Field::Iif],
+        "no classifier can say that a packet came in by another link than this one",
+        "write a rule for `iif` of this link before, or set a `mark` with nftables (`iifname`) and match that",
+    )
+}
+
+/// What u32 does not know of a packet.
+fn unknown(known: Known) -> Unsaid {
+    let (fields, help): (&[Field], _) = match known {
+        Known::Vlan | Known::Ether | Known::Inner => {
+            (&[Field::Vlan, Field::Ethertype], "match addresses, or set a `mark` with nftables and match that")
+        }
+        Known::Priority => (&[Field::Priority], "match what sets the priority, or a `mark`"),
+        Known::Cgroup => (&[Field::Cgroup], "set a `mark` with nftables (`socket cgroupv2`) and match that"),
+        Known::ConnMark => (&[Field::ConnMark], "set a `mark` with nftables (`meta mark set ct mark`) and match that"),
+        _ => (&[], "set a `mark` with nftables and match that"),
+    };
+    let word = fields.first().map_or("this", |f| f.word());
+    Unsaid::new(fields, format!("`{word}` cannot be compiled in a match yet"), help)
+}
+
 /// A filter for all that no rule took, to a class.
 pub fn rest(target: Handle, path: CompactString, span: Span) -> Wanted {
     let origin = origin(span, path, vec!["what no rule takes".to_owned()]);
@@ -116,28 +284,16 @@ pub fn rest_with(actions: Actions, span: Span) -> Wanted {
     Wanted { look: Look::Any(Cube::default()), target: None, actions: Some(actions), origin }
 }
 
-fn look_anywhere(cube: &Cube) -> Look {
-    match cube.0.as_slice() {
-        [Key { at: At::Mark, mask, value }] if *value != 0 => Look::Mark { value: *value, mask: *mask },
-        _ => Look::Any(cube.clone()),
-    }
-}
-
-fn wants_u32_mark(look: &Look) -> bool {
-    match look {
-        Look::Header { cube, .. } | Look::Any(cube) => cube.0.iter().any(|k| k.at == At::Mark),
-        Look::Mark { .. } => false,
-    }
-}
-
 impl Look {
     /// What it matches as a number that stays the same.
-    fn fingerprint(&self) -> u64 {
+    fn fingerprint(&self, facts: &Facts) -> u64 {
         let cube = |f: Fingerprint, cube: &Cube| {
             cube.0.iter().fold(f, |f, k| {
                 let at = match k.at {
-                    At::Mark => f.word(0).word(0),
+                    At::Known(Known::Mark) => f.word(0).word(0),
+                    At::Known(known) => f.word(3).word(known as u32),
                     At::Offset(o) => f.word(1).word(o as u32),
+                    At::Beyond(o) => f.word(2).word(o as u32),
                 };
                 at.word(k.mask).word(k.value)
             })
@@ -146,6 +302,7 @@ impl Look {
             Look::Header { protocol, cube: c } => cube(Fingerprint::new().word(u32::from(*protocol)), c).0,
             Look::Any(c) => cube(Fingerprint::new().word(u32::from(ALL)), c).0,
             Look::Mark { value, mask } => Fingerprint::new().word(0).word(*mask).word(*value).0,
+            Look::Made(made) => made.fingerprint(facts),
         }
     }
 
@@ -154,10 +311,30 @@ impl Look {
         match self {
             // beyond the header a packet may end, and then u32 gives up the whole priority
             Look::Header { protocol, cube } if reads_unsure(*protocol, cube) => Sort::Alone(serial),
-            Look::Header { .. } => Sort::Ip,
+            Look::Header { protocol, .. } => u32_sort(*protocol),
             Look::Any(_) => Sort::All,
             Look::Mark { mask, .. } => Sort::Mark(*mask, nth),
+            Look::Made(made) => match made.beside {
+                Beside::U32 => u32_sort(made.protocol),
+            },
         }
+    }
+}
+
+fn u32_sort(protocol: u16) -> Sort {
+    match protocol {
+        IPV4 | IPV6 => Sort::Ip,
+        ALL => Sort::All,
+        other => Sort::Of(other),
+    }
+}
+
+impl Made {
+    fn fingerprint(&self, facts: &Facts) -> u64 {
+        let mut wire = Attributes::new();
+        self.options.encode(&mut wire, facts);
+        let print = Fingerprint::new().word(2).word(u32::from(self.protocol)).bytes(self.kind.name.as_bytes());
+        print.bytes(&wire.bytes).0
     }
 }
 
@@ -170,22 +347,24 @@ fn reads_unsure(protocol: u16, cube: &Cube) -> bool {
         IPV6 => (40, tested(4, 0xff00)),
         _ => (0, false),
     };
-    let sure = |o: i32| (0..header).contains(&o) || (next && (o == header || o == header + 12));
+    // before it stands the link's header
+    let sure = |o: i32| (-16..header).contains(&o) || (next && (o == header || o == header + 12));
     cube.0.iter().any(|k| matches!(k.at, At::Offset(o) if !sure(o)))
 }
 
 /// A cube as keys of u32, and the mark, which is a test of its own there.
-fn u32_options(cube: &Cube) -> Box<dyn Options> {
+fn u32_options(cube: &Cube) -> U32 {
     let mut options = U32::default();
     let mut keys = Keys::default();
     for key in &cube.0 {
         match key.at {
-            At::Mark => options.mark = Some(Mark { value: key.value, mask: key.mask }),
+            At::Known(Known::Mark) => options.mark = Some(Mark { value: key.value, mask: key.mask }),
             At::Offset(offset) => keys.0.push(cls_u32::Key { value: key.value, mask: key.mask, offset, next: false }),
+            At::Known(_) | At::Beyond(_) => {}
         }
     }
     options.keys = Some(if keys.0.is_empty() { Keys::any() } else { keys });
-    Box::new(options)
+    options
 }
 
 /// Gives filters below one parent their places and makes them objects, in the order in which they are asked.
@@ -200,7 +379,7 @@ pub fn place(
     let mut seen: HashMap<u64, u32> = HashMap::new();
     let mut entries = Vec::with_capacity(wanted.len());
     for (serial, w) in wanted.iter().enumerate() {
-        let print = w.look.fingerprint();
+        let print = w.look.fingerprint(facts);
         let nth = seen.entry(print).and_modify(|n| *n += 1).or_insert(0);
         let key = if *nth == 0 { format_compact!("{print:016x}") } else { format_compact!("{print:016x}.{nth}") };
         entries.push(Entry { key, sort: w.look.sort(*nth, serial as u32) });
@@ -229,14 +408,11 @@ pub fn place(
 
 fn object(parent: Handle, wanted: Wanted, place: Place, facts: &Facts) -> Object {
     let Wanted { look, target, actions, origin } = wanted;
-    let (kind, protocol, handle) = match &look {
-        Look::Header { protocol, .. } => (&cls_u32::KIND, *protocol, place.node.into()),
-        Look::Any(_) => (&cls_u32::KIND, ALL, place.node.into()),
-        Look::Mark { value, .. } => (&fw::KIND, ALL, *value),
-    };
-    let mut options: Box<dyn Options> = match &look {
-        Look::Header { cube, .. } | Look::Any(cube) => u32_options(cube),
-        Look::Mark { mask, .. } => Box::new(Fw { mask: Some(Hex(*mask)), ..Fw::default() }),
+    let (kind, protocol, handle, mut options): (_, _, u32, Box<dyn Options>) = match look {
+        Look::Header { protocol, cube } => (&cls_u32::KIND, protocol, place.node.into(), Box::new(u32_options(&cube))),
+        Look::Any(cube) => (&cls_u32::KIND, ALL, place.node.into(), Box::new(u32_options(&cube))),
+        Look::Mark { value, mask } => (&fw::KIND, ALL, value, Box::new(Fw { mask: Some(Hex(mask)), ..Fw::default() })),
+        Look::Made(made) => (made.kind, made.protocol, place.node.into(), made.options),
     };
     if let Some(target) = target {
         super::set_if_unset(options.as_mut(), "flowid", target);

@@ -27,6 +27,8 @@ pub enum Sort {
     Ip,
     /// u32 of any protocol.
     All,
+    /// u32 of one protocol that is not IP.
+    Of(u16),
     /// fw with this mask. The second number parts equal marks, of which one priority can hold only one.
     Mark(u32, u32),
     /// A filter that must have its group for itself; the number tells it from others.

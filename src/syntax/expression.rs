@@ -77,6 +77,8 @@ pub enum Field {
     Dscp,
     /// `mark N[/mask]`: the firewall mark.
     Mark,
+    /// `connmark N[/mask]`, `ct mark N[/mask]`: the mark of the packet's connection.
+    ConnMark,
     /// `priority N|M:N`: the socket buffer's priority.
     Priority,
     /// `vlan N`: VLAN id.
@@ -318,6 +320,7 @@ impl Field {
             Field::Tos => "tos",
             Field::Dscp => "dscp",
             Field::Mark => "mark",
+            Field::ConnMark => "connmark",
             Field::Priority => "priority",
             Field::Vlan => "vlan",
             Field::MacSrc => "mac src",
@@ -344,7 +347,7 @@ impl Item {
                 Field::Dscp => named(names::DSCP, *n).unwrap_or_else(|| n.to_string()),
                 Field::Ethertype => named(names::ETHERTYPES, *n).unwrap_or_else(|| format!("0x{n:04x}")),
                 Field::Tos => format!("0x{n:02x}"),
-                Field::Mark => format!("0x{n:x}"),
+                Field::Mark | Field::ConnMark => format!("0x{n:x}"),
                 Field::Cgroup => format!("{:x}:{:x}", n >> 16, n & 0xffff),
                 _ => n.to_string(),
             },

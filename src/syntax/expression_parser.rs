@@ -144,6 +144,7 @@ enum Lead {
     Icmp,
     Arp,
     Mac,
+    Conntrack,
     Fragment,
     Raw,
     Values(Field),
@@ -164,6 +165,7 @@ const FIELDS: &[(&str, Field)] = &[
     ("tos", Field::Tos),
     ("dscp", Field::Dscp),
     ("mark", Field::Mark),
+    ("connmark", Field::ConnMark),
     ("priority", Field::Priority),
     ("vlan", Field::Vlan),
     ("ethertype", Field::Ethertype),
@@ -175,7 +177,7 @@ const FIELDS: &[(&str, Field)] = &[
 ];
 
 /// The other words that may start a test; protocols come on top.
-const OTHER_LEADS: &[&str] = &["any", "ip", "ip6", "icmp", "arp", "mac", "frag", "u32"];
+const OTHER_LEADS: &[&str] = &["any", "ip", "ip6", "icmp", "arp", "mac", "ct", "frag", "u32"];
 
 /// Words of other tools, and ours for them.
 const FOREIGN: &[(&str, &str)] = &[
@@ -226,7 +228,8 @@ const FOREIGN: &[(&str, &str)] = &[
     ("ds", "dscp"),
     ("fwmark", "mark"),
     ("nfmark", "mark"),
-    ("connmark", "mark"),
+    ("ctmark", "connmark"),
+    ("ct_mark", "connmark"),
     ("prio", "priority"),
     ("skbprio", "priority"),
     ("vlan_id", "vlan"),
@@ -274,6 +277,7 @@ fn lead(word: &str) -> Option<Lead> {
         "icmp" => Lead::Icmp,
         "arp" => Lead::Arp,
         "mac" => Lead::Mac,
+        "ct" => Lead::Conntrack,
         "frag" => Lead::Fragment,
         "u32" => Lead::Raw,
         _ => match FIELDS.iter().find(|(name, _)| *name == word) {
@@ -324,7 +328,7 @@ fn numbers(field: Field) -> Option<Numbers> {
         Field::IcmpCode => n("an ICMP code", 255, true, false, &[]),
         Field::Tos => n("a TOS octet", 255, false, true, names::TOS),
         Field::Dscp => n("a DSCP", 63, true, false, names::DSCP),
-        Field::Mark => n("a mark", u32::MAX.into(), false, true, &[]),
+        Field::Mark | Field::ConnMark => n("a mark", u32::MAX.into(), false, true, &[]),
         Field::Priority => n("a priority", u32::MAX.into(), false, false, &[]),
         Field::Vlan => n("a VLAN id", 4095, true, false, &[]),
         Field::Ethertype => n("an ethertype", 65535, false, false, names::ETHERTYPES),
@@ -346,7 +350,7 @@ fn wants(field: Field) -> (&'static str, &'static str) {
         Field::IcmpCode => ("an ICMP code", "0"),
         Field::Tos => ("a TOS octet or name", "minimize-delay"),
         Field::Dscp => ("a DSCP", "ef"),
-        Field::Mark => ("a mark", "0x10/0xff"),
+        Field::Mark | Field::ConnMark => ("a mark", "0x10/0xff"),
         Field::Priority => ("a priority", "6"),
         Field::Vlan => ("a VLAN id", "10"),
         Field::MacSrc | Field::MacDst => ("a hardware address", "02:00:00:00:00:01"),
@@ -1106,6 +1110,17 @@ impl<'t> Parser<'_, 't> {
                 }
                 let either = Expression::or(tests.map(Expression::Test))?;
                 Some(Piece::Other(if negated { either.negated() } else { either }))
+            }
+            Lead::Conntrack => {
+                let is_mark = self.peek_word() == Some("mark");
+                let end = self.here();
+                if !is_mark {
+                    let d = Diagnostic::new(&SYNTAX, "`ct` is followed by `mark`").at(span, "");
+                    self.report(d.help("as in `ct mark 0x10/0xff`: the mark of the packet's connection"));
+                    return None;
+                }
+                self.next += 1;
+                self.test("connmark", Lead::Values(Field::ConnMark), span.to(end), last)
             }
             Lead::Values(field) => {
                 let (negated, items, whole) = self.values(word, field, span, last)?;
