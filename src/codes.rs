@@ -122,6 +122,7 @@ codes! {
     BAD_NAME "bad-name" Error "a name that cannot be used";
     BAD_INTERFACE_NAME "bad-interface-name" Error "a name that no interface can have";
     INGRESS_QUEUE "ingress-queue" Error "a queue for what arrives";
+    BOTH_WAYS "both-ways" Error "what cannot be said for both ways at once";
     TOS_CLASH "tos-clash" Error "a tos map that says two things of one priority";
     EMPTY_FILE "empty-file" Error "a file without a policy in it";
     NOT_TEXT "not-text" Error "a file that is no text in UTF-8";

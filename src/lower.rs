@@ -103,7 +103,10 @@ impl Lowering<'_> {
 
     fn ifb(&self, span: Span) -> Link {
         let name = &self.interface.name.value;
-        let remark = format!("what arrives at {name} is sent through this device, where it can be shaped");
+        let mut remark = format!("what arrives at {name} is sent through this device, where it can be shaped");
+        if self.interface.both.is_some() {
+            remark.push_str("; rules of `both` stand here reversed");
+        }
         Link {
             up: Some(true),
             alias: Some(format_compact!("{OWN_ALIAS}{name}")),

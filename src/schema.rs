@@ -36,7 +36,7 @@ fn value(row: &Row, options: &dyn Options, at: usize) -> Value {
         }
         Schema::Any => return json!({ "description": row.doc }),
     };
-    let mut choices = vec![text, json!({ "type": "string", "pattern": VARIABLE })];
+    let mut choices = vec![text, json!({ "type": "string", "pattern": VARIABLE }), reference("each-way")];
     if bare {
         choices.push(json!({ "type": "number" }));
     }
@@ -49,6 +49,13 @@ fn described(row: &Row) -> String {
         (None, Some(computed)) => format!("{}; default: {computed}", row.doc),
         (None, None) => row.doc.to_owned(),
     }
+}
+
+/// A value for what is sent and one for what arrives.
+fn each_way(what: Value) -> Value {
+    json!({
+        "type": "object", "properties": { "up": what, "down": what }, "additionalProperties": false, "minProperties": 1,
+    })
 }
 
 /// The rows of a set of options as properties.
@@ -90,7 +97,7 @@ fn discipline(kind: &Kind) -> Value {
             properties.insert("leaves".into(), map_of(reference("discipline")));
         }
         Children::Leaf => {
-            properties.insert("leaf".into(), reference("discipline"));
+            properties.insert("leaf".into(), reference("leaf"));
         }
     }
     json!({ "description": kind.doc, "anyOf": [object(properties), { "type": "null" }] })
@@ -103,7 +110,7 @@ fn class(kind: &Kind, fresh: fn() -> Box<dyn Options>) -> Value {
     properties
         .insert("profile".into(), json!({ "description": "a body of `profiles` to start from", "type": "string" }));
     properties.insert("match".into(), reference("expression"));
-    properties.insert("leaf".into(), reference("discipline"));
+    properties.insert("leaf".into(), reference("leaf"));
     properties.insert("classes".into(), map_of(reference(&format!("{}-class", kind.name))));
     json!({ "anyOf": [object(properties), { "type": "null" }] })
 }
@@ -214,7 +221,9 @@ pub fn schema() -> Value {
     });
     defs.insert("expression".into(), matches);
     defs.insert("discipline".into(), one_of_kinds(kinds.iter(), false));
+    defs.insert("leaf".into(), json!({ "anyOf": [reference("discipline"), each_way(reference("discipline"))] }));
     defs.insert("direction".into(), one_of_kinds(kinds.iter(), true));
+    defs.insert("each-way".into(), each_way(json!({ "type": ["string", "number", "boolean", "array"] })));
     defs.insert("actions".into(), actions());
     defs.insert(
         "rules".into(),
@@ -237,7 +246,7 @@ pub fn schema() -> Value {
         "description": "facts of the link: its true rate, and how it counts bytes",
         "type": "object", "additionalProperties": false,
         "properties": {
-            "rate": { "type": "string" }, "overhead": number, "mpu": number, "mtu": number, "tsize": number,
+            "rate": { "anyOf": [{ "type": "string" }, reference("each-way")] }, "overhead": number, "mpu": number, "mtu": number, "tsize": number,
             "linklayer": { "type": "string" }, "txqueuelen": number,
             "nat": { "enum": [true, false, "yes", "no", "on", "off"] },
         },
@@ -253,7 +262,9 @@ pub fn schema() -> Value {
     });
     let interface = json!({
         "type": "object", "additionalProperties": false,
-        "properties": { "link": link, "egress": reference("direction"), "ingress": ingress },
+        "properties": {
+            "link": link, "egress": reference("direction"), "ingress": ingress, "both": reference("direction"),
+        },
     });
     let words = json!({ "anyOf": [{ "type": "array", "items": { "type": ["string", "integer"] } }, { "type": ["string", "integer"] }] });
     let profile = json!({ "description": "a class body to reuse", "type": "object" });
@@ -264,7 +275,7 @@ pub fn schema() -> Value {
         "properties": {
             "shapectl": { "description": "the version of the language", "type": "integer", "const": 1 },
             "include": words,
-            "let": map_of(json!({ "type": ["string", "number", "boolean"] })),
+            "let": map_of(json!({ "anyOf": [{ "type": ["string", "number", "boolean"] }, reference("each-way")] })),
             "sets": map_of(words),
             "profiles": map_of(profile),
             "accept": { "description": "codes of findings that are meant", "type": ["array", "string"], "items": { "type": "string" } },

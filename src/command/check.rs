@@ -34,6 +34,7 @@ pub(super) fn run(frame: &mut Frame, files: &[String], deny_warnings: bool, live
         }
     }
     let bad = frame.stops(deny_warnings);
+    frame.found.settle();
     let (errors, warnings) = frame.found.found.iter().fold((0, 0), |(e, w), d| match d.severity() {
         codes::Severity::Error => (e + 1, w),
         codes::Severity::Warning => (e, w + 1),

@@ -11,6 +11,9 @@ mod rules;
 use super::model::{Children, Class, Direction, Discipline, Interface, Policy};
 use crate::diagnostic::Sink;
 use crate::facts::Facts;
+use crate::source::Spanned;
+use crate::syntax::expression::Way;
+use crate::unit::Rate;
 
 /// Checks a policy. `facts` gives what is known of a link from elsewhere; what the policy says of it in `link:` goes before.
 pub fn check(policy: &Policy, facts: &dyn Fn(&str) -> Facts, sink: &mut Sink) {
@@ -21,12 +24,13 @@ pub fn check(policy: &Policy, facts: &dyn Fn(&str) -> Facts, sink: &mut Sink) {
 fn whole(policy: &Policy, facts: &dyn Fn(&str) -> Facts, sink: &mut Sink) {
     for interface in &policy.interfaces {
         let machine = facts(&interface.name.value);
-        let known = known(interface, &machine);
         if let Some(egress) = &interface.egress {
+            let known = known(interface, Way::Up, &machine);
             let place = Place { interface, facts: &known, machine: &machine, arriving: false };
             direction(&place, egress, sink);
         }
         if let Some(ingress) = &interface.ingress {
+            let known = known(interface, Way::Down, &machine);
             let place = Place { interface, facts: &known, machine: &machine, arriving: true };
             if let Some(police) = &ingress.police {
                 kinds::actions(&police.value, police.span, &known, sink);
@@ -55,10 +59,17 @@ struct Place<'a> {
     arriving: bool,
 }
 
-fn known(interface: &Interface, machine: &Facts) -> Facts {
+impl Place<'_> {
+    /// The link's true speed this way, if the policy says it.
+    fn speed(&self) -> Option<Spanned<Rate>> {
+        self.interface.link.speed(if self.arriving { Way::Down } else { Way::Up })
+    }
+}
+
+fn known(interface: &Interface, way: Way, machine: &Facts) -> Facts {
     let link = &interface.link;
     let mut facts = machine.clone();
-    facts.speed = link.rate.as_ref().map(|r| r.value).or(facts.speed);
+    facts.speed = link.speed(way).map(|r| r.value).or(facts.speed);
     facts.txqueuelen = link.txqueuelen.as_ref().map_or(facts.txqueuelen, |n| n.value);
     facts
 }

@@ -5,7 +5,7 @@ use crate::kind::action::Actions;
 use crate::kind::{Kind, Options};
 use crate::source::{Span, Spanned};
 use crate::syntax::document::Name;
-use crate::syntax::expression::Expression;
+use crate::syntax::expression::{Expression, Way};
 use crate::unit::{Estimator, Rate, Stab};
 use compact_str::CompactString;
 
@@ -77,19 +77,33 @@ pub struct Interface {
     pub egress: Option<Direction>,
     /// What arrives; `None` if the policy does not own this direction.
     pub ingress: Option<Ingress>,
+    /// The place of the `both` that the two directions come from.
+    pub both: Option<Span>,
 }
 
 /// What the policy says of the link itself.
 #[derive(Clone, Debug, Default)]
 pub struct Link {
-    /// Its true speed; the whole that percentages at the top are of.
+    /// Its true speed for what is sent; the whole that percentages at the top are of.
     pub rate: Option<Spanned<Rate>>,
+    /// Its true speed for what arrives.
+    pub down: Option<Spanned<Rate>>,
     /// Sizes as the link counts them: overhead, mpu, mtu, tsize, linklayer. Overhead is over the IP packet.
     pub stab: Option<Spanned<Stab>>,
     /// Packets of the default fifo.
     pub txqueuelen: Option<Spanned<u32>>,
     /// Whether an uplink masquerades (source NAT).
     pub nat: Option<Spanned<bool>>,
+}
+
+impl Link {
+    /// Its true speed one way.
+    pub fn speed(&self, way: Way) -> Option<Spanned<Rate>> {
+        match way {
+            Way::Up => self.rate,
+            Way::Down => self.down,
+        }
+    }
 }
 
 /// A discipline with the rules beside it.
@@ -122,6 +136,22 @@ pub struct Ingress {
     pub egress_block: Option<Spanned<u32>>,
     /// Filters as they are, after those of the rules.
     pub filters: Vec<Filter>,
+}
+
+impl Ingress {
+    /// One that says nothing yet.
+    pub fn new(span: Span) -> Ingress {
+        Ingress {
+            span,
+            rules: Vec::new(),
+            police: None,
+            shape: None,
+            hook: None,
+            block: None,
+            egress_block: None,
+            filters: Vec::new(),
+        }
+    }
 }
 
 /// A discipline with its options.

@@ -12,13 +12,15 @@ mod value;
 use super::load::Documents;
 use super::model::{Direction, Ingress, Interface, Link, Policy};
 use crate::codes::{
-    BAD_INTERFACE_NAME, DUPLICATE_NAME, INGRESS_QUEUE, LET_CYCLE, UNKNOWN_CLASS, UNKNOWN_KEY, VERSION, WRONG_SHAPE,
+    BAD_INTERFACE_NAME, BOTH_WAYS, DUPLICATE_NAME, INGRESS_QUEUE, LET_CYCLE, UNKNOWN_CLASS, UNKNOWN_KEY, VERSION,
+    WRONG_SHAPE,
 };
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::facts::Facts;
 use crate::kind::link::Link as LinkRows;
 use crate::source::{Span, Spanned};
 use crate::syntax::document::{Entry, Node, Value};
+use crate::syntax::expression::Way;
 use crate::unit::Rate;
 use crate::unit::Stab;
 use compact_str::CompactString;
@@ -55,6 +57,11 @@ struct Reader<'a> {
     matches: Vec<super::model::Rule>,
     /// Whether a circle of values was reported: then no value is blamed for its depth.
     circle: bool,
+    /// Which way the packets go of what is read: what values each way (`{ up: …, down: … }`) are chosen by. `None` where
+    /// there is no way.
+    way: Option<Way>,
+    /// Whether it is read for both ways, one after the other.
+    both: bool,
     /// Suggestions made so far; after many the search for near names is left out.
     suggested: usize,
 }
@@ -72,6 +79,8 @@ pub fn read(documents: &Documents, facts: &dyn Fn(&str) -> Facts, sink: &mut Sin
         classes: 0,
         matches: Vec::new(),
         circle: false,
+        way: None,
+        both: false,
         suggested: 0,
     };
     let (mut interfaces, mut blocks) = (Vec::new(), Vec::new());
@@ -186,6 +195,7 @@ impl<'a> Reader<'a> {
         let words: Vec<&str> = match &entry.node.value {
             Value::Word(w) if !w.quoted => vec![&w.text],
             Value::List(items) => items.iter().filter_map(|i| i.node.as_word()).collect(),
+            Value::Block(entries) => entries.iter().filter_map(|e| e.node.as_word()).collect(),
             _ => Vec::new(),
         };
         for word in words {
@@ -204,33 +214,68 @@ impl<'a> Reader<'a> {
         let name = entry.key.clone();
         let span = name.span.to(entry.node.span);
         self.interface_name(&entry.key);
-        let mut out = Interface { name, span, link: Link::default(), egress: None, ingress: None };
+        let mut out = Interface { name, span, link: Link::default(), egress: None, ingress: None, both: None };
         let example = format!("{}: {{ egress: fq_codel }}", entry.key.value);
         let Some(entries) = self.entries(&entry.node, "an interface", &example) else { return out };
         let mut refused = false;
         if let Some(link) = entries.iter().find(|e| e.key.value == "link") {
             (out.link, refused) = self.link(&link.node);
         }
-        let speed = out.link.rate.as_ref().map(|r| r.value).or(speed);
-        let whole = Whole { rate: speed, ceil: speed, unsure: refused };
+        let whole = |way: Way| {
+            let speed = out.link.speed(way).map(|r| r.value).or(speed);
+            Whole { rate: speed, ceil: speed, unsure: refused }
+        };
+        let whole = [whole(Way::Up), whole(Way::Down)];
         for (i, entry) in entries.iter().enumerate() {
             if self.repeated(entries, i) {
                 continue;
             }
             match entry.key.value.as_str() {
                 "link" => {}
-                "egress" => out.egress = self.direction(&entry.node, entry.key.span, whole),
+                "egress" => out.egress = self.sent(entry, whole),
                 "ingress" => out.ingress = self.ingress(entry, whole),
+                "both" => self.both(entry, entries, whole, &mut out),
                 word => {
                     let text = match self.is_discipline(word) {
                         true => format!("`{word}` stands outside of `egress`"),
                         false => format!("`{word}` is no part of an interface"),
                     };
                     let help = self.is_discipline(word).then(|| format!("write `egress: {{ {word}: … }}`"));
-                    self.unknown_or(&UNKNOWN_KEY, text, &entry.key, ["link", "egress", "ingress"], help);
+                    self.unknown_or(&UNKNOWN_KEY, text, &entry.key, ["link", "egress", "ingress", "both"], help);
                 }
             }
         }
+        out
+    }
+
+    fn sent(&mut self, entry: &'a Entry, [up, _]: [Whole; 2]) -> Option<Direction> {
+        self.going(Way::Up, false, |r| r.direction(&entry.node, entry.key.span, up))
+    }
+
+    /// `both:`, which is read once for each way.
+    fn both(&mut self, entry: &'a Entry, beside: &'a [Entry], [up, down]: [Whole; 2], out: &mut Interface) {
+        let span = entry.key.span;
+        for other in beside.iter().filter(|e| matches!(e.key.value.as_str(), "egress" | "ingress")) {
+            let message = format!("`both` and `{}` of one interface", other.key.value);
+            let d = Diagnostic::new(&BOTH_WAYS, message).at(other.key.span, "this").at(span, "says it too");
+            self.sink.push(d.help("write `both`, or `egress` and `ingress`"));
+        }
+        if let Some(filters) = entry.node.get("filters") {
+            let d = Diagnostic::new(&BOTH_WAYS, "`filters` of tc are not reversed for what arrives");
+            let d = d.at(filters.key.span, "");
+            self.sink.push(d.help("write `rules`, or `egress` and `ingress` in place of `both`"));
+        }
+        out.both = Some(span);
+        out.egress = self.going(Way::Up, true, |r| r.direction(&entry.node, span, up));
+        let shape = self.going(Way::Down, true, |r| r.direction(&entry.node, span, down));
+        out.ingress = shape.map(|d| Ingress { shape: Some(Spanned::new(d, span)), ..Ingress::new(span) });
+    }
+
+    /// Reads what concerns packets of one way.
+    fn going<T>(&mut self, way: Way, both: bool, read: impl FnOnce(&mut Self) -> T) -> T {
+        (self.way, self.both) = (Some(way), both);
+        let out = read(self);
+        (self.way, self.both) = (None, false);
         out
     }
 
@@ -258,9 +303,17 @@ impl<'a> Reader<'a> {
             return (Link::default(), true);
         };
         let mut written = Written::new(Box::new(LinkRows::default()));
+        let mut arriving = Written::new(Box::new(LinkRows::default()));
         for (i, entry) in entries.iter().enumerate() {
-            if !self.repeated(entries, i) {
+            if self.repeated(entries, i) {
+                continue;
+            }
+            if entry.key.value != "rate" {
                 self.option(&mut written, entry, Whole::default(), "`link`", &[]);
+                continue;
+            }
+            for (way, out) in [(Way::Up, &mut written), (Way::Down, &mut arriving)] {
+                self.going(way, false, |r| r.option(out, entry, Whole::default(), "`link`", &[]));
             }
         }
         let span = |word: &str| written.place(word).unwrap_or(Span::NONE);
@@ -277,9 +330,12 @@ impl<'a> Reader<'a> {
             tsize: tsize.unwrap_or_default().0,
             linklayer: Some(linklayer.unwrap_or_default()),
         });
-        let refused = rate.is_none() && written.place("rate").is_some();
+        let down = arriving.options.as_kind::<LinkRows>().and_then(|rows| rows.rate);
+        let lost = |rate: Option<Rate>, written: &Written| rate.is_none() && written.place("rate").is_some();
+        let refused = lost(rate, &written) || lost(down, &arriving);
         let link = Link {
             rate: rate.map(|r| Spanned::new(r, span("rate"))),
+            down: down.map(|r| Spanned::new(r, arriving.place("rate").unwrap_or(Span::NONE))),
             stab: stab.map(|s| Spanned::new(s, sized)),
             txqueuelen: txqueuelen.map(|n| Spanned::new(n.0, span("txqueuelen"))),
             nat: nat.map(|n| Spanned::new(n.0, span("nat"))),
@@ -287,7 +343,11 @@ impl<'a> Reader<'a> {
         (link, refused)
     }
 
-    fn ingress(&mut self, entry: &'a Entry, whole: Whole) -> Option<Ingress> {
+    fn ingress(&mut self, entry: &'a Entry, [_, whole]: [Whole; 2]) -> Option<Ingress> {
+        self.going(Way::Down, false, |r| r.arriving(entry, whole))
+    }
+
+    fn arriving(&mut self, entry: &'a Entry, whole: Whole) -> Option<Ingress> {
         let span = entry.key.span;
         if let Some(word) = entry.node.as_word() {
             self.queue_on_arrival(word, entry.node.span);
@@ -295,16 +355,7 @@ impl<'a> Reader<'a> {
         }
         let example = "ingress: { police: { rate: 20mbit, burst: 625000b } }";
         let entries = self.entries(&entry.node, "`ingress`", example)?;
-        let mut out = Ingress {
-            span,
-            rules: Vec::new(),
-            police: None,
-            shape: None,
-            hook: None,
-            block: None,
-            egress_block: None,
-            filters: Vec::new(),
-        };
+        let mut out = Ingress::new(span);
         for (i, entry) in entries.iter().enumerate() {
             if self.repeated(entries, i) {
                 continue;

@@ -23,6 +23,35 @@ pub enum Expression {
     Test(Test),
 }
 
+/// Which way packets go: out of a link or in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Way {
+    /// They are sent.
+    #[default]
+    Up,
+    /// They arrive.
+    Down,
+}
+
+impl Way {
+    /// The word of a policy.
+    pub fn word(self) -> &'static str {
+        match self {
+            Way::Up => "up",
+            Way::Down => "down",
+        }
+    }
+}
+
+/// How an expression is meant: which packets it is asked about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// Their way; it decides what `local` and `remote` are, and `up` and `down`.
+    pub way: Way,
+    /// Whether the expression was written for the other way: sources are then destinations.
+    pub reversed: bool,
+}
+
 /// One field against one set of items.
 #[derive(Clone, Debug)]
 pub struct Test {
@@ -44,7 +73,7 @@ impl PartialEq for Test {
 /// What is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Field {
-    /// `any` (alone): every packet.
+    /// `any` (alone): every packet. While an expression is read also `up` and `down`, with the word as its item.
     Any,
     /// `ip`, `ip6` (alone; item: [`Item::Number`] 4 or 6): the family.
     Family,
@@ -150,12 +179,62 @@ impl Expression {
         })
     }
 
+    /// What no packet is.
+    pub fn never(span: Span) -> Expression {
+        Expression::Test(Test { field: Field::Any, items: Vec::new(), span }).negated()
+    }
+
+    /// Whether it is [`Expression::never`].
+    pub fn is_never(&self) -> bool {
+        matches!(self, Expression::Not(inner) if matches!(&**inner, Expression::Test(t) if t.field == Field::Any))
+    }
+
+    /// Whether it is `any`.
+    pub fn is_any(&self) -> bool {
+        matches!(self, Expression::Test(t) if t.field == Field::Any)
+    }
+
+    /// What is left of it for packets of one way: `up` and `down` are settled, and parts that every packet or no packet
+    /// fits are left out. `any` or [`Expression::never`] if nothing else is left.
+    #[must_use]
+    pub(super) fn settled(self, way: Way) -> Expression {
+        let span = self.span();
+        let always = || Expression::Test(Test { field: Field::Any, items: Vec::new(), span });
+        match self {
+            Expression::Test(Test { field: Field::Any, items, .. }) => match items.first() {
+                Some(item) if *item != Item::Name(way.word().into()) => Expression::never(span),
+                _ => always(),
+            },
+            Expression::Test(_) => self,
+            Expression::Not(inner) => inner.settled(way).negated(),
+            Expression::And(parts) => {
+                let parts: Vec<_> = parts.into_iter().map(|p| p.settled(way)).filter(|p| !p.is_any()).collect();
+                let never = parts.iter().any(Expression::is_never);
+                if never { Expression::never(span) } else { Expression::and(parts).unwrap_or_else(always) }
+            }
+            Expression::Or(parts) => {
+                let parts: Vec<_> = parts.into_iter().map(|p| p.settled(way)).filter(|p| !p.is_never()).collect();
+                let any = parts.iter().any(Expression::is_any);
+                if any { always() } else { Expression::or(parts).unwrap_or_else(|| Expression::never(span)) }
+            }
+        }
+    }
+
     /// The opposite; two negations cancel.
     #[must_use]
     pub fn negated(self) -> Expression {
         match self {
             Expression::Not(inner) => *inner,
             other => Expression::Not(Box::new(other)),
+        }
+    }
+
+    /// Calls `visit` for each test.
+    pub fn visit<'e>(&'e self, visit: &mut dyn FnMut(&'e Test)) {
+        match self {
+            Expression::And(parts) | Expression::Or(parts) => parts.iter().for_each(|p| p.visit(visit)),
+            Expression::Not(inner) => inner.visit(visit),
+            Expression::Test(test) => visit(test),
         }
     }
 
@@ -302,6 +381,20 @@ impl fmt::Display for Test {
 }
 
 impl Field {
+    /// The same of the other end: what is a packet's source one way is its destination the other way.
+    #[must_use]
+    pub fn reversed(self) -> Field {
+        match self {
+            Field::Src => Field::Dst,
+            Field::Dst => Field::Src,
+            Field::Sport => Field::Dport,
+            Field::Dport => Field::Sport,
+            Field::MacSrc => Field::MacDst,
+            Field::MacDst => Field::MacSrc,
+            other => other,
+        }
+    }
+
     /// The word that stands before its values.
     pub fn word(self) -> &'static str {
         match self {

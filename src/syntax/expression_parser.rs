@@ -4,10 +4,13 @@
 //! Words and values are read by nom parsers; the structure above them is read by plain functions, so that one mistake
 //! does not hide the next: every error of an expression is reported in one run, each at its own words.
 
-use super::expression::{Expression, Field, Item, Test};
+use super::expression::{Expression, Field, Item, Test, View, Way};
 use super::lexis;
 use super::names::{self, Table};
-use crate::codes::{Code, HOST_BITS, MATCH_CLASH, MATCH_VALUE, SYNTAX, TOO_DEEP, TOS_ECN, UNKNOWN_FIELD, UNKNOWN_NAME};
+use crate::codes::{
+    BOTH_WAYS, Code, HOST_BITS, MATCH_CLASH, MATCH_VALUE, MATCHES_NOTHING, SYNTAX, TOO_DEEP, TOS_ECN, UNKNOWN_FIELD,
+    UNKNOWN_NAME,
+};
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::source::Span;
 use nom::branch::alt;
@@ -35,10 +38,20 @@ const COMPARED: usize = 64;
 /// `at` is the place of `text`: either the text's own bytes or those with one quote at either end; otherwise (a text with
 /// escapes) every finding points at the whole of `at`.
 pub fn parse(text: &str, at: Span, names: &Names, sink: &mut Sink) -> Option<Expression> {
+    parse_seen(text, at, View::default(), names, sink)
+}
+
+/// As [`parse`], with the packets that the expression is asked about: `local`, `remote`, `up`, `down` are settled by their way.
+/// What packets of that way never are is [`Expression::never`].
+pub fn parse_seen(text: &str, at: Span, view: View, names: &Names, sink: &mut Sink) -> Option<Expression> {
     let place = Place::new(text, at);
-    let mut parser = Parser { tokens: Vec::new(), next: 0, end: place.end(), names, sink, errors: 0, depth: 0 };
+    let (errors, end) = (0, place.end());
+    let mut parser = Parser { tokens: Vec::new(), next: 0, end, names, sink, errors, depth: 0, view, ways: false };
     parser.tokens = parser.lex(text, place);
-    let expression = parser.whole();
+    let mut expression = parser.whole();
+    if parser.ways || view.reversed {
+        expression = expression.map(|e| parser.one_way(e));
+    }
     if let Some(e) = &expression {
         parser.clashes(e, &mut Vec::new());
     }
@@ -147,6 +160,12 @@ enum Lead {
     Conntrack,
     Fragment,
     Raw,
+    /// An end of the link: `local` or `remote`, or by its part in a connection.
+    End {
+        near: bool,
+        part: bool,
+    },
+    Way(Way),
     Values(Field),
 }
 
@@ -177,7 +196,9 @@ const FIELDS: &[(&str, Field)] = &[
 ];
 
 /// The other words that may start a test; protocols come on top.
-const OTHER_LEADS: &[&str] = &["any", "ip", "ip6", "icmp", "arp", "mac", "ct", "frag", "u32"];
+const OTHER_LEADS: &[&str] = &[
+    "any", "ip", "ip6", "icmp", "arp", "mac", "ct", "frag", "u32", "local", "remote", "server", "client", "up", "down",
+];
 
 /// Words of other tools, and ours for them.
 const FOREIGN: &[(&str, &str)] = &[
@@ -280,6 +301,12 @@ fn lead(word: &str) -> Option<Lead> {
         "ct" => Lead::Conntrack,
         "frag" => Lead::Fragment,
         "u32" => Lead::Raw,
+        "local" => Lead::End { near: true, part: false },
+        "remote" => Lead::End { near: false, part: false },
+        "server" => Lead::End { near: true, part: true },
+        "client" => Lead::End { near: false, part: true },
+        "up" => Lead::Way(Way::Up),
+        "down" => Lead::Way(Way::Down),
         _ => match FIELDS.iter().find(|(name, _)| *name == word) {
             Some((_, field)) => Lead::Values(*field),
             None => Lead::Proto(exact(names::PROTOCOLS, word)?),
@@ -708,6 +735,9 @@ struct Parser<'a, 't> {
     sink: &'a mut Sink,
     errors: usize,
     depth: usize,
+    view: View,
+    /// Whether `up` or `down` was read.
+    ways: bool,
 }
 
 /// What one group is made of.
@@ -782,6 +812,26 @@ impl<'t> Parser<'_, 't> {
     /// The place of what comes next, or of the end.
     fn here(&self) -> Span {
         self.peek().map_or(self.end, |t| t.span)
+    }
+
+    /// What an expression says of packets of the way that is looked at.
+    fn one_way(&mut self, expression: Expression) -> Expression {
+        let other = expression.clone().settled(if self.view.way == Way::Up { Way::Down } else { Way::Up });
+        let here = expression.settled(self.view.way);
+        if here.is_never() && other.is_never() {
+            let d = Diagnostic::new(&MATCHES_NOTHING, "no packet is sent and arrives at once").at(here.span(), "");
+            self.report(d.help("`up` is what is sent, `down` what arrives; write `or` between them"));
+        }
+        // bytes that are looked at one way only are meant for that way
+        let (mut raw, mut elsewhere) = (Vec::new(), Vec::new());
+        here.visit(&mut |t| raw.extend((t.field == Field::Raw).then_some(t.span)));
+        other.visit(&mut |t| elsewhere.extend((t.field == Field::Raw).then_some(t.span)));
+        raw.retain(|span| self.view.reversed && elsewhere.contains(span));
+        for span in raw {
+            let d = Diagnostic::new(&BOTH_WAYS, "bytes at an offset are not reversed for what arrives").at(span, "");
+            self.report(d.help("say for which way they are meant: `up u32 …`, and `down u32 …` for the other"));
+        }
+        here
     }
 
     fn whole(&mut self) -> Option<Expression> {
@@ -1104,7 +1154,8 @@ impl<'t> Parser<'_, 't> {
                 };
                 self.next += usize::from(fields.len() == 1);
                 let (negated, items, whole) = self.values(word, *fields.first()?, span, last)?;
-                let tests = fields.iter().map(|f| Test { field: *f, items: items.clone(), span: whole });
+                let turned = |f: Field| if self.view.reversed { f.reversed() } else { f };
+                let tests = fields.iter().map(|f| Test { field: turned(*f), items: items.clone(), span: whole });
                 if fields.len() == 1 {
                     return tests.map(|t| if negated { Piece::Not(t) } else { Piece::Test(t) }).next();
                 }
@@ -1122,12 +1173,51 @@ impl<'t> Parser<'_, 't> {
                 self.next += 1;
                 self.test("connmark", Lead::Values(Field::ConnMark), span.to(end), last)
             }
+            Lead::End { near, part } => self.end_of_link(word, near, part, span, last),
+            Lead::Way(way) => {
+                self.ways = true;
+                simple(Field::Any, vec![Item::Name(way.word().into())])
+            }
             Lead::Values(field) => {
+                let field = if self.view.reversed { field.reversed() } else { field };
                 let (negated, items, whole) = self.values(word, field, span, last)?;
                 let test = Test { field, items, span: whole };
                 Some(if negated { Piece::Not(test) } else { Piece::Test(test) })
             }
         }
+    }
+
+    /// `local` and `remote` with an address or with `port`, `server` and `client` with `port`.
+    fn end_of_link(
+        &mut self,
+        word: &str,
+        near: bool,
+        part: bool,
+        span: Span,
+        last: &mut Option<(Field, Span)>,
+    ) -> Option<Piece> {
+        let source = near == (self.view.way == Way::Up);
+        let port = self.peek_word() == Some("port");
+        if part && !port {
+            let whose = if near { "this side has" } else { "the other side has" };
+            let d = Diagnostic::new(&SYNTAX, format!("`{word}` is given no port")).at(span, "`port` must follow");
+            self.report(d.help(format!("as in `{word} port 22`: the port that {whose}")));
+            let value = self.peek_kind() == Some(Kind::Word) && !self.starts_something_else(Field::Dport);
+            self.next += usize::from(value);
+            return None;
+        }
+        let field = match (port, source) {
+            (true, true) => Field::Sport,
+            (true, false) => Field::Dport,
+            (false, true) => Field::Src,
+            (false, false) => Field::Dst,
+        };
+        let (words, start) =
+            if port { (format!("{word} port"), span.to(self.here())) } else { (word.to_owned(), span) };
+        self.next += usize::from(port);
+        let (negated, items, whole) = self.values(&words, field, start, last)?;
+        let test = Test { field, items, span: whole };
+        Some(if negated { Piece::Not(test) } else { Piece::Test(test) })
     }
 
     /// The values of a field: one, or a set, `not` before them or not; and the place of the whole test.

@@ -206,8 +206,8 @@ struct Owner<'o> {
 }
 
 /// Words that start a line and never go on with an expression.
-const STATEMENTS: [&str; 11] =
-    ["rule", "filter", "class", "interface", "egress", "ingress", "let", "match", "leaf", "profile", "include"];
+const STATEMENTS: [&str; 12] =
+    ["rule", "filter", "class", "interface", "egress", "ingress", "both", "let", "match", "leaf", "profile", "include"];
 
 const TOP: [&str; 8] = ["interface", "let", "set", "include", "profile", "shapectl", "accept", "block"];
 
@@ -734,8 +734,8 @@ impl<'s> Reader<'s, '_> {
             self.stop();
             return None;
         }
-        if matches!(plain, "egress" | "ingress" | "link" | "class" | "rule" | "leaf" | "match") {
-            let inside = if matches!(plain, "egress" | "ingress" | "link") {
+        if matches!(plain, "egress" | "ingress" | "both" | "link" | "class" | "rule" | "leaf" | "match") {
+            let inside = if matches!(plain, "egress" | "ingress" | "both" | "link") {
                 "`interface NAME { … }`"
             } else {
                 "`egress { … }`"
@@ -869,13 +869,13 @@ impl<'s> Reader<'s, '_> {
             let at = r.here();
             let Some(word) = r.word() else {
                 let d = Diagnostic::new(&SYNTAX, format!("{} starts no statement", r.shown())).at(at, "");
-                r.error(d.help("an interface holds `link`, `egress` and `ingress`"));
+                r.error(d.help("an interface holds `link`, `egress`, `ingress` or `both`"));
                 r.advance();
                 r.sync();
                 r.finish();
                 return;
             };
-            let known = ["link", "egress", "ingress"];
+            let known = ["link", "egress", "ingress", "both"];
             let keyword = match word.trim_end_matches(':') {
                 "interface" => {
                     r.carried = above;
@@ -897,7 +897,7 @@ impl<'s> Reader<'s, '_> {
                             None if r.vocabulary.is_discipline(word) || matches!(word, "class" | "rule") => {
                                 d.help(format!("write `egress {{ {word} … }}`"))
                             }
-                            None => d.help("an interface holds `link`, `egress` and `ingress`"),
+                            None => d.help("an interface holds `link`, `egress`, `ingress` or `both`"),
                         });
                         match meant {
                             Some(meant) => meant,
@@ -946,7 +946,7 @@ impl<'s> Reader<'s, '_> {
         self.error(if example.is_empty() { d } else { d.help(format!("as in `{example}`")) });
     }
 
-    /// What follows `egress`, `ingress` or `shape`: a block, or one discipline or action.
+    /// What follows `egress`, `ingress`, `both` or `shape`: a block, or one discipline or action.
     fn direction(&mut self, keyword: &str, at: Span) -> Option<Node> {
         if self.is_mark('{') || (self.at_end() && self.opens_below()) {
             let mut body = Body::default();
@@ -996,7 +996,7 @@ impl<'s> Reader<'s, '_> {
                 self.carried = above;
                 self.unwinds(Some(open), Unwind::Top);
             }
-            Some("egress" | "ingress") => {
+            Some("egress" | "ingress" | "both") => {
                 self.carried = above;
                 self.unwinds(Some(open), Unwind::Interface);
             }
@@ -1057,6 +1057,7 @@ impl<'s> Reader<'s, '_> {
         let key = Spanned::new(plain.into(), self.span(at.start as usize, at.start as usize + plain.len()));
         let node = match (keyword, plain, self.vocabulary.action(plain)) {
             ("ingress", "shape", _) => self.direction("shape", at)?,
+            ("leaf", "up" | "down", _) => self.direction(plain, at)?,
             ("ingress", "hook" | "block" | "egress_block", _) => self.value(plain, at)?,
             ("ingress", _, Some(arity)) => self.action_value(plain, arity, at)?,
             _ => self.discipline(&key),
@@ -1115,7 +1116,7 @@ impl<'s> Reader<'s, '_> {
                 self.carried = above;
                 self.unwinds(Some(open), Unwind::Top);
             }
-            Some("egress" | "ingress") => {
+            Some("egress" | "ingress" | "both") => {
                 self.carried = above;
                 self.unwinds(Some(open), Unwind::Interface);
             }
@@ -1901,6 +1902,7 @@ mod tests {
                 "{interfaces: {eth0: {link: {rate: 2mbit, overhead: 18, nat: yes}}}}",
             ),
             ("interface eth0 { egress fq_codel }", "{interfaces: {eth0: {egress: fq_codel}}}"),
+            ("interface eth0 { both fq_codel }", "{interfaces: {eth0: {both: fq_codel}}}"),
             ("interface eth0 { egress tbf rate 1mbit }", "{interfaces: {eth0: {egress: {tbf: {rate: 1mbit}}}}}"),
             (
                 "interface eth0 { ingress police rate 1mbit exceed drop }",
@@ -1926,6 +1928,10 @@ mod tests {
             (
                 "htb { class ssh rate 1mbit { sfq perturb 10s } }",
                 "{htb: {classes: {ssh: {rate: 1mbit, leaf: {sfq: {perturb: 10s}}}}}}",
+            ),
+            (
+                "htb { class ssh rate { up 1mbit; down 2mbit } ceil 9mbit { leaf { up sfq; down tbf rate 1mbit } } }",
+                "{htb: {classes: {ssh: {rate: {up: 1mbit, down: 2mbit}, ceil: 9mbit, leaf: {up: sfq, down: {tbf: {rate: 1mbit}}}}}}}",
             ),
             ("htb { class ssh rate 1mbit { leaf sfq } }", "{htb: {classes: {ssh: {rate: 1mbit, leaf: sfq}}}}"),
             ("htb { class ssh { leaf { sfq limit 5 } } }", "{htb: {classes: {ssh: {leaf: {sfq: {limit: 5}}}}}}"),
@@ -2125,7 +2131,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in "((interface|egress|ingress|shape|htb|sfq|prio|leaf|class|rule|match|do|if|then|police|mark|let|set|include|profile|link|tcp|dport|and|or|rate|a|1|[-{}()\\[\\],;:=#\"'\\\\\n]|é|\u{a0}) ?){0,60}") {
+        fn no_text_makes_it_panic(text in "((interface|egress|ingress|both|shape|htb|sfq|prio|leaf|class|rule|match|do|if|then|police|mark|let|set|include|profile|link|tcp|dport|and|or|rate|a|1|[-{}()\\[\\],;:=#\"'\\\\\n]|é|\u{a0}) ?){0,60}") {
             let (document, found) = read_text(&text);
             prop_assert!(document.is_some() || !found.is_empty());
         }

@@ -177,6 +177,40 @@ fn an_ifb_shapes_what_arrives() {
     assert_eq!(cable.far.links(), ["eth0"]);
 }
 
+/// `both` shapes each way at its own rate, by rules that are written once.
+#[test]
+fn both_ways_have_their_rates_and_the_same_rules() {
+    needs!("ifb", "htb", "mirred", "u32", "veth");
+    let cable = Cable::new();
+    let policy = cable.near.apply_text(
+        "
+interfaces:
+  eth0:
+    link: { rate: { up: 4mbit, down: 8mbit } }
+    both:
+      htb:
+        default: rest
+        classes:
+          one: { rate: 25% }
+          rest: { rate: { up: 3mbit, down: 5mbit } }
+      rules: [ { class: one, match: udp client port 5001 } ]
+",
+    );
+    cable.near.assert_settled(&policy);
+    let sent = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 3_000_000), flow(5002, 6_000_000)]);
+    assert_rate(&sent[0], 1e6);
+    assert_rate(&sent[1], 3e6);
+    // what a server's port sends is told from the rest by that port
+    let back = |port: u16, offered| Flow::to(&format!("10.9.0.1:{port}"), offered, SETTLE + during()).source_port(port);
+    let receivers = [5001, 5002].map(|port| Receiver::at(&cable.near.netns, &format!("10.9.0.1:{port}")));
+    let receivers = receivers.map(|receiver| receiver.start(SETTLE, during() - Duration::from_millis(300)));
+    let senders = [back(5001, 6_000_000), back(5002, 9_000_000)].map(|flow| flow.start(&cable.far.netns));
+    senders.into_iter().for_each(|sender| _ = sender.join().unwrap());
+    let [one, rest] = receivers.map(|receiver| receiver.join().unwrap());
+    assert_rate(&one, 2e6);
+    assert_rate(&rest, 5e6);
+}
+
 /// How many of twenty datagrams to a port of the far machine arrive there.
 fn arriving(cable: &Cable, port: u16) -> u64 {
     let receiver = Receiver::at(&cable.far.netns, &format!("10.9.0.2:{port}")).start(SETTLE, during());

@@ -79,7 +79,7 @@ pub fn direction(discipline: Discipline, rules: Vec<Rule>) -> Direction {
 }
 
 pub fn interface(name: &str, egress: Option<Direction>, ingress: Option<Ingress>) -> Interface {
-    Interface { name: at(name.into()), span: Span::NONE, link: Link::default(), egress, ingress }
+    Interface { name: at(name.into()), span: Span::NONE, link: Link::default(), egress, ingress, both: None }
 }
 
 pub fn egress(name: &str, direction: Direction) -> Interface {

@@ -66,7 +66,7 @@ fn promises(class: &Class, sink: &mut Sink) {
 /// What is above the link's own speed. Only the uppermost place is reported.
 fn rates_of_root(place: &Place, discipline: &Discipline, speed: Option<Rate>, sink: &mut Sink) {
     let Some(speed) = speed else { return };
-    let link = place.interface.link.rate.as_ref().map_or(Span::NONE, |r| r.span);
+    let link = place.speed().map_or(Span::NONE, |r| r.span);
     let mut over = |what: String, rate: Rate, at: Span| {
         let message = format!("{what} {} is above the link's {}", rate.show(), speed.show());
         let d = Diagnostic::new(&RATE_OVER_LINK, message).at(at, "").at(link, "the link's rate");

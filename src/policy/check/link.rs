@@ -67,7 +67,7 @@ fn fair_alone(place: &Place, discipline: &Discipline, sink: &mut Sink) {
     if discipline.kind.value.name != "sfq" || place.arriving {
         return;
     }
-    let link = place.interface.link.rate.as_ref();
+    let link = place.speed();
     let message = match (link, place.machine.speed) {
         (None, _) => "`sfq` alone shares nothing if the bottleneck is behind this link, in a modem for one".to_owned(),
         (Some(link), Some(device)) if device.0 > link.value.0.saturating_mul(MUCH_FASTER) => format!(

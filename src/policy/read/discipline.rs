@@ -83,6 +83,7 @@ struct Body<'a> {
 impl<'a> Reader<'a> {
     /// A discipline: a bare word, or a block with its kind and the keys of `beside`, which are read elsewhere.
     pub(super) fn discipline(&mut self, node: &'a Node, at: Span, whole: Whole, beside: &[&str]) -> Option<Discipline> {
+        let node = super::value::this_way(self.way, node)?;
         if let Value::Word(word) = &node.value {
             // `$name` may stand for a discipline without options
             let (settled, _) = self.settle(node)?;
@@ -519,7 +520,7 @@ impl<'a> Reader<'a> {
             _ => vec![&entry.node],
         };
         for node in nodes {
-            let Some(matches) = self.matched(node) else { continue };
+            let Some(matches) = self.matched(node).filter(|m| !m.value.is_never()) else { continue };
             self.matches.push(Rule {
                 span: matches.span,
                 matches: Some(matches),

@@ -88,7 +88,8 @@ impl<'a> Reader<'a> {
             self.sink.push(d.help("add `class: NAME`, or `do: drop`"));
             return;
         }
-        for matched in matches {
+        // what is said of packets that go the other way is no rule here
+        for matched in matches.into_iter().filter(|m| m.as_ref().is_none_or(|m| !m.value.is_never())) {
             out.push(Rule {
                 matches: matched,
                 class: class.clone(),

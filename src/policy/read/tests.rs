@@ -43,6 +43,81 @@ fn rate(class: &Class, word: &str) -> String {
     class.options.show(word).unwrap_or_default()
 }
 
+/// `both` becomes two directions: values each way are chosen, by way of `let` too, and rules are reversed for what arrives.
+#[test]
+fn both_becomes_two_directions() {
+    let text = "
+let: { fast: { up: $slow, down: 8mbit }, slow: 2mbit, far: { up: 192.0.2.1, down: 192.0.2.2 } }
+interfaces:
+  eth0:
+    link: { rate: $fast }
+    both:
+      htb:
+        default: b
+        classes:
+          a: { rate: 50%, ceil: $fast, prio: { down: 3 } }
+          b: { rate: { up: 10%, down: 1mbit }, leaf: { up: fq_codel, down: { tbf: { rate: 1mbit, burst: 5kb, latency: 9ms } } } }
+      rules:
+        - { class: a, match: 'tcp dport 22 and not src 10.0.0.1' }
+        - { class: a, match: 'tcp server port 80 remote $far' }
+        - { class: b, match: up len 0-64 }
+        - { class: b, match: 'down ttl 1 or udp client port 53' }
+        - { class: b, match: mac dst 02:00:00:00:00:01 local port 9 }
+";
+    let policy = yaml(text);
+    let interface = &policy.interfaces[0];
+    let (up, down) =
+        (interface.egress.as_ref().unwrap(), &interface.ingress.as_ref().unwrap().shape.as_ref().unwrap().value);
+    let told = |direction: &Direction| {
+        let Children::Classes(classes) = &direction.discipline.children else { panic!("no classes") };
+        let options = |c: &Class| ["rate", "ceil", "prio"].map(|word| rate(c, word)).join(" ");
+        let leaf = |c: &Class| c.leaf.as_ref().map_or("", |l| l.kind.value.name);
+        let classes = classes.iter().map(|c| format!("{} {} {}", c.name.value, options(c), leaf(c)).trim().to_owned());
+        let rules = direction.rules.iter().map(|r| r.matches.as_ref().unwrap().value.to_string());
+        classes.chain(rules).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        told(up),
+        [
+            "a 1mbit 2mbit",
+            "b 200kbit   fq_codel",
+            "tcp dport 22 src not 10.0.0.1",
+            "tcp sport 80 dst 192.0.2.1",
+            "len 0-64",
+            "udp dport 53",
+            "mac dst 02:00:00:00:00:01 sport 9",
+        ]
+    );
+    assert_eq!(
+        told(down),
+        [
+            "a 4mbit 8mbit 3",
+            "b 1mbit   tbf",
+            "tcp sport 22 dst not 10.0.0.1",
+            "tcp dport 80 src 192.0.2.2",
+            "ttl 1 or udp sport 53",
+            "mac src 02:00:00:00:00:01 dport 9",
+        ]
+    );
+}
+
+/// A mistake in what is read for both ways is found once, and a match of one way alone is none.
+#[test]
+fn what_is_wrong_both_ways_is_said_once() {
+    let text = "interfaces: { eth0: { both: { htb: { default: c, classes: { a: { rate: fast, rate2: 1mbit } } } } } }";
+    assert_eq!(wrong(text).iter().map(|w| w.0).collect::<Vec<_>>(), ["unknown-default", "bad-value", "unknown-key"]);
+    let one = |rule: &str| {
+        let classes = "htb: { default: a, classes: { a: { rate: 1mbit } } }";
+        wrong(&format!("interfaces: {{ eth0: {{ both: {{ {classes}, rules: [ {{ class: a, match: {rule} }} ] }} }} }}"))
+    };
+    assert_eq!(one("up down tcp"), [("matches-nothing", vec!["up down tcp".to_owned()])]);
+    assert_eq!(one("server 10.0.0.1"), [("syntax", vec!["server".to_owned()])]);
+    let circle = "let: { a: { up: $b }, b: { down: 1mbit, up: $a } }\ninterfaces: { eth0: { link: { rate: $a } } }";
+    assert_eq!(wrong(circle).iter().map(|w| w.0).collect::<Vec<_>>(), ["let-cycle"]);
+    let alone = "interfaces: { eth0: { egress: { prio: { bands: [x] }, rules: [ { class: x, match: down tcp } ] } } }";
+    assert_eq!(wrong(alone)[0].0, "matches-nothing");
+}
+
 const HOME: &str = r#"
 shapectl: 1
 let: { up: 2mbit, fast: $up, lan: 192.168.1.0/24 }

@@ -1,12 +1,12 @@
 //! What every part of the reader asks for: blocks, known keys, `$name`.
 
 use super::{Reader, Whole};
-use crate::codes::{Code, DUPLICATE_KEY, TOO_DEEP, UNKNOWN_NAME};
+use crate::codes::{Code, DUPLICATE_KEY, MATCHES_NOTHING, TOO_DEEP, UNKNOWN_NAME};
 use crate::diagnostic::Diagnostic;
 use crate::kind::{self, Role};
 use crate::source::Span;
 use crate::syntax::document::{Entry, Item, Name, Node, Value};
-use crate::syntax::expression::Expression;
+use crate::syntax::expression::{Expression, View, Way};
 use crate::syntax::{expression_parser, names};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -137,8 +137,13 @@ impl<'a> Reader<'a> {
     }
 
     /// The node with every `$name` in it replaced; the place of the definition comes along if the node itself was one.
-    /// `None` if a name is unknown, which is reported.
+    /// Of a value each way, `{ up: …, down: … }`, only that of the way that is read. `None` if a name is unknown, which is
+    /// reported, or if nothing is said for this way.
     pub(super) fn settle<'n>(&mut self, node: &'n Node) -> Option<(Cow<'n, Node>, Span)> {
+        if let Some(entries) = each_way(node) {
+            (0..entries.len()).for_each(|i| _ = self.repeated(entries, i));
+        }
+        let node = this_way(self.way, node)?;
         match &node.value {
             Value::Word(word) if !word.quoted && word.text.starts_with('$') => {
                 let (value, span) = self.lookup(word.text.get(1..).unwrap_or(""), node.span, 0)?;
@@ -197,7 +202,8 @@ impl<'a> Reader<'a> {
             self.unknown_value(name, at);
             return None;
         };
-        match &entry.node.value {
+        let node = this_way(self.way, &entry.node)?;
+        match &node.value {
             _ if depth > DEPTH => {
                 if !self.circle {
                     let message = format!("`{name}` is reached by way of more than {DEPTH} other values");
@@ -206,9 +212,9 @@ impl<'a> Reader<'a> {
                 None
             }
             Value::Word(word) if !word.quoted && word.text.starts_with('$') => {
-                self.lookup(word.text.get(1..).unwrap_or(""), entry.node.span, depth + 1)
+                self.lookup(word.text.get(1..).unwrap_or(""), node.span, depth + 1)
             }
-            value => Some((value.clone(), entry.node.span)),
+            value => Some((value.clone(), node.span)),
         }
     }
 
@@ -225,11 +231,12 @@ impl<'a> Reader<'a> {
 
     /// Reads an expression; `None` after an error in it.
     pub(super) fn expression(&mut self, text: &str, at: Span) -> Option<Expression> {
-        let Reader { lets, sets, sink, .. } = self;
+        let Reader { lets, sets, sink, way, both, .. } = self;
         let names = |name: &str| {
             let entry = lets.get(name).or_else(|| sets.get(name))?;
-            match &entry.node.value {
-                Value::Word(word) => Some(vec![(word.text.to_string(), entry.node.span)]),
+            let node = this_way(*way, &entry.node)?;
+            match &node.value {
+                Value::Word(word) => Some(vec![(word.text.to_string(), node.span)]),
                 Value::List(items) => {
                     let words = items.iter().map(|i| Some((i.node.as_word()?.to_owned(), i.node.span)));
                     words.collect()
@@ -237,7 +244,15 @@ impl<'a> Reader<'a> {
                 _ => None,
             }
         };
-        expression_parser::parse(text, at, &names, sink)
+        let view = View { way: way.unwrap_or_default(), reversed: *both && *way == Some(Way::Down) };
+        let expression = expression_parser::parse_seen(text, at, view, &names, sink)?;
+        if expression.is_never() && !*both {
+            let what = if view.way == Way::Up { "is sent" } else { "arrives" };
+            let d =
+                Diagnostic::new(&MATCHES_NOTHING, format!("this is asked of what {what} only, and matches none of it"));
+            self.sink.push(d.at(at, "").help("leave the rule out, or put it under `both`"));
+        }
+        Some(expression)
     }
 
     /// Reports a value that a unit refuses. `defined` is the place of the `let` that it came from.
@@ -250,6 +265,20 @@ impl Whole {
     /// What 100 % is for an option of that word.
     pub(super) fn of(self, word: &str) -> Option<crate::unit::Rate> {
         if matches!(word, "ceil" | "peakrate") { self.ceil } else { self.rate }
+    }
+}
+
+/// The entries of a value each way.
+fn each_way(node: &Node) -> Option<&[Entry]> {
+    let way = |e: &Entry| matches!(e.key.value.as_str(), "up" | "down");
+    node.entries().filter(|entries| !entries.is_empty() && entries.iter().all(way))
+}
+
+/// The value for packets of one way: the node itself, or its part of a value each way; `None` if it has none for this way.
+pub(super) fn this_way(way: Option<Way>, node: &Node) -> Option<&Node> {
+    match (way, each_way(node)) {
+        (Some(way), Some(entries)) => entries.iter().find(|e| e.key.value == way.word()).map(|e| &e.node),
+        _ => Some(node),
     }
 }
 

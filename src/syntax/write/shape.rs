@@ -166,7 +166,7 @@ impl Writer<'_> {
             let key = entry.key.value.as_str();
             self.start(trivia.map_or(&[], |t| &t.above), STEP, number == 0, key);
             match key {
-                "egress" | "ingress" => self.direction(key, &entry.node, STEP, trivia),
+                "egress" | "ingress" | "both" => self.direction(key, &entry.node, STEP, trivia),
                 _ => self.body(&entry.node, STEP, Owner { name: key, kind: "", holds: false }, trivia),
             }
         }
@@ -194,7 +194,10 @@ impl Writer<'_> {
             }
             Value::Block(entries) => {
                 if let [entry] = &entries[..]
-                    && !matches!(entry.key.value.as_str(), "rules" | "filters")
+                    && !matches!(
+                        (keyword, entry.key.value.as_str()),
+                        (_, "rules" | "filters") | ("leaf", "up" | "down")
+                    )
                     && !entry.node.entries().is_some_and(<[_]>::is_empty)
                     && !has_comment(entry.trivia.as_deref(), false)
                 {
@@ -240,6 +243,7 @@ impl Writer<'_> {
         self.push(kind);
         match (keyword, kind, self.vocabulary.action(kind)) {
             ("ingress", "shape", _) => self.direction("shape", &entry.node, indent, trivia),
+            ("leaf", "up" | "down", _) => self.direction(kind, &entry.node, indent, trivia),
             ("ingress", "hook" | "block" | "egress_block", _) => self.option_value(&entry.node, indent, trivia),
             ("ingress", _, Some(Arity::Value)) => {
                 self.push(noise(kind));
@@ -269,7 +273,7 @@ impl Writer<'_> {
             if self.is_statement(owner, entry)
                 || has_comment(entry.trivia.as_deref(), false)
                 || has_inner_comment(&entry.node)
-                || !matches!(entry.node.value, Value::Word(_) | Value::List(_))
+                || !is_value(&entry.node)
             {
                 break;
             }
@@ -397,8 +401,7 @@ impl Writer<'_> {
                 let kind = entry.key.value.as_str();
                 let owner = Owner { name: kind, kind, holds: true };
                 let options = entry.node.entries().filter(|o| !o.is_empty())?;
-                let plain =
-                    |e: &Entry| !self.is_statement(owner, e) && matches!(e.node.value, Value::Word(_) | Value::List(_));
+                let plain = |e: &Entry| !self.is_statement(owner, e) && is_value(&e.node);
                 if !self.vocabulary.is_discipline(kind) || !options.iter().all(plain) {
                     return None;
                 }
@@ -451,6 +454,7 @@ impl Writer<'_> {
             "interface",
             "egress",
             "ingress",
+            "both",
             "if",
             "then",
             "and",
@@ -625,6 +629,16 @@ impl Writer<'_> {
             })
             .collect();
         actions.join(" then ")
+    }
+}
+
+/// Whether a value stands beside others on a line: a word, a list, or a word for each way (`{ up 2mbit; down 9mbit }`).
+fn is_value(node: &Node) -> bool {
+    let way = |e: &Entry| matches!(e.key.value.as_str(), "up" | "down") && e.node.as_word().is_some();
+    match &node.value {
+        Value::Word(_) | Value::List(_) => true,
+        Value::Block(entries) => !entries.is_empty() && entries.iter().all(way),
+        Value::Null => false,
     }
 }
 
