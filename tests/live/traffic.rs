@@ -29,6 +29,15 @@ fn during() -> Duration {
     Duration::from_secs(if kernel::virtual_time() { 20 } else { 3 })
 }
 
+/// Runs a test that measures. In real time a machine that is busy with something else spoils a measurement: it is taken up to
+/// three times then. In virtual time nothing is late.
+fn in_time(test: impl Fn() + std::panic::RefUnwindSafe) {
+    let again = if kernel::virtual_time() { 0 } else { 2 };
+    if !(0..again).any(|_| std::panic::catch_unwind(&test).is_ok()) {
+        test();
+    }
+}
+
 /// Sends the flows from `near` at once and gives what is heard of each at its port of `far`, which must all differ.
 fn hear(near: &Netns, far: &Netns, flows: &[(u16, Flow)]) -> Vec<Heard> {
     let receivers = flows.iter().map(|(port, _)| Receiver::at(far, &format!("10.9.0.2:{port}")));
@@ -59,22 +68,28 @@ fn assert_rate_within(heard: &Heard, rate: f64, tolerance: f64) {
 #[test]
 fn a_tbf_holds_its_rate() {
     needs!("tbf", "veth");
-    let cable = Cable::new();
-    cable.near.apply_text("interfaces: { eth0: { egress: { tbf: { rate: 4mbit, latency: 50ms, burst: 10kb } } } }\n");
-    let heard = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 8_000_000)]);
-    assert_rate(&heard[0], 4e6);
+    in_time(|| {
+        let cable = Cable::new();
+        cable
+            .near
+            .apply_text("interfaces: { eth0: { egress: { tbf: { rate: 4mbit, latency: 50ms, burst: 10kb } } } }\n");
+        let heard = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 8_000_000)]);
+        assert_rate(&heard[0], 4e6);
+    });
 }
 
 /// A tbf charges what `link` says: 4 Mbit/s of 1,500-byte frames that count 24 bytes more.
 #[test]
 fn overhead_is_charged() {
     needs!("tbf", "veth");
-    let cable = Cable::new();
-    cable.near.apply_text(
-        "interfaces: { eth0: { egress: { tbf: { rate: 4mbit, latency: 50ms, burst: 10kb, overhead: 24 } } } }\n",
-    );
-    let heard = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 8_000_000)]);
-    assert_rate(&heard[0], 4e6 * 1500.0 / 1524.0);
+    in_time(|| {
+        let cable = Cable::new();
+        cable.near.apply_text(
+            "interfaces: { eth0: { egress: { tbf: { rate: 4mbit, latency: 50ms, burst: 10kb, overhead: 24 } } } }\n",
+        );
+        let heard = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 8_000_000)]);
+        assert_rate(&heard[0], 4e6 * 1500.0 / 1524.0);
+    });
 }
 
 const CLASSES: &str = "
@@ -96,85 +111,97 @@ interfaces:
 #[test]
 fn an_htb_class_holds_its_ceil() {
     needs!("htb", "u32", "veth");
-    let cable = Cable::new();
-    cable.near.apply_text(&CLASSES.replace("CEIL", "1mbit").replace("rate: 3mbit", "rate: 1mbit"));
-    let heard = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 3_000_000)]);
-    assert_rate(&heard[0], 1e6);
+    in_time(|| {
+        let cable = Cable::new();
+        cable.near.apply_text(&CLASSES.replace("CEIL", "1mbit").replace("rate: 3mbit", "rate: 1mbit"));
+        let heard = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 3_000_000)]);
+        assert_rate(&heard[0], 1e6);
+    });
 }
 
 #[test]
 fn classes_share_by_their_rates_and_borrow_what_is_idle() {
     needs!("htb", "u32", "veth");
-    let cable = Cable::new();
-    cable.near.apply_text(&CLASSES.replace("CEIL", "4mbit"));
-    let both = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 5_000_000), flow(5002, 5_000_000)]);
-    // How what is left over goes round in whole quanta shows at the edges of the measured time.
-    let tolerance = if kernel::virtual_time() { 0.002 } else { 0.05 };
-    assert_rate_within(&both[0], 1e6, tolerance);
-    assert_rate_within(&both[1], 3e6, tolerance);
-    let alone = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 6_000_000)]);
-    assert_rate(&alone[0], 4e6);
+    in_time(|| {
+        let cable = Cable::new();
+        cable.near.apply_text(&CLASSES.replace("CEIL", "4mbit"));
+        let both = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 5_000_000), flow(5002, 5_000_000)]);
+        // How what is left over goes round in whole quanta shows at the edges of the measured time.
+        let tolerance = if kernel::virtual_time() { 0.002 } else { 0.05 };
+        assert_rate_within(&both[0], 1e6, tolerance);
+        assert_rate_within(&both[1], 3e6, tolerance);
+        let alone = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 6_000_000)]);
+        assert_rate(&alone[0], 4e6);
+    });
 }
 
 /// The worked examples of peer-to-peer against the rest: k to one while both compete, the maximum alone.
 #[test]
 fn p2p_and_the_rest_share_one_to_k() {
     needs!("htb", "u32", "veth");
-    for (max, k) in [(1_000_000.0, 1.0), (1_000_000.0, 2.0), (700_000.0, 4.0)] {
-        let share = (1e6 / (1.0 + k)) as u64;
-        let policy = format!(
-            "
-interfaces:
-  eth0:
-    egress:
-      htb:
-        default: other
-        classes:
-          line:
-            rate: 1mbit
+    in_time(|| {
+        for (max, k) in [(1_000_000.0, 1.0), (1_000_000.0, 2.0), (700_000.0, 4.0)] {
+            let share = (1e6 / (1.0 + k)) as u64;
+            let policy = format!(
+                "
+    interfaces:
+      eth0:
+        egress:
+          htb:
+            default: other
             classes:
-              p2p: {{ rate: {share}bit, ceil: {max}bit, quantum: 1514 }}
-              other: {{ rate: {}bit, ceil: 1mbit, quantum: {} }}
-      rules:
-        - {{ class: p2p, match: udp dport 6881 }}
-",
-            1_000_000 - share,
-            (1514.0 * k) as u64,
-        );
-        let cable = Cable::new();
-        cable.near.apply_text(&policy);
-        let both = hear(&cable.near.netns, &cable.far.netns, &[flow(6881, 2_000_000), flow(80, 2_000_000)]);
-        let tolerance = if kernel::virtual_time() { 0.01 } else { 0.05 };
-        assert_rate_within(&both[0], 1e6 / (1.0 + k), tolerance);
-        assert_rate_within(&both[1], 1e6 * k / (1.0 + k), tolerance);
-        let alone = hear(&cable.near.netns, &cable.far.netns, &[flow(6881, 2_000_000)]);
-        assert_rate(&alone[0], max);
-    }
+              line:
+                rate: 1mbit
+                classes:
+                  p2p: {{ rate: {share}bit, ceil: {max}bit, quantum: 1514 }}
+                  other: {{ rate: {}bit, ceil: 1mbit, quantum: {} }}
+          rules:
+            - {{ class: p2p, match: udp dport 6881 }}
+    ",
+                1_000_000 - share,
+                (1514.0 * k) as u64,
+            );
+            let cable = Cable::new();
+            cable.near.apply_text(&policy);
+            let both = hear(&cable.near.netns, &cable.far.netns, &[flow(6881, 2_000_000), flow(80, 2_000_000)]);
+            let tolerance = if kernel::virtual_time() { 0.01 } else { 0.05 };
+            assert_rate_within(&both[0], 1e6 / (1.0 + k), tolerance);
+            assert_rate_within(&both[1], 1e6 * k / (1.0 + k), tolerance);
+            let alone = hear(&cable.near.netns, &cable.far.netns, &[flow(6881, 2_000_000)]);
+            assert_rate(&alone[0], max);
+        }
+    });
 }
 
 #[test]
 fn a_policer_polices() {
     needs!("police", "u32", "veth");
-    let cable = Cable::new();
-    cable.far.apply_text("interfaces: { eth0: { ingress: { police: { rate: 2mbit, burst: 10kb, exceed: drop } } } }\n");
-    let heard = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 4_000_000)]);
-    // A policer has no queue: whole packets pass or not, so what it lets through comes out below the rate.
-    assert_rate_within(&heard[0], 2e6, if kernel::virtual_time() { 0.01 } else { 0.05 });
+    in_time(|| {
+        let cable = Cable::new();
+        cable
+            .far
+            .apply_text("interfaces: { eth0: { ingress: { police: { rate: 2mbit, burst: 10kb, exceed: drop } } } }\n");
+        let heard = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 4_000_000)]);
+        // A policer has no queue: whole packets pass or not, so what it lets through comes out below the rate.
+        assert_rate_within(&heard[0], 2e6, if kernel::virtual_time() { 0.01 } else { 0.05 });
+    });
 }
 
 #[test]
 fn an_ifb_shapes_what_arrives() {
     needs!("ifb", "htb", "mirred", "veth");
-    let cable = Cable::new();
-    let policy = cable.far.apply_text(
-        "interfaces: { eth0: { ingress: { shape: { htb: { default: all, classes: { all: { rate: 3mbit } } } } } } }\n",
-    );
-    cable.far.assert_settled(&policy);
-    let heard = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 6_000_000)]);
-    assert_rate(&heard[0], 3e6);
-    assert!(cable.far.links().len() == 2, "eth0 and its ifb: {:?}", cable.far.links());
-    cable.far.shapectl(&["clear", "eth0"]).ok();
-    assert_eq!(cable.far.links(), ["eth0"]);
+    in_time(|| {
+        let cable = Cable::new();
+        let policy = cable.far.apply_text(
+            "interfaces: { eth0: { ingress: { shape: { htb: { default: all, classes: { all: { rate: 3mbit } } } } } } }\n",
+        );
+        cable.far.assert_settled(&policy);
+        let heard = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 6_000_000)]);
+        assert_rate(&heard[0], 3e6);
+        assert!(cable.far.links().len() == 2, "eth0 and its ifb: {:?}", cable.far.links());
+        cable.far.shapectl(&["clear", "eth0"]).ok();
+        assert_eq!(cable.far.links(), ["eth0"]);
+    });
 }
 
 /// `both` shapes each way at its own rate, by rules that are written once.
@@ -222,76 +249,82 @@ fn arriving(cable: &Cable, port: u16) -> u64 {
 #[test]
 fn what_is_edited_arrives_edited() {
     needs!("htb", "u32", "pedit", "csum", "vlan", "nat", "veth");
-    let sends = |rule: &str| {
-        let classes = "htb: { default: rest, classes: { rest: { rate: 100mbit } } }";
-        format!("interfaces: {{ eth0: {{ egress: {{ {classes}, rules: [ {{ class: rest, {rule} }} ] }} }} }}\n")
-    };
-    let takes = |first: &str| {
-        let rules = format!("[ {{ {first} }}, {{ do: drop, match: udp }} ]");
-        format!("interfaces: {{ eth0: {{ ingress: {{ rules: {rules} }} }} }}\n")
-    };
-    let cable = Cable::new();
-    for (edit, takes) in [
-        ("do: { dscp: EF }, match: udp dport 5001", takes("do: pass, match: dscp ef")),
-        (
-            "do: { nat: { direction: egress, old: 10.9.0.1, new: 10.9.0.77 } }, match: udp dport 5001",
-            takes("do: pass, match: src 10.9.0.77"),
-        ),
-    ] {
-        cable.near.shapectl(&["clear", "eth0"]).ok();
+    in_time(|| {
+        let sends = |rule: &str| {
+            let classes = "htb: { default: rest, classes: { rest: { rate: 100mbit } } }";
+            format!("interfaces: {{ eth0: {{ egress: {{ {classes}, rules: [ {{ class: rest, {rule} }} ] }} }} }}\n")
+        };
+        let takes = |first: &str| {
+            let rules = format!("[ {{ {first} }}, {{ do: drop, match: udp }} ]");
+            format!("interfaces: {{ eth0: {{ ingress: {{ rules: {rules} }} }} }}\n")
+        };
+        let cable = Cable::new();
+        for (edit, takes) in [
+            ("do: { dscp: EF }, match: udp dport 5001", takes("do: pass, match: dscp ef")),
+            (
+                "do: { nat: { direction: egress, old: 10.9.0.1, new: 10.9.0.77 } }, match: udp dport 5001",
+                takes("do: pass, match: src 10.9.0.77"),
+            ),
+        ] {
+            cable.near.shapectl(&["clear", "eth0"]).ok();
+            cable.far.shapectl(&["clear", "eth0"]).ok();
+            let policy = cable.near.apply_text(&sends(edit));
+            cable.near.assert_settled(&policy);
+            cable.far.apply_text(&takes);
+            assert_eq!((arriving(&cable, 5001), arriving(&cable, 5002)), (20, 0), "{edit}");
+        }
+        // a packet with a tag is nobody's on the other side until the tag is off
         cable.far.shapectl(&["clear", "eth0"]).ok();
-        let policy = cable.near.apply_text(&sends(edit));
+        let policy = cable.near.apply_text(&sends("do: { vlan: push id 5 priority 3 }, match: udp dport 5001"));
         cable.near.assert_settled(&policy);
-        cable.far.apply_text(&takes);
-        assert_eq!((arriving(&cable, 5001), arriving(&cable, 5002)), (20, 0), "{edit}");
-    }
-    // a packet with a tag is nobody's on the other side until the tag is off
-    cable.far.shapectl(&["clear", "eth0"]).ok();
-    let policy = cable.near.apply_text(&sends("do: { vlan: push id 5 priority 3 }, match: udp dport 5001"));
-    cable.near.assert_settled(&policy);
-    assert_eq!((arriving(&cable, 5001), arriving(&cable, 5002)), (0, 20));
-    let policy = cable.far.apply_text("interfaces: { eth0: { ingress: { rules: [ { do: { vlan: pop } } ] } } }\n");
-    cable.far.assert_settled(&policy);
-    assert_eq!(arriving(&cable, 5001), 20);
+        assert_eq!((arriving(&cable, 5001), arriving(&cable, 5002)), (0, 20));
+        let policy = cable.far.apply_text("interfaces: { eth0: { ingress: { rules: [ { do: { vlan: pop } } ] } } }\n");
+        cable.far.assert_settled(&policy);
+        assert_eq!(arriving(&cable, 5001), 20);
+    });
 }
 
 /// In front of a slow link, a flow that floods cannot push out one that does not.
 #[test]
 fn sfq_is_fair_to_a_flow_against_a_flood() {
     needs!("tbf", "sfq", "veth");
-    let cable = Cable::new();
-    cable.near.apply_text(
-        "interfaces: { eth0: { egress: { tbf: { rate: 2mbit, limit: 60000b, burst: 5kb, leaf: { sfq: { perturb: 600s } } } } } }\n",
-    );
-    let heard = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 8_000_000), flow(5002, 1_500_000)]);
-    assert_rate_within(&heard[0], 1e6, 0.05);
-    assert_rate_within(&heard[1], 1e6, 0.05);
+    in_time(|| {
+        let cable = Cable::new();
+        cable.near.apply_text(
+            "interfaces: { eth0: { egress: { tbf: { rate: 2mbit, limit: 60000b, burst: 5kb, leaf: { sfq: { perturb: 600s } } } } } }\n",
+        );
+        let heard = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 8_000_000), flow(5002, 1_500_000)]);
+        assert_rate_within(&heard[0], 1e6, 0.05);
+        assert_rate_within(&heard[1], 1e6, 0.05);
+    });
 }
 
 /// While the first band has packets the last one waits.
 #[test]
 fn prio_serves_the_first_band_first() {
     needs!("tbf", "prio", "u32", "veth");
-    let cable = Cable::new();
-    cable.near.apply_text(
-        "
-interfaces:
-  eth0:
-    egress:
-      htb:
-        default: all
-        classes:
-          all:
-            rate: 2mbit
-            leaf: { prio: { bands: [high, medium, low] } }
-      rules:
-        - { class: high, match: udp dport 5001 }
-        - { class: low, match: udp dport 5002 }
-",
-    );
-    let heard = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 1_500_000), flow(5002, 4_000_000)]);
-    assert_rate_within(&heard[0], 1.5e6, 0.05);
-    assert_rate_within(&heard[1], 0.5e6, 0.1);
+    in_time(|| {
+        let cable = Cable::new();
+        cable.near.apply_text(
+            "
+    interfaces:
+      eth0:
+        egress:
+          htb:
+            default: all
+            classes:
+              all:
+                rate: 2mbit
+                leaf: { prio: { bands: [high, medium, low] } }
+          rules:
+            - { class: high, match: udp dport 5001 }
+            - { class: low, match: udp dport 5002 }
+    ",
+        );
+        let heard = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 1_500_000), flow(5002, 4_000_000)]);
+        assert_rate_within(&heard[0], 1.5e6, 0.05);
+        assert_rate_within(&heard[1], 0.5e6, 0.1);
+    });
 }
 
 const CURVES: &str = "
@@ -314,18 +347,20 @@ interfaces:
 #[test]
 fn classes_of_hfsc_share_by_their_curves_up_to_their_limits() {
     needs!("hfsc", "u32", "veth");
-    let tolerance = if kernel::virtual_time() { 0.01 } else { 0.05 };
-    let cable = Cable::new();
-    cable.near.apply_text(&CURVES.replace(", UL", ""));
-    let both = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 5_000_000), flow(5002, 5_000_000)]);
-    assert_rate_within(&both[0], 1e6, tolerance);
-    assert_rate_within(&both[1], 3e6, tolerance);
-    let alone = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 6_000_000)]);
-    assert_rate_within(&alone[0], 4e6, tolerance);
-    let cable = Cable::new();
-    cable.near.apply_text(&CURVES.replace("UL", "ul: 2mbit"));
-    let limited = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 6_000_000)]);
-    assert_rate_within(&limited[0], 2e6, tolerance);
+    in_time(|| {
+        let tolerance = if kernel::virtual_time() { 0.01 } else { 0.05 };
+        let cable = Cable::new();
+        cable.near.apply_text(&CURVES.replace(", UL", ""));
+        let both = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 5_000_000), flow(5002, 5_000_000)]);
+        assert_rate_within(&both[0], 1e6, tolerance);
+        assert_rate_within(&both[1], 3e6, tolerance);
+        let alone = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 6_000_000)]);
+        assert_rate_within(&alone[0], 4e6, tolerance);
+        let cable = Cable::new();
+        cable.near.apply_text(&CURVES.replace("UL", "ul: 2mbit"));
+        let limited = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 6_000_000)]);
+        assert_rate_within(&limited[0], 2e6, tolerance);
+    });
 }
 
 /// A discipline that shapes nothing below one that does: shares of its classes or bands, and what `rest` is below.
@@ -360,122 +395,140 @@ interfaces:
 #[test]
 fn drr_shares_by_quanta() {
     needs!("drr", "htb", "u32", "veth");
-    let classes = "a: { quantum: 1514b }, b: { quantum: 3028b }, c: { quantum: 1514b }";
-    let flows = [flow(5001, 4_000_000), flow(5002, 4_000_000), flow(5003, 4_000_000)];
-    shares(&format!("drr: {{ classes: {{ {classes} }} }}"), &flows, &[1e6, 2e6, 1e6]);
+    in_time(|| {
+        let classes = "a: { quantum: 1514b }, b: { quantum: 3028b }, c: { quantum: 1514b }";
+        let flows = [flow(5001, 4_000_000), flow(5002, 4_000_000), flow(5003, 4_000_000)];
+        shares(&format!("drr: {{ classes: {{ {classes} }} }}"), &flows, &[1e6, 2e6, 1e6]);
+    });
 }
 
 #[test]
 fn qfq_shares_by_weights() {
     needs!("qfq", "htb", "u32", "veth");
-    let classes = "a: { weight: 5 }, b: { weight: 10 }, c: { weight: 1 }";
-    let flows = [flow(5001, 5_000_000), flow(5002, 5_000_000), flow(5003, 5_000_000)];
-    shares(&format!("qfq: {{ classes: {{ {classes} }} }}"), &flows, &[1.25e6, 2.5e6, 0.25e6]);
+    in_time(|| {
+        let classes = "a: { weight: 5 }, b: { weight: 10 }, c: { weight: 1 }";
+        let flows = [flow(5001, 5_000_000), flow(5002, 5_000_000), flow(5003, 5_000_000)];
+        shares(&format!("qfq: {{ classes: {{ {classes} }} }}"), &flows, &[1.25e6, 2.5e6, 0.25e6]);
+    });
 }
 
 /// The strict band has all that it sends; the others share what is left.
 #[test]
 fn ets_serves_strict_bands_first_and_shares_the_rest() {
     needs!("ets", "htb", "u32", "veth");
-    let flows = [flow(5001, 1_000_000), flow(5002, 5_000_000), flow(5003, 5_000_000)];
-    shares("ets: { bands: [a, b, c], strict: 1, quanta: [3028b, 1514b] }", &flows, &[1e6, 2e6, 1e6]);
+    in_time(|| {
+        let flows = [flow(5001, 1_000_000), flow(5002, 5_000_000), flow(5003, 5_000_000)];
+        shares("ets: { bands: [a, b, c], strict: 1, quanta: [3028b, 1514b] }", &flows, &[1e6, 2e6, 1e6]);
+    });
 }
 
 /// Every kind of match: the packets it means, all of them and no other, are counted in its class.
 #[test]
 fn a_rule_puts_its_packets_in_its_class() {
     needs!("htb", "u32", "veth");
-    const SENT: u64 = 20;
-    let port = |port: u16| Flow::to(&format!("10.9.0.2:{port}"), 400_000, Duration::from_millis(100)).payload(100);
-    // a match, flows that it takes, flows that it leaves
-    let mut cases = vec![
-        ("udp dport 5001", vec![port(5001)], vec![port(5002), port(5003)]),
-        ("udp sport 777", vec![port(5001).source_port(777)], vec![port(777)]),
-        ("udp port 777", vec![port(5001).source_port(777), port(777)], vec![port(778)]),
-        ("udp dport {5001, 5005}", vec![port(5001), port(5005)], vec![port(5002), port(5003), port(5004)]),
-        ("udp dport 5000-5009", vec![port(5000), port(5004), port(5009)], vec![port(4999), port(5010)]),
-        ("udp dport 5001 or udp sport 777", vec![port(5001), port(9).source_port(777)], vec![port(5002)]),
-        ("udp dport 5001 tos 0x10", vec![port(5001).tos(0x10)], vec![port(5001), port(5002).tos(0x10)]),
-        ("tos minimize-delay", vec![port(5001).tos(0x10)], vec![port(5001).tos(0x08), port(5001)]),
-        ("dscp ef", vec![port(5001).tos(0xb8), port(5002).tos(0xb9)], vec![port(5001).tos(0xb4), port(5001)]),
-        ("dst 10.9.0.2", vec![port(5001)], vec![]),
-        ("dst 10.9.0.0/24 udp", vec![port(5001)], vec![]),
-        ("src 10.9.0.1 udp dport 5001", vec![port(5001)], vec![port(5002)]),
-        ("dst 10.9.1.0/24", vec![], vec![port(5001)]),
-        ("host 10.9.0.2 udp", vec![port(5001)], vec![]),
-        ("tcp dport 5001", vec![], vec![port(5001)]),
-        ("proto udp", vec![port(5001)], vec![]),
-    ];
-    if kernel::lacks("u32-mark").is_none() || kernel::lacks("fw").is_none() {
-        cases.push(("mark 6", vec![port(5001).mark(6)], vec![port(5001).mark(7), port(5001)]));
-        cases.push(("mark 0x10/0xf0", vec![port(5001).mark(0x1a)], vec![port(5001).mark(0x2a), port(5001)]));
-    }
-    let cable = Cable::new();
-    for (expression, takes, leaves) in cases {
-        cable.near.shapectl(&["clear", "eth0"]).ok();
-        let policy = format!(
-            "
-interfaces:
-  eth0:
-    egress:
-      htb:
-        default: rest
-        classes:
-          match: {{ id: 0x10, rate: 100mbit }}
-          rest: {{ id: 0x20, rate: 100mbit }}
-      rules:
-        - {{ class: match, match: '{expression}' }}
-"
-        );
-        let policy = cable.near.apply_text(&policy);
-        cable.near.assert_settled(&policy);
-        let send = |flows: &[Flow]| -> u64 {
-            flows.iter().map(|flow| flow.clone().datagrams(SENT).start(&cable.near.netns).join().unwrap()).sum()
-        };
-        let (taken, left) = (send(&takes), send(&leaves));
-        let counted = |id: &str| {
-            let dev = "eth0";
-            cable.near.counters("class", dev, id).0
-        };
-        assert_eq!((counted("1:10"), counted("1:20")), (taken, left), "`{expression}`: taken and left, found and sent");
-    }
+    in_time(|| {
+        const SENT: u64 = 20;
+        let port = |port: u16| Flow::to(&format!("10.9.0.2:{port}"), 400_000, Duration::from_millis(100)).payload(100);
+        // a match, flows that it takes, flows that it leaves
+        let mut cases = vec![
+            ("udp dport 5001", vec![port(5001)], vec![port(5002), port(5003)]),
+            ("udp sport 777", vec![port(5001).source_port(777)], vec![port(777)]),
+            ("udp port 777", vec![port(5001).source_port(777), port(777)], vec![port(778)]),
+            ("udp dport {5001, 5005}", vec![port(5001), port(5005)], vec![port(5002), port(5003), port(5004)]),
+            ("udp dport 5000-5009", vec![port(5000), port(5004), port(5009)], vec![port(4999), port(5010)]),
+            ("udp dport 5001 or udp sport 777", vec![port(5001), port(9).source_port(777)], vec![port(5002)]),
+            ("udp dport 5001 tos 0x10", vec![port(5001).tos(0x10)], vec![port(5001), port(5002).tos(0x10)]),
+            ("tos minimize-delay", vec![port(5001).tos(0x10)], vec![port(5001).tos(0x08), port(5001)]),
+            ("dscp ef", vec![port(5001).tos(0xb8), port(5002).tos(0xb9)], vec![port(5001).tos(0xb4), port(5001)]),
+            ("dst 10.9.0.2", vec![port(5001)], vec![]),
+            ("dst 10.9.0.0/24 udp", vec![port(5001)], vec![]),
+            ("src 10.9.0.1 udp dport 5001", vec![port(5001)], vec![port(5002)]),
+            ("dst 10.9.1.0/24", vec![], vec![port(5001)]),
+            ("host 10.9.0.2 udp", vec![port(5001)], vec![]),
+            ("tcp dport 5001", vec![], vec![port(5001)]),
+            ("proto udp", vec![port(5001)], vec![]),
+        ];
+        if kernel::lacks("u32-mark").is_none() || kernel::lacks("fw").is_none() {
+            cases.push(("mark 6", vec![port(5001).mark(6)], vec![port(5001).mark(7), port(5001)]));
+            cases.push(("mark 0x10/0xf0", vec![port(5001).mark(0x1a)], vec![port(5001).mark(0x2a), port(5001)]));
+        }
+        let cable = Cable::new();
+        for (expression, takes, leaves) in cases {
+            cable.near.shapectl(&["clear", "eth0"]).ok();
+            let policy = format!(
+                "
+    interfaces:
+      eth0:
+        egress:
+          htb:
+            default: rest
+            classes:
+              match: {{ id: 0x10, rate: 100mbit }}
+              rest: {{ id: 0x20, rate: 100mbit }}
+          rules:
+            - {{ class: match, match: '{expression}' }}
+    "
+            );
+            let policy = cable.near.apply_text(&policy);
+            cable.near.assert_settled(&policy);
+            let send = |flows: &[Flow]| -> u64 {
+                flows.iter().map(|flow| flow.clone().datagrams(SENT).start(&cable.near.netns).join().unwrap()).sum()
+            };
+            let (taken, left) = (send(&takes), send(&leaves));
+            let counted = |id: &str| {
+                let dev = "eth0";
+                cable.near.counters("class", dev, id).0
+            };
+            assert_eq!(
+                (counted("1:10"), counted("1:20")),
+                (taken, left),
+                "`{expression}`: taken and left, found and sent"
+            );
+        }
+    });
 }
 
 /// Classifiers that no rule of a policy becomes, set by tc's own words.
 #[test]
 fn other_classifiers_put_packets_in_their_class() {
     needs!("drr", "basic", "flow", "bpf", "veth");
-    const SENT: u64 = 20;
-    let port = |port: u16| Flow::to(&format!("10.9.0.2:{port}"), 400_000, Duration::from_millis(100)).payload(100);
-    let cable = Cable::new();
-    let tc = |words: &[&str]| cable.near.shapectl(&[&["tc"], words].concat()).ok();
-    let filters: &[(&[&str], &[u16], &[u16])] = &[
-        (&["basic", "match", "cmp(u16 at 2 layer transport eq 5001)", "flowid", "1:1"], &[5001], &[5002]),
-        (
-            &["basic", "match", "not meta(nf_mark eq 5) and u32(u16 5001 0xffff at 22)", "flowid", "1:1"],
-            &[5001],
-            &[5002],
-        ),
-        (&["basic", "match", "nbyte(\"\\x13\\x89\" at 22)", "flowid", "1:1"], &[5001], &[5002]),
-        (&["bpf", "bytecode", "4,40 0 0 36,21 0 1 5001,6 0 0 4294967295,6 0 0 0", "flowid", "1:1"], &[5001], &[5002]),
-        (&["flower", "ip_proto", "udp", "dst_port", "5000-5001", "flowid", "1:1"], &[5000, 5001], &[5002]),
-        (&["flow", "map", "key", "proto-dst", "and", "1", "xor", "1", "baseclass", "1:1"], &[5001, 5003], &[5002]),
-    ];
-    for (filter, takes, leaves) in filters {
-        tc(&["qdisc", "replace", "dev", "eth0", "root", "handle", "1:", "drr"]);
-        for class in ["1:1", "1:2"] {
-            tc(&["class", "add", "dev", "eth0", "parent", "1:", "classid", class, "drr"]);
+    in_time(|| {
+        const SENT: u64 = 20;
+        let port = |port: u16| Flow::to(&format!("10.9.0.2:{port}"), 400_000, Duration::from_millis(100)).payload(100);
+        let cable = Cable::new();
+        let tc = |words: &[&str]| cable.near.shapectl(&[&["tc"], words].concat()).ok();
+        let filters: &[(&[&str], &[u16], &[u16])] = &[
+            (&["basic", "match", "cmp(u16 at 2 layer transport eq 5001)", "flowid", "1:1"], &[5001], &[5002]),
+            (
+                &["basic", "match", "not meta(nf_mark eq 5) and u32(u16 5001 0xffff at 22)", "flowid", "1:1"],
+                &[5001],
+                &[5002],
+            ),
+            (&["basic", "match", "nbyte(\"\\x13\\x89\" at 22)", "flowid", "1:1"], &[5001], &[5002]),
+            (
+                &["bpf", "bytecode", "4,40 0 0 36,21 0 1 5001,6 0 0 4294967295,6 0 0 0", "flowid", "1:1"],
+                &[5001],
+                &[5002],
+            ),
+            (&["flower", "ip_proto", "udp", "dst_port", "5000-5001", "flowid", "1:1"], &[5000, 5001], &[5002]),
+            (&["flow", "map", "key", "proto-dst", "and", "1", "xor", "1", "baseclass", "1:1"], &[5001, 5003], &[5002]),
+        ];
+        for (filter, takes, leaves) in filters {
+            tc(&["qdisc", "replace", "dev", "eth0", "root", "handle", "1:", "drr"]);
+            for class in ["1:1", "1:2"] {
+                tc(&["class", "add", "dev", "eth0", "parent", "1:", "classid", class, "drr"]);
+            }
+            let at = ["filter", "add", "dev", "eth0", "parent", "1:", "protocol", "ip", "handle", "1", "prio"];
+            tc(&[&at[..], &["1"], filter].concat());
+            tc(&[&at[..], &["2", "basic", "flowid", "1:2"]].concat());
+            let send = |ports: &[u16]| -> u64 {
+                let flows = ports.iter().map(|p| port(*p).datagrams(SENT));
+                flows.map(|flow| flow.start(&cable.near.netns).join().unwrap()).sum()
+            };
+            let (taken, left) = (send(takes), send(leaves));
+            let counted = |id: &str| cable.near.counters("class", "eth0", id).0;
+            assert_eq!((counted("1:1"), counted("1:2")), (taken, left), "{filter:?}: taken and left, found and sent");
+            tc(&["qdisc", "del", "dev", "eth0", "root"]);
         }
-        let at = ["filter", "add", "dev", "eth0", "parent", "1:", "protocol", "ip", "handle", "1", "prio"];
-        tc(&[&at[..], &["1"], filter].concat());
-        tc(&[&at[..], &["2", "basic", "flowid", "1:2"]].concat());
-        let send = |ports: &[u16]| -> u64 {
-            let flows = ports.iter().map(|p| port(*p).datagrams(SENT));
-            flows.map(|flow| flow.start(&cable.near.netns).join().unwrap()).sum()
-        };
-        let (taken, left) = (send(takes), send(leaves));
-        let counted = |id: &str| cable.near.counters("class", "eth0", id).0;
-        assert_eq!((counted("1:1"), counted("1:2")), (taken, left), "{filter:?}: taken and left, found and sent");
-        tc(&["qdisc", "del", "dev", "eth0", "root"]);
-    }
+    });
 }
