@@ -17,12 +17,14 @@ mod program;
 pub mod qdisc;
 pub mod raw;
 mod registry;
+pub mod walk;
 pub mod wire;
 
 pub use registry::{Words as Vocabulary, all, find};
 
 use crate::codes::{self, Code};
 use crate::facts::{Facts, Reference};
+use crate::packet::Packet;
 use crate::unit::{Handle, Info, Rate, Reader, Refusal, Slot, Words, begins};
 use action::{Act, Actions};
 use std::any::Any;
@@ -563,6 +565,30 @@ pub trait Options: Rows {
 
     /// What the kernel does to a discipline of kind `leaf` that hangs below when these options are changed in place.
     fn change_resets(&self, _leaf: &str) -> Option<Reset> {
+        None
+    }
+
+    /// Of a filter: whether it takes a packet, as its `classify` in the kernel tells.
+    fn takes(&self, _packet: &Packet, _handle: u32) -> walk::Takes {
+        walk::Takes::If("a filter of a kind that is not known here takes it".into())
+    }
+
+    /// Of all filters of the kind at one place, of which these are the options of the first: how each priority of them is
+    /// asked. Priorities and filters come in the order in which they are made.
+    fn gather<'a>(&self, priorities: Vec<Vec<walk::Filter<'a>>>) -> Vec<Box<dyn walk::Asked + 'a>> {
+        walk::in_turn(priorities)
+    }
+
+    /// Of an action: what it does to a packet, and what becomes of the packet then. By default it does nothing that a
+    /// filter or a discipline could see.
+    fn act(&self, _walk: &mut dyn walk::Walk) -> action::Control {
+        let row = self.rows().iter().position(|row| row.word == action::control::CONTROL.word);
+        let control = row.and_then(|row| *self.slot(row)?.as_any().downcast_ref::<Option<action::Control>>()?);
+        control.unwrap_or(action::Control::PIPE)
+    }
+
+    /// Of a discipline: where it puts a packet. `None` if it has nothing to choose: a queue, or one discipline below.
+    fn choose(&self, _walk: &mut dyn walk::Walk) -> Option<walk::Choice> {
         None
     }
 

@@ -1,5 +1,6 @@
 //! shapectl: a traffic-control compiler for Linux.
 
+pub mod classify;
 pub mod cli;
 pub mod codes;
 pub mod command;
@@ -15,6 +16,7 @@ pub mod kind;
 pub mod lower;
 pub mod manual;
 pub mod netlink;
+pub mod packet;
 pub mod plan;
 pub mod policy;
 pub mod raise;

@@ -11,7 +11,9 @@ const STRANGERS: &[(&str, &[&str])] = &[
         &["unit", "kind", "policy", "lower", "tree", "plan", "script", "netlink", "kernel", "view", "command", "tc"],
     ),
     ("unit", &["kind", "policy", "lower", "tree", "plan", "script", "netlink", "kernel", "view", "command", "tc"]),
-    ("kind", &["policy", "lower", "tree", "plan", "script", "netlink", "kernel", "view", "command", "tc"]),
+    ("kind", &["policy", "lower", "tree", "plan", "script", "netlink", "kernel", "view", "command", "tc", "classify"]),
+    ("packet", &["kind", "lower", "tree", "plan", "script", "netlink", "kernel", "view", "command", "tc", "classify"]),
+    ("classify", &["policy", "lower", "plan", "script", "netlink", "kernel", "view", "command", "tc"]),
     ("policy", &["lower", "tree", "plan", "script", "netlink", "kernel", "view", "command", "tc"]),
     ("lower", &["plan", "script", "netlink", "kernel", "view", "command"]),
     ("raise", &["script", "netlink", "kernel", "view", "command"]),
@@ -89,7 +91,7 @@ fn sources() -> Vec<(PathBuf, String, Vec<String>)> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|ending| ending == "rs") {
+            } else if path.extension().is_some_and(|ending| ending == "rs") && !path.ends_with("tests.rs") {
                 let within = path.strip_prefix(&root).unwrap().to_path_buf();
                 let room = within.iter().next().unwrap().to_string_lossy().trim_end_matches(".rs").to_owned();
                 sources.push((within, room, code(&fs::read_to_string(&path).unwrap())));

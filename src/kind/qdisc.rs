@@ -39,8 +39,10 @@ pub mod tbf;
 pub mod teql;
 
 use crate::kind::Options;
+use crate::kind::walk::{Choice, Walk};
 use crate::kind::wire::Cursor;
 use crate::rows;
+use crate::unit::{Handle, Unit};
 
 rows! {
     /// The options of a kind that has none.
@@ -48,6 +50,65 @@ rows! {
 }
 
 impl Options for Plain {}
+
+/// How the kinds with classes and nothing else choose (`drr_classify`, `qfq_classify`).
+fn by_class(walk: &mut dyn Walk) -> Choice {
+    let named = Handle(walk.packet().meta.priority);
+    if walk.class(named).is_some() {
+        walk.note(None, &|| format!("the packet's priority is the class {}", named.show()));
+        return Choice::Class(named);
+    }
+    let this = walk.discipline();
+    let answer = walk.ask(this);
+    if !answer.took() {
+        return Choice::Drop("no filter takes it, and there is no default".into());
+    }
+    answer.ends().unwrap_or_else(|| match walk.class(answer.class) {
+        Some(_) => Choice::Class(answer.class),
+        None => Choice::Drop(format!("there is no class {}", answer.class.show()).into()),
+    })
+}
+
+/// The entry of a priomap; priorities beyond it have the first.
+fn band(map: &[u8], priority: u32) -> u8 {
+    map.get(priority as usize).or(map.first()).copied().unwrap_or(0)
+}
+
+/// How the kinds with bands and a map choose (`prio_classify`, `ets_classify`). Without a filter that takes it, a packet's
+/// band is that of its priority.
+fn by_band(walk: &mut dyn Walk, bands: u64, map: &[u8]) -> Choice {
+    let this = walk.discipline();
+    let priority = walk.packet().meta.priority;
+    let mut class = Handle(priority);
+    if class.major() != this.major() {
+        let answer = walk.ask(this);
+        if let Some(end) = answer.ends() {
+            return end;
+        }
+        if !answer.took() {
+            let priority = if class.major() != 0 { 0 } else { priority };
+            let band = band(map, priority & 15);
+            walk.note(None, &|| format!("no filter decides: band {band}, by its priority {priority}"));
+            return Choice::Class(Handle::new(this.major(), u16::from(band) + 1));
+        }
+        class = answer.class;
+    }
+    let minor = class.minor();
+    if minor == 0 || u64::from(minor) > bands {
+        let band = band(map, 0);
+        walk.note(None, &|| format!("there is no band {}: it is band {band}", class.show()));
+        return Choice::Class(Handle::new(this.major(), u16::from(band) + 1));
+    }
+    Choice::Class(Handle::new(this.major(), minor))
+}
+
+/// How the kinds whose bands are the device's queues choose; `why` is said where nobody has said the queue.
+fn by_queue(walk: &mut dyn Walk, why: &str) -> Choice {
+    match walk.packet().meta.queue {
+        Some(queue) => Choice::Class(Handle::new(walk.discipline().major(), queue.saturating_add(1))),
+        None => Choice::Queue(format!("a transmit queue: {why}").into()),
+    }
+}
 
 /// The figures of a C struct of 32-bit fields, as far as it goes: older kernels have fewer. Those among `signed` are 0
 /// where they are negative.

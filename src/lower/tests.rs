@@ -4,6 +4,7 @@ mod build;
 mod packets;
 
 use super::*;
+use crate::classify::{self, Side};
 use crate::kind::filter::fw;
 use crate::policy::model::Class;
 use crate::unit::{Hex, LinkLayer};
@@ -452,10 +453,15 @@ proptest! {
         let (tree, _) = lower(&policy, &|_| Facts::default(), &Ids::default(), &mut sink);
         if !sink.has_errors() {
             let filters = filters_of(&tree, "eth0");
+            let assumed = classify::assumed(&tree, &|_| Facts::default());
+            let model = classify::Model::new(&assumed);
             for packet in &crowd {
                 let ip = packet.protocol != 0x0806;
                 let first = rules.iter().position(|e| (ip || !packets::about_ip(e)) && packets::holds(e, packet));
                 let meant = first.map(|i| Handle::new(1, i as u16 + 1));
+                let mut same = crate::packet::Packet::raw(packet.protocol, packet.bytes.clone());
+                same.meta.mark = packet.mark;
+                prop_assert_eq!(model.quick("eth0", Side::Egress, &same).class(), meant, "{:?}", packet);
                 if packets::classify(&filters, packet) != meant {
                     let shown: Vec<String> = filters.iter().map(show_object).collect();
                     prop_assert!(false, "{packet:?} belongs to {meant:?}\n{}", shown.join("\n"));

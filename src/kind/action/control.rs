@@ -41,6 +41,8 @@ impl Control {
     pub const PIPE: Control = Control(3);
     /// The packet is somebody else's now.
     pub const STOLEN: Control = Control(4);
+    /// The packet waits somewhere else.
+    pub const QUEUED: Control = Control(5);
     /// The hardware hands the packet to the processor.
     pub const TRAP: Control = Control(8);
 
@@ -90,6 +92,11 @@ impl Control {
     /// The number after `jump`: how many actions of the list, from its first, are passed over.
     pub fn jump(self) -> Option<i32> {
         (self.0 & !VALUE == JUMP).then_some(self.0 & VALUE)
+    }
+
+    /// The chain after `goto chain`.
+    pub fn chain(self) -> Option<u32> {
+        self.is_goto().then_some((self.0 & VALUE) as u32)
     }
 
     /// Whether all filters of another chain are to be asked.

@@ -3,6 +3,7 @@
 use super::control::{CONTROL, Control, INDEX, Index, figures, head, read_head, read_index};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
+use crate::kind::walk::Walk;
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
 use crate::kind::{Children, Finding, Kind, Options, Role, Row, Rows, attribute, no_option, read_row, row_words};
 use crate::rows;
@@ -103,6 +104,13 @@ const PARMS: u16 = 2;
 const PROB: u16 = 3;
 
 impl Options for Gact {
+    fn act(&self, walk: &mut dyn Walk) -> Control {
+        let other = self
+            .random
+            .filter(|r| walk.settle(&format!("it is the one packet in {} that gets `{}`", r.value, r.control.show())));
+        other.map(|r| r.control).or(self.control).unwrap_or(Control::PASS)
+    }
+
     fn encode(&self, out: &mut Attributes, _facts: &Facts) {
         let Gact { control, random, index } = self;
         out.raw(PARMS, &head(*index, control.unwrap_or(Control::PASS)).0);

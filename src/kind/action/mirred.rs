@@ -3,6 +3,7 @@
 use super::control::{CONTROL, Control, INDEX, Index, figures, head, read_end, read_head, read_index};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
+use crate::kind::walk::Walk;
 use crate::kind::wire::{Attributes, Malformed, Payload};
 use crate::kind::{Children, Finding, Kind, Options, Role, Row, Rows, attribute, no_option, read_row, row_words};
 use crate::rows;
@@ -83,6 +84,17 @@ impl Mirred {
 }
 
 impl Options for Mirred {
+    fn act(&self, walk: &mut dyn Walk) -> Control {
+        let copy = self.mode.unwrap_or_default() == Mode::Mirror;
+        let arrives = self.direction.unwrap_or_default() == Direction::Ingress;
+        match (&self.dev, self.blockid) {
+            (Some(dev), _) => walk.send(&dev.0, arrives, copy),
+            (None, Some(block)) => walk.note(None, &|| format!("it goes to the links of block {}", block.0)),
+            (None, None) => {}
+        }
+        if copy { self.control.unwrap_or(Control::PIPE) } else { Control::STOLEN }
+    }
+
     /// The link's index comes from [`Facts::links`]; 0, which the kernel refuses, if it is not there.
     fn encode(&self, out: &mut Attributes, facts: &Facts) {
         let Mirred { direction, mode, dev, blockid, control, index } = self;

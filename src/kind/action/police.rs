@@ -4,6 +4,7 @@ use super::control::{Control, INDEX, Index, figures_at};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::qdisc::htb::{check_bucket, check_rate, check_ticks, read_ratespec};
+use crate::kind::walk::Walk;
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
 use crate::kind::{
     Children, Finding, Kind, Options, Role, Row, Rows, attribute, fits, no_option, read_row, read_row_of, row_words,
@@ -239,6 +240,17 @@ impl Police {
 }
 
 impl Options for Police {
+    /// Whether a packet is above the rate depends on those before it.
+    fn act(&self, walk: &mut dyn Walk) -> Control {
+        let mut words = Vec::new();
+        self.tc(&mut words);
+        // one that has no rate here stands elsewhere, and is named by its number
+        let limits = [self.rate.is_some(), self.avrate.is_some(), self.pkts_rate.is_some(), self.index.is_some()];
+        let above = limits.contains(&true) && walk.settle(&format!("it is above the rate of `{}`", words.join(" ")));
+        let (exceed, conform) = (self.exceed.unwrap_or(Control::RECLASSIFY), self.conform.unwrap_or(Control::PASS));
+        if above { exceed } else { conform }
+    }
+
     fn encode(&self, out: &mut Attributes, facts: &Facts) {
         let Police {
             rate,

@@ -3,6 +3,7 @@
 use super::control::{CONTROL, Control, INDEX, Index, figures, head, read_end, read_head, read_options};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
+use crate::kind::walk::Walk;
 use crate::kind::wire::{Attributes, Malformed, Payload};
 use crate::kind::{Children, Finding, Kind, Options, Role, Row, attribute, no_option, read_row};
 use crate::rows;
@@ -151,6 +152,24 @@ const INHERIT: u64 = 0x20;
 const BY_HASH: u64 = 0x40;
 
 impl Options for Skbedit {
+    fn act(&self, walk: &mut dyn Walk) -> Control {
+        let ds = walk.packet().layers().ip.map(|ip| u32::from(ip.tos >> 2));
+        let meta = &mut walk.packet_mut().meta;
+        if let Some(Priority(priority)) = self.priority {
+            meta.priority = priority;
+        }
+        if let (Some(Flag(true)), Some(ds)) = (self.inheritdsfield, ds) {
+            meta.priority = ds;
+        }
+        if let Some(Count16(queue)) = self.queue_mapping {
+            meta.queue = Some(queue);
+        }
+        if let Some(Mark { value, mask }) = self.mark {
+            meta.mark = meta.mark & !mask | value & mask;
+        }
+        self.control.unwrap_or(Control::PIPE)
+    }
+
     fn encode(&self, out: &mut Attributes, _facts: &Facts) {
         let Skbedit { queue_mapping, queue_mapping_max, priority, mark, ptype, inheritdsfield, control, index } = self;
         out.raw(PARMS, &head(*index, control.unwrap_or(Control::PIPE)).0);

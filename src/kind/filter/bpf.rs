@@ -2,11 +2,14 @@
 //! instructions, or one that was loaded and pinned before, which travels as a file descriptor. To load an object file is
 //! the work of a loader. A filter's number is the kernel's to give, from 1 on, unless one is asked.
 
+pub mod machine;
+
 use super::{ACTION, Doing, FLOWID, IN_HW, SKIP_HW, SKIP_SW};
 use crate::codes;
 use crate::facts::{Facts, Reference};
-use crate::kind::action::Actions;
+use crate::kind::action::{Actions, Control};
 use crate::kind::program::{self, Named};
+use crate::kind::walk::{Asked, Filter, Walk};
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
 use crate::kind::{
     Children, Finding, Kind, Options, Role, Row, Rows, acts, attribute, no_xstats, read_named, row_words,
@@ -202,7 +205,58 @@ impl Bytecode {
     }
 }
 
+/// Programs of one priority, the youngest first (`cls_bpf_classify`).
+struct Programs<'a>(Vec<(Filter<'a>, &'a Bpf)>);
+
+impl Asked for Programs<'_> {
+    fn ask(&self, walk: &mut dyn Walk) -> Control {
+        for (filter, bpf) in &self.0 {
+            let result = match &bpf.bytecode {
+                Some(program) => machine::run(&program.0, walk.packet()),
+                None => Err("a program that was loaded before"),
+            };
+            let result = match result {
+                Ok(result) => result,
+                Err(what) => match walk.settle(&format!("the filter's program takes it, which depends on {what}")) {
+                    true => u32::MAX,
+                    false => 0,
+                },
+            };
+            let control = if bpf.direct == Some(Flag(true)) {
+                let control = Control(result as i32);
+                if !VERDICTS.contains(&control) {
+                    continue;
+                }
+                walk.reach(filter, bpf.flowid);
+                control
+            } else {
+                match result {
+                    0 => continue,
+                    u32::MAX => walk.take(filter, bpf.flowid),
+                    class => walk.take(filter, Some(Handle(class))),
+                }
+            };
+            if control.0 >= 0 {
+                return control;
+            }
+        }
+        Control::CONTINUE
+    }
+}
+
+/// What a program may say itself (`cls_bpf_exec_opcode`); to send a packet elsewhere takes a helper that classic BPF does
+/// not have.
+const VERDICTS: [Control; 4] = [Control::PASS, Control::DROP, Control::STOLEN, Control::TRAP];
+
 impl Options for Bpf {
+    fn gather<'a>(&self, priorities: Vec<Vec<Filter<'a>>>) -> Vec<Box<dyn Asked + 'a>> {
+        let one = |filters: Vec<Filter<'a>>| {
+            let programs = filters.into_iter().rev().filter_map(|f| Some((f, f.options.as_kind::<Bpf>()?)));
+            Box::new(Programs(programs.collect())) as Box<dyn Asked + 'a>
+        };
+        priorities.into_iter().map(one).collect()
+    }
+
     fn encode(&self, out: &mut Attributes, facts: &Facts) {
         let Bpf { bytecode, pinned: _, flowid, direct, skip_hw, skip_sw, action, .. } = self;
         if let Some(flowid) = flowid {

@@ -3,6 +3,7 @@
 //! tc looks at most keys in the light of the protocol: the filter's own ([`Flower::for_protocol`]), and then what
 //! `vlan_ethtype`, `cvlan_ethtype` or `ppp_proto` have found inside of it.
 
+mod ask;
 pub mod field;
 pub mod tunnel;
 
@@ -12,11 +13,13 @@ use super::{ACTION, FLOWID, IN_HW, SKIP_HW, SKIP_SW};
 use crate::codes;
 use crate::facts::Facts;
 use crate::kind::action::Actions;
+use crate::kind::walk::{Asked, Filter, Takes};
 use crate::kind::wire::{Attributes, Malformed, NESTED, Parsed, Payload};
 use crate::kind::{
     Attribute, Children, Finding, Kind, Options, Place, Role, Row, Rows, Wire, attribute, decode_rows, encode_row,
     fits, no_xstats, read_named,
 };
+use crate::packet::Packet;
 use crate::rows;
 use crate::unit::{ClassId, Flag, Handle, Name, Number, Octets, Reader, Refusal, Unit, Words};
 use field::{Bits, Cfm, CtState, IpFlags, Label, Lse, PppProto, Stack, TunnelFlags, style};
@@ -692,6 +695,14 @@ impl Flower {
 }
 
 impl Options for Flower {
+    fn takes(&self, packet: &Packet, _handle: u32) -> Takes {
+        self.holds(packet)
+    }
+
+    fn gather<'a>(&self, priorities: Vec<Vec<Filter<'a>>>) -> Vec<Box<dyn Asked + 'a>> {
+        ask::gather(priorities)
+    }
+
     fn encode(&self, out: &mut Attributes, facts: &Facts) {
         let text = |word: &str| self.row_of(word);
         if let Some(indev) = &self.indev {

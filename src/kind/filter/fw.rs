@@ -4,11 +4,13 @@
 use super::{ACTION, Doing, FLOWID};
 use crate::codes;
 use crate::facts::Facts;
-use crate::kind::action::Actions;
+use crate::kind::action::{Actions, Control};
+use crate::kind::walk::{self, Asked, Filter, Takes, Walk};
 use crate::kind::wire::{Attributes, Malformed, Payload};
 use crate::kind::{
     Children, Finding, Kind, Options, Place, Role, Row, Rows, attribute, no_xstats, read_named, row_words,
 };
+use crate::packet::Packet;
 use crate::rows;
 use crate::unit::{ClassId, Handle, Hex, Name, Reader, Refusal, Words, integer_of_32};
 
@@ -56,7 +58,38 @@ const DOING: Doing = Doing { police: 2, action: 4 };
 /// tc's words, in the order in which it tries their beginnings.
 const WORDS: &[&str] = &["classid", "flowid", "police", "action", "=indev"];
 
+/// An `fw` of before there were options: the mark is the class.
+struct MarkIsClass<'a>(Filter<'a>);
+
+impl Asked for MarkIsClass<'_> {
+    fn ask(&self, walk: &mut dyn Walk) -> Control {
+        let mark = Handle(walk.packet().meta.mark);
+        if mark.0 == 0 || (mark.major() != 0 && mark.major() != walk.discipline().major()) {
+            return Control::CONTINUE;
+        }
+        walk.take(&self.0, Some(mark))
+    }
+}
+
 impl Options for Fw {
+    fn takes(&self, packet: &Packet, handle: u32) -> Takes {
+        let Hex(mask) = self.mask.unwrap_or(Hex(u32::MAX));
+        let came = walk::came_by(packet, self.indev.as_ref().map(|n| n.0.as_str()));
+        (packet.meta.mark & mask == handle && came).into()
+    }
+
+    fn gather<'a>(&self, priorities: Vec<Vec<Filter<'a>>>) -> Vec<Box<dyn Asked + 'a>> {
+        let old = |filter: &Filter| {
+            let fw = filter.options.as_kind::<Fw>();
+            filter.handle == 0 && fw.is_some_and(|fw| fw.flowid.is_none() && fw.indev.is_none() && fw.action.is_none())
+        };
+        let one = |filters: Vec<Filter<'a>>| match filters.as_slice() {
+            [filter] if old(filter) => vec![Box::new(MarkIsClass(*filter)) as Box<dyn Asked + 'a>],
+            _ => walk::in_turn(vec![filters]),
+        };
+        priorities.into_iter().flat_map(one).collect()
+    }
+
     fn encode(&self, out: &mut Attributes, facts: &Facts) {
         let Fw { mask, flowid, indev, action } = self;
         let rest = [flowid.is_some(), indev.is_some(), action.is_some()];

@@ -3,8 +3,10 @@
 use super::{ACTION, FLOWID, IN_HW, SKIP_HW, SKIP_SW};
 use crate::facts::Facts;
 use crate::kind::action::Actions;
+use crate::kind::walk::{self, Asked, Filter, Takes};
 use crate::kind::wire::{Attributes, Malformed, Payload};
 use crate::kind::{Children, Finding, Kind, Options, Role, Row, attribute, no_option, no_xstats, read_named};
+use crate::packet::Packet;
 use crate::rows;
 use crate::unit::{ClassId, Decimal, Flag, Reader, Refusal, Words};
 
@@ -57,6 +59,14 @@ const ACT: u16 = 2;
 const WORDS: &[&str] = &["classid", "=flowid", "action", "=skip_hw", "=skip_sw"];
 
 impl Options for MatchAll {
+    fn takes(&self, _packet: &Packet, _handle: u32) -> Takes {
+        Takes::Yes
+    }
+
+    fn gather<'a>(&self, priorities: Vec<Vec<Filter<'a>>>) -> Vec<Box<dyn Asked + 'a>> {
+        walk::once(priorities)
+    }
+
     fn encode(&self, out: &mut Attributes, facts: &Facts) {
         let MatchAll { flowid, skip_hw, skip_sw, action, hits: _, in_hw: _ } = self;
         if let Some(flowid) = flowid {

@@ -3,10 +3,13 @@
 //!
 //! A dump lists the tables too, as filters without a node ([`U32::is_table`]); the kernel makes one for each `prio`.
 
+mod ask;
+
 use super::{ACTION, Doing, FLOWID, IN_HW, SKIP_HW, SKIP_SW};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::action::Actions;
+use crate::kind::walk::{Asked, Filter};
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
 use crate::kind::{
     Children, Finding, Kind, Options, Place, Role, Row, attribute, no_option, no_xstats, read_named, row_words,
@@ -791,6 +794,10 @@ impl U32 {
 }
 
 impl Options for U32 {
+    fn gather<'a>(&self, priorities: Vec<Vec<Filter<'a>>>) -> Vec<Box<dyn Asked + 'a>> {
+        ask::gather(priorities)
+    }
+
     fn encode(&self, out: &mut Attributes, facts: &Facts) {
         let U32 {
             keys,

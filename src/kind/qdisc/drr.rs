@@ -2,6 +2,7 @@
 
 use crate::diagnostic::codes;
 use crate::facts::Facts;
+use crate::kind::walk::{Choice, Walk};
 use crate::kind::wire::Payload;
 use crate::kind::{Children, Finding, Kind, Options, Role, Row, Wire, attribute};
 use crate::rows;
@@ -37,6 +38,10 @@ pub static KIND: Kind = Kind {
 };
 
 impl Options for Drr {
+    fn choose(&self, walk: &mut dyn Walk) -> Option<Choice> {
+        Some(super::by_class(walk))
+    }
+
     fn takes_filters(&self) -> bool {
         true
     }

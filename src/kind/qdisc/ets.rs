@@ -3,6 +3,7 @@
 use super::prio::PRIORITIES;
 use crate::diagnostic::codes;
 use crate::facts::Facts;
+use crate::kind::walk::{Choice, Walk};
 use crate::kind::wire::{Attributes, Malformed, NESTED, Payload};
 use crate::kind::{
     Children, Finding, Kind, Options, Place, Role, Row, Rows, Wire, attribute, no_xstats, read_row, row_words,
@@ -91,6 +92,11 @@ impl Ets {
 }
 
 impl Options for Ets {
+    fn choose(&self, walk: &mut dyn Walk) -> Option<Choice> {
+        let map = self.priomap.as_ref().map_or(&[][..], |map| &map.0);
+        Some(super::by_band(walk, self.bands().unwrap_or(0), map))
+    }
+
     fn takes_filters(&self) -> bool {
         true
     }

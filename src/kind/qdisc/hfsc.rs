@@ -2,10 +2,11 @@
 
 use crate::diagnostic::codes;
 use crate::facts::Facts;
+use crate::kind::walk::{Choice, Walk};
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
 use crate::kind::{Children, Finding, Kind, Options, Place, Role, Row, attribute, read_row};
 use crate::rows;
-use crate::unit::{Curve, Minor, Rate, Reader, Refusal, Time, Unit, Words};
+use crate::unit::{Curve, Handle, Minor, Rate, Reader, Refusal, Time, Unit, Words};
 
 rows! {
     /// The discipline's own options.
@@ -54,6 +55,43 @@ const FSC: u16 = 2;
 const USC: u16 = 3;
 
 impl Options for Hfsc {
+    /// `hfsc_classify`: as of htb, but filters lead downwards only, and what ends nowhere is dropped.
+    fn choose(&self, walk: &mut dyn Walk) -> Option<Choice> {
+        let this = walk.discipline();
+        let named = Handle(walk.packet().meta.priority);
+        if walk.class(named).is_some_and(|class| class.level == 0) {
+            walk.note(None, &|| format!("the packet's priority is the class {}", named.show()));
+            return Some(Choice::Class(named));
+        }
+        let (mut at, mut above) = (this, u32::MAX);
+        while walk.has_filters(at) {
+            let answer = walk.ask(at);
+            if !answer.took() {
+                break;
+            }
+            if let Some(end) = answer.ends() {
+                return Some(end);
+            }
+            match walk.class(answer.class).filter(|class| class.level < above) {
+                Some(class) if class.level == 0 => return Some(Choice::Class(answer.class)),
+                Some(class) => {
+                    walk.note(None, &|| format!("{} has classes: its own filters go on", answer.class.show()));
+                    (at, above) = (answer.class, class.level);
+                }
+                None => {
+                    walk.note(None, &|| format!("there is no class {} below", answer.class.show()));
+                    break;
+                }
+            }
+        }
+        let default = Handle::new(this.major(), self.default.map_or(0, |n| n.number().unwrap_or(0) as u16));
+        if walk.class(default).is_some_and(|class| class.level == 0) {
+            walk.note(None, &|| format!("no filter decides: the default, {}", default.show()));
+            return Some(Choice::Class(default));
+        }
+        Some(Choice::Drop("no filter decides, and there is no default".into()))
+    }
+
     fn takes_filters(&self) -> bool {
         true
     }

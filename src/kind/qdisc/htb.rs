@@ -2,10 +2,11 @@
 
 use crate::diagnostic::codes;
 use crate::facts::Facts;
+use crate::kind::walk::{Choice, Walk};
 use crate::kind::wire::{Attributes, Cursor, Fields, Malformed, Payload};
 use crate::kind::{Attribute, Children, Finding, Kind, Options, Place, Role, Row, Rows, attribute, fits, no_option};
 use crate::rows;
-use crate::unit::{Bytes, Flag, Hex, Length, LinkLayer, Name, Number, Packets, Rate, Refusal, Unit};
+use crate::unit::{Bytes, Flag, Handle, Hex, Length, LinkLayer, Name, Number, Packets, Rate, Refusal, Unit};
 
 rows! {
     /// The discipline's own options.
@@ -97,6 +98,58 @@ const ATTRIBUTES: &[Attribute] = &[
 ];
 
 impl Options for Htb {
+    /// `htb_classify`: a priority may name a class; filters may name a class with classes, whose own filters go on; and
+    /// what ends nowhere is the default's.
+    fn choose(&self, walk: &mut dyn Walk) -> Option<Choice> {
+        let this = walk.discipline();
+        let named = Handle(walk.packet().meta.priority);
+        if named == this {
+            return Some(Choice::Direct);
+        }
+        let mut at = this;
+        if let Some(class) = walk.class(named) {
+            walk.note(None, &|| format!("the packet's priority is the class {}", named.show()));
+            if class.level == 0 {
+                return Some(Choice::Class(named));
+            }
+            at = named;
+        }
+        let mut hops = 0;
+        while walk.has_filters(at) {
+            let answer = walk.ask(at);
+            if !answer.took() {
+                break;
+            }
+            if let Some(end) = answer.ends() {
+                return Some(end);
+            }
+            if answer.class == this {
+                return Some(Choice::Direct);
+            }
+            let Some(class) = walk.class(answer.class) else {
+                walk.note(None, &|| format!("there is no class {}", answer.class.show()));
+                break;
+            };
+            if class.level == 0 {
+                return Some(Choice::Class(answer.class));
+            }
+            hops += 1;
+            if hops > self.levels() {
+                return Some(Choice::Drop("the filters of its classes lead in a circle".into()));
+            }
+            walk.note(None, &|| format!("{} has classes: its own filters go on", answer.class.show()));
+            at = answer.class;
+        }
+        let default = Handle::new(this.major(), self.default.map_or(0, |n| n.0 as u16));
+        let is_leaf = walk.class(default).is_some_and(|class| class.level == 0);
+        walk.note(None, &|| match (is_leaf, default.minor()) {
+            (true, _) => format!("no filter decides: the default, {}", default.show()),
+            (false, 0) => "no filter decides, and there is no default".to_owned(),
+            (false, _) => format!("no filter decides, and the default {} is no class without classes", default.show()),
+        });
+        Some(if is_leaf { Choice::Class(default) } else { Choice::Direct })
+    }
+
     fn takes_filters(&self) -> bool {
         true
     }

@@ -1,5 +1,6 @@
 //! `mq`: net/sched/sch_mq.c.
 
+use crate::kind::walk::{Choice, Walk};
 use crate::kind::{Children, Kind, Options, Role, no_xstats};
 use crate::rows;
 
@@ -25,6 +26,10 @@ pub static KIND: Kind = Kind {
 };
 
 impl Options for Mq {
+    fn choose(&self, walk: &mut dyn Walk) -> Option<Choice> {
+        Some(super::by_queue(walk, "the driver or the packet's flow chooses it"))
+    }
+
     fn root_only(&self) -> bool {
         true
     }

@@ -3,6 +3,7 @@
 use super::prio::PRIORITIES;
 use crate::diagnostic::codes;
 use crate::facts::Facts;
+use crate::kind::walk::{Choice, Walk};
 use crate::kind::wire::{Attributes, Fields, Malformed, NESTED, Parsed, Payload};
 use crate::kind::{
     Children, Finding, Kind, Options, Place, Role, Row, Rows, attribute, no_xstats, read_row, row_words,
@@ -281,6 +282,13 @@ impl Mqprio {
 }
 
 impl Options for Mqprio {
+    fn choose(&self, walk: &mut dyn Walk) -> Option<Choice> {
+        let priority = walk.packet().meta.priority;
+        let class = super::band(self.map.as_ref().map_or(&[], |map| &map.0), priority & 15);
+        let why = format!("one of traffic class {class}, by its priority {priority}; which one, its flow chooses");
+        Some(super::by_queue(walk, &why))
+    }
+
     fn root_only(&self) -> bool {
         true
     }

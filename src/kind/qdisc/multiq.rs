@@ -1,6 +1,7 @@
 //! `multiq`: net/sched/sch_multiq.c, Documentation/networking/multiqueue.rst.
 
 use crate::facts::Facts;
+use crate::kind::walk::{Choice, Walk};
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
 use crate::kind::{Children, Kind, Options, Role, Row, no_xstats};
 use crate::rows;
@@ -33,6 +34,15 @@ pub static KIND: Kind = Kind {
 };
 
 impl Options for Multiq {
+    /// `multiq_classify`: filters may act, and the queue is the band whatever class they name.
+    fn choose(&self, walk: &mut dyn Walk) -> Option<Choice> {
+        let this = walk.discipline();
+        if let Some(end) = walk.ask(this).ends() {
+            return Some(end);
+        }
+        Some(super::by_queue(walk, "the driver or the packet's flow chooses it"))
+    }
+
     fn takes_filters(&self) -> bool {
         true
     }

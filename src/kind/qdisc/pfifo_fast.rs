@@ -1,7 +1,9 @@
 //! `pfifo_fast`: net/sched/sch_generic.c, tc-pfifo_fast(8).
 
+use super::band;
 use super::prio::Prio;
 use crate::facts::Facts;
+use crate::kind::walk::{Choice, Walk};
 use crate::kind::wire::{Attributes, Malformed, Payload};
 use crate::kind::{Children, Kind, Options, Role, Row, no_xstats};
 use crate::rows;
@@ -34,6 +36,12 @@ pub static KIND: Kind = Kind {
 };
 
 impl Options for PfifoFast {
+    fn choose(&self, walk: &mut dyn Walk) -> Option<Choice> {
+        let priority = walk.packet().meta.priority;
+        let band = band(self.priomap.as_ref().map_or(&[], |map| &map.0), priority & 15);
+        Some(Choice::Queue(format!("band {band}, by its priority {priority}").into()))
+    }
+
     fn encode(&self, _out: &mut Attributes, _facts: &Facts) {}
 
     /// As `prio` tells it.

@@ -2,6 +2,7 @@
 
 use crate::diagnostic::codes;
 use crate::facts::Facts;
+use crate::kind::walk::{Choice, Walk};
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
 use crate::kind::{Children, Finding, Kind, Options, Role, Row, no_xstats, read_row};
 use crate::rows;
@@ -43,6 +44,11 @@ const MAP: [u8; PRIORITIES] = [1, 2, 2, 2, 1, 2, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1];
 pub const BANDS: std::ops::RangeInclusive<u32> = 2..=16;
 
 impl Options for Prio {
+    fn choose(&self, walk: &mut dyn Walk) -> Option<Choice> {
+        let map = self.priomap.as_ref().map_or(&[][..], |map| &map.0);
+        Some(super::by_band(walk, self.bands().unwrap_or(0), map))
+    }
+
     fn takes_filters(&self) -> bool {
         true
     }

@@ -2,6 +2,7 @@
 
 use crate::diagnostic::codes;
 use crate::facts::Facts;
+use crate::kind::walk::{Choice, Walk};
 use crate::kind::wire::Payload;
 use crate::kind::{Children, Finding, Kind, Options, Role, Row, Rows, Wire, attribute};
 use crate::rows;
@@ -45,6 +46,10 @@ pub const WEIGHTS: u64 = 64 * 1024;
 const PACKET: RangeInclusive<u32> = 512..=65_536;
 
 impl Options for Qfq {
+    fn choose(&self, walk: &mut dyn Walk) -> Option<Choice> {
+        Some(super::by_class(walk))
+    }
+
     fn takes_filters(&self) -> bool {
         true
     }

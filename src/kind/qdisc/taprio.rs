@@ -5,6 +5,7 @@ use super::mqprio::{
 };
 use crate::diagnostic::codes;
 use crate::facts::Facts;
+use crate::kind::walk::{Choice, Walk};
 use crate::kind::wire::{Attributes, Malformed, NESTED, Parsed, Payload};
 use crate::kind::{Children, Finding, Kind, Options, Role, Row, Rows, Wire, attribute, no_option, read_row, row_words};
 use crate::rows;
@@ -297,6 +298,13 @@ impl Taprio {
 }
 
 impl Options for Taprio {
+    fn choose(&self, walk: &mut dyn Walk) -> Option<Choice> {
+        let priority = walk.packet().meta.priority;
+        let class = super::band(self.map.as_ref().map_or(&[], |map| &map.0), priority & 15);
+        let why = format!("one of traffic class {class}, by its priority {priority}; which one, its flow chooses");
+        Some(super::by_queue(walk, &why))
+    }
+
     fn root_only(&self) -> bool {
         true
     }
