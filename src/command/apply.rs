@@ -227,6 +227,7 @@ fn begin(frame: &mut Frame, aim: &Aim, owned: &BTreeMap<String, Owned>, confirm:
         };
     }
     save(frame, &meanwhile);
+    frame.shed()?;
     Ok(entry)
 }
 

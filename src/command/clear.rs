@@ -59,6 +59,9 @@ pub(super) fn run(frame: &mut Frame, name: &str, dry_run: bool, wait: u64) -> Ex
                 return frame.refuse(Exit::Kernel);
             }
         };
+        if let Err(exit) = frame.shed() {
+            return exit;
+        }
         if let Err(Stop::Refused(refused)) = bring::carry_out(&mut kernel, &plan, &facts, &mut |_| true) {
             frame.found.push(super::refusal::finding(&refused));
             let _ = history.end(&mut entry, Outcome::Broken);

@@ -18,6 +18,7 @@ use crate::view::{Names, Paint};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,6 +130,16 @@ impl Frame {
             }
             Err(e) => Err(self.fail(&e)),
         }
+    }
+
+    /// Gives up what the rest of a change does not need: from here on it is the network's and its own files.
+    ///
+    /// # Errors
+    /// It cannot be given up; nothing is done then.
+    pub fn shed(&mut self) -> Result<(), Exit> {
+        let owner = std::fs::metadata(&self.global.state_dir).map(|meta| meta.uid());
+        let files_of_others = owner.is_ok_and(|owner| owner != nix::unistd::geteuid().as_raw());
+        kernel::keep_net_admin(files_of_others).map_err(|e| self.fail(&e))
     }
 
     /// The history of the namespace.

@@ -95,6 +95,9 @@ pub(super) fn go_back(frame: &mut Frame, mut kernel: Kernel, mut entry: Entry, o
             return frame.refuse(Exit::Kernel);
         }
     };
+    if let Err(exit) = frame.shed() {
+        return exit;
+    }
     let sent = bring::carry_out(&mut kernel, &plan, &facts, &mut |_| true);
     let whole = match sent {
         Err(Stop::Refused(refused)) => {

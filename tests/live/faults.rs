@@ -197,6 +197,23 @@ fn each_known_refusal_has_a_page() {
     }
 }
 
+/// From the first message on, all that is left of root is the network.
+#[test]
+fn a_change_is_made_with_one_capability() {
+    let host = Host::with(&["eth0"]);
+    let policy = host.policy(ONE);
+    let (script, seen) = (host.state().with_file_name("seen.sh"), host.state().with_file_name("seen"));
+    std::fs::write(&script, format!("grep ^Cap /proc/$PPID/status > {}\n", path(&seen))).expect("it is writable");
+    with_fault(&host, &format!("run 1 sh {}", path(&script)), &["apply", path(&policy)]).ok();
+    let seen = std::fs::read_to_string(&seen).expect("the script ran");
+    let set = |name: &str| {
+        let line = seen.lines().find_map(|line| line.strip_prefix(name)).expect("a line of each set");
+        u64::from_str_radix(line.trim(), 16).expect("a number in hexadecimal")
+    };
+    let net_admin = 1 << 12;
+    assert_eq!((set("CapInh:"), set("CapPrm:"), set("CapEff:")), (0, net_admin, net_admin), "{seen}");
+}
+
 /// Another manager that makes the same object between plan and message: the kernel's own EEXIST, at the policy's line.
 #[test]
 fn what_another_makes_meanwhile_is_named() {

@@ -163,8 +163,12 @@ fn a_second_change_waits_or_says_who_is_at_work() {
     let host = Host::with(&["eth0"]);
     let one = host.policy(ONE);
     // somebody has the lock: a process in that namespace, holding the address
-    let holder =
-        "import socket,time; s=socket.socket(socket.AF_UNIX); s.bind('\\0shapectl'); s.listen(); time.sleep(30)";
+    let holder = "import socket, time
+s = socket.socket(socket.AF_UNIX)
+while True:
+    try: s.bind('\\0shapectl'); break
+    except OSError: time.sleep(0.01)
+s.listen(); time.sleep(30)";
     let holder = in_namespace(&host.netns, "python3", &["-c", holder]);
     let pid = holder.0.id();
     until("the lock is held", || {
