@@ -5,7 +5,8 @@
 //!
 //! - `tree of names`: [`arena`] lists disciplines and classes in the order of making, with their numbers
 //! - `matches`: [`matching`] turns an expression into bits of headers, [`cube`] those into alternatives
-//! - `filters`: [`filters`] chooses a classifier for each alternative, [`order`] its priority and number
+//! - `filters`: [`filters`] chooses a classifier for each alternative, [`tables`] makes hash tables of long lists, and
+//!   [`order`] gives each its priority and number
 
 mod apart;
 mod arena;
@@ -16,11 +17,13 @@ mod ids;
 mod ifb;
 mod matching;
 mod order;
+mod tables;
 
 pub use apart::{ROUNDS, apart};
 pub use given::first;
-pub use ids::{Filters, Hook, Ids, Numbers, Table};
+pub use ids::{Filters, Hashed, Hook, Ids, Numbers, Table, Tables};
 pub use order::Place;
+pub use tables::Window;
 
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink};
@@ -69,8 +72,9 @@ pub fn lower(policy: &Policy, facts: &dyn Fn(&str) -> Facts, ids: &Ids, sink: &m
                 (device.egress, table.ifb) = (Some(branch), numbers);
                 tree.interfaces.insert(ifb_name.clone(), device);
             }
-            let (branch, numbers) = work.ingress(ingress, ifb_name.as_ref(), old);
-            (asked.ingress, table.hook_filters, table.ifb_name) = (Some(branch), numbers, ifb_name);
+            let (branch, filters, tables) = work.ingress(ingress, ifb_name.as_ref(), old);
+            (asked.ingress, table.ifb_name) = (Some(branch), ifb_name);
+            (table.hook_filters, table.hook_tables) = (filters, tables);
         }
         tree.interfaces.insert(name.clone(), asked);
         new_ids.interfaces.insert(name.clone(), table);
@@ -136,17 +140,30 @@ impl Lowering<'_> {
                 taken.entry(parent).or_default().insert(prio / 2);
             }
         }
-        let none = BTreeSet::new();
+        let mut tables_taken = old.foreign_tables.clone();
+        for object in &given {
+            if let Some((parent, table)) = tables::number(object) {
+                tables_taken.entry(parent.major()).or_default().insert(table);
+            }
+        }
+        let (none, no_tables) = (BTreeSet::new(), Tables::new());
         for (discipline, wanted) in arena.disciplines.iter().zip(wanted) {
             if wanted.is_empty() {
                 continue;
             }
-            let held = old.filters.get(&discipline.key);
             let parent = discipline.handle();
-            let foreign = taken.get(&parent).unwrap_or(&none);
-            let (mut made, places) = filters::place(parent, wanted, held, foreign, self.facts, self.sink);
+            let before = filters::Before {
+                filters: old.filters.get(&discipline.key),
+                tables: old.tables.get(&discipline.key).unwrap_or(&no_tables),
+                foreign: taken.get(&parent).unwrap_or(&none),
+                foreign_tables: tables_taken.get(&parent.major()).unwrap_or(&none),
+            };
+            let (mut made, places, tables) = filters::place(parent, wanted, before, self.facts, self.sink);
             objects.append(&mut made);
             numbers.filters.insert(discipline.key.clone(), places);
+            if !tables.is_empty() {
+                numbers.tables.insert(discipline.key.clone(), tables);
+            }
         }
         objects.extend(given);
         (Branch { objects, ..Branch::default() }, numbers)
@@ -304,7 +321,7 @@ impl Lowering<'_> {
     }
 
     /// The hook for what arrives.
-    fn ingress(&mut self, ingress: &Ingress, ifb: Option<&CompactString>, old: &Table) -> (Branch, Filters) {
+    fn ingress(&mut self, ingress: &Ingress, ifb: Option<&CompactString>, old: &Table) -> (Branch, Filters, Tables) {
         let hook = match ingress.hook.as_ref().map(|h| h.value) {
             Some(model::Hook::Clsact) => Hook::Clsact,
             Some(model::Hook::Ingress) => Hook::Ingress,
@@ -350,11 +367,17 @@ impl Lowering<'_> {
             _ => None,
         });
         let foreign: BTreeSet<u16> = old.foreign_prios.iter().copied().chain(own).map(|p| p / 2).collect();
-        let (mut made, places) =
-            filters::place(parent, wanted, Some(&old.hook_filters), &foreign, self.facts, self.sink);
+        let tables = given.iter().filter_map(tables::number).map(|(_, table)| table);
+        let before = filters::Before {
+            filters: Some(&old.hook_filters),
+            tables: &old.hook_tables,
+            foreign: &foreign,
+            foreign_tables: &old.foreign_tables.iter().copied().chain(tables).collect(),
+        };
+        let (mut made, places, tables) = filters::place(parent, wanted, before, self.facts, self.sink);
         branch.objects.append(&mut made);
         branch.objects.extend(given);
-        (branch, places)
+        (branch, places, tables)
     }
 }
 

@@ -7,12 +7,14 @@ use crate::diagnostic::{Diagnostic, codes};
 use crate::doctor::{self, Answer, Feature, Need, Thing};
 use crate::facts::{Facts, Links};
 use crate::kernel::{self, Error, Kernel};
+use crate::kind::filter::u32::U32;
 use crate::lower::{self, Hook, Ids};
 use crate::netlink::{self, Message, Snapshot};
 use crate::plan::{self, LinkChange, Plan, Step, Subject, Verb};
 use crate::state::State;
 use crate::tree::{Branch, Interface, Link, OWN_ALIAS, Object, Tree, block_of};
 use crate::view::Names;
+use nix::errno::Errno;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -249,6 +251,17 @@ impl Refused {
 /// so a window that is too long does too much in vain.
 const WINDOW: usize = 100;
 
+/// How long it is waited for the kernel to let go of a table of u32, and between two questions.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Whether a step takes a hash table of u32 away. The kernel counts who leads to a table, and takes a filter that is gone
+/// from the count some time later (`tcf_queue_work`): until then it says that the table is busy.
+fn frees_table(step: &Step) -> bool {
+    let Subject::Object(object) = &step.subject else { return false };
+    step.verb == Verb::Delete && object.options.as_kind::<U32>().is_some_and(U32::is_table)
+}
+
 /// Carries out a plan; stops at the first refusal. `tick` is told how many steps are done, and says whether to go on.
 pub(super) fn carry_out(
     kernel: &mut Kernel,
@@ -282,6 +295,7 @@ pub(super) fn carry_out(
                 Subject::Object(o) => Some((s, o)),
                 Subject::Link(_) => None,
             })
+            .take_while(|(s, _)| frees_table(s) == frees_table(step))
             .take(WINDOW)
             .collect();
         let mut messages: Vec<Message> = Vec::with_capacity(run.len());
@@ -299,7 +313,19 @@ pub(super) fn carry_out(
                 messages.push(netlink::encode(object, step.verb, *index, facts));
             }
         }
-        let sent = kernel.send(&messages).map_err(|e| fail(step, e))?;
+        let mut sent = kernel.send(&messages).map_err(|e| fail(step, e))?;
+        let since = Instant::now();
+        while frees_table(step)
+            && since.elapsed() < PATIENCE
+            && !sent.refused.is_empty()
+            && sent.refused.iter().all(|(_, error)| error.is(Errno::EBUSY))
+        {
+            std::thread::sleep(PAUSE);
+            let again: Vec<usize> = sent.refused.iter().map(|(i, _)| *i).collect();
+            let messages: Vec<Message> = again.iter().filter_map(|i| messages.get(*i)).cloned().collect();
+            sent = kernel.send(&messages).map_err(|e| fail(step, e))?;
+            sent.refused.iter_mut().for_each(|(i, _)| *i = again.get(*i).copied().unwrap_or_default());
+        }
         if let Some((i, error)) = sent.refused.into_iter().next() {
             let lacks = match (run.get(i), messages.get(i)) {
                 (Some((_, object)), Some(message)) => error.lacks(object, message),

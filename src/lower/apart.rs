@@ -5,7 +5,9 @@
 //! one is left. So a number that stands elsewhere is not asked for: its name gets another.
 
 use super::ids::{Ids, Numbers};
+use super::tables;
 use crate::kind::filter::fw::Fw;
+use crate::kind::filter::u32::U32;
 use crate::tree::{Branch, Id, Object, Tree};
 use crate::unit::Handle;
 use compact_str::CompactString;
@@ -18,10 +20,22 @@ enum Number {
     Handle(Handle),
     /// Below a discipline, a priority.
     Prio(Handle, u16),
+    /// A hash table of u32, by the major of its discipline.
+    Table(u16, u16),
 }
 
 /// Where it stands, or what it holds.
 type Stand = (Handle, CompactString, u16, u32);
+
+/// What an object has a number as: of u32 a table has one beside its priority's.
+fn all(object: &Object) -> impl Iterator<Item = (Number, Stand)> {
+    let buckets = object.options.as_kind::<U32>().and_then(|options| options.divisor).map_or(0, |n| n.0);
+    let table = move |(parent, table): (Handle, u16)| match object.id {
+        Id::Filter { prio, .. } => Some((Number::Table(parent.major(), table), (parent, "".into(), prio, buckets))),
+        _ => None,
+    };
+    number(object).into_iter().chain(tables::number(object).and_then(table))
+}
 
 fn number(object: &Object) -> Option<(Number, Stand)> {
     match object.id {
@@ -67,9 +81,9 @@ fn keep_apart(asked: &Branch, held: &Branch, numbers: &mut Numbers) -> bool {
         // another root takes all below it away
         return false;
     }
-    let wanted: HashMap<Number, Stand> = asked.objects.iter().filter_map(number).collect();
+    let wanted: HashMap<Number, Stand> = asked.objects.iter().flat_map(all).collect();
     let odd = |(number, stand): &(Number, Stand)| wanted.get(number) != Some(stand);
-    let strange: Vec<(Number, Stand)> = held.objects.iter().filter_map(number).filter(odd).collect();
+    let strange: Vec<(Number, Stand)> = held.objects.iter().flat_map(all).filter(odd).collect();
     if !strange.iter().any(|(number, _)| wanted.contains_key(number)) {
         return false;
     }
@@ -77,6 +91,7 @@ fn keep_apart(asked: &Branch, held: &Branch, numbers: &mut Numbers) -> bool {
         match number {
             Number::Handle(h) if h.minor() == 0 => drop(numbers.foreign.insert(h.major())),
             Number::Handle(h) => drop(numbers.foreign_classes.entry(h.major()).or_default().insert(h.minor())),
+            Number::Table(major, table) => drop(numbers.foreign_tables.entry(major).or_default().insert(table)),
             Number::Prio(parent, prio) => drop(numbers.foreign_groups.entry(parent).or_default().insert(prio / 2)),
         }
     }

@@ -248,6 +248,7 @@ impl<'p> Arena<'p> {
             foreign: old.foreign.clone(),
             foreign_classes: old.foreign_classes.clone(),
             foreign_groups: old.foreign_groups.clone(),
+            foreign_tables: old.foreign_tables.clone(),
             ..Numbers::default()
         };
         numbers.disciplines.reserve(self.disciplines.len());

@@ -74,8 +74,29 @@ pub const MOST: usize = 4096;
 const COMPARED: usize = 1024;
 
 impl Cube {
+    /// What is tested of a word.
+    pub fn key(&self, at: At) -> Option<&Key> {
+        self.0.iter().find(|k| k.at == at)
+    }
+
+    /// Whether no packet is among both.
+    pub fn misses(&self, other: &Cube) -> bool {
+        let differ = |k: &Key, o: &Key| (k.value ^ o.value) & k.mask & o.mask != 0;
+        self.0.iter().any(|k| other.key(k.at).is_some_and(|o| differ(k, o)))
+    }
+
+    /// The bits that both test alike: a set that contains both.
+    pub fn common(&self, other: &Cube) -> Cube {
+        let both = |k: &Key| {
+            let o = other.key(k.at)?;
+            let mask = k.mask & o.mask & !(k.value ^ o.value);
+            (mask != 0).then_some(Key { mask, value: k.value & mask, ..*k })
+        };
+        Cube(self.0.iter().filter_map(both).collect())
+    }
+
     /// Both hold; `None` if they contradict each other.
-    fn and(&self, other: &Cube) -> Option<Cube> {
+    pub fn and(&self, other: &Cube) -> Option<Cube> {
         let mut out = Vec::with_capacity(self.0.len() + other.0.len());
         let (mut a, mut b) = (self.0.iter().peekable(), other.0.iter().peekable());
         loop {
@@ -97,7 +118,7 @@ impl Cube {
     }
 
     /// Whether all packets of `other` are among these.
-    fn contains(&self, other: &Cube) -> bool {
+    pub fn contains(&self, other: &Cube) -> bool {
         let mut rest = other.0.iter();
         self.0.iter().all(|k| {
             let found = rest.by_ref().find(|o| o.at == k.at);

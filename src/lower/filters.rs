@@ -5,26 +5,29 @@
 //! | the mark alone | `fw`; not for mark 0, which `fw` cannot say |
 //! | nothing | `u32 match u32 0 0` of all protocols: every kernel with tc has it, `matchall` is missing from some |
 //! | bits of headers of IP, hardware addresses, one ethertype, the link it came in by, the mark | `u32` of that protocol |
+//!
+//! Long lists of u32 filters of one protocol become hash tables ([`tables`]); fw is one by itself.
 
 use super::cube::{At, Cube, Key, Known, MOST, TooMany};
-use super::ids::Filters;
+use super::ids::{Filters, Tables};
 use super::matching::{self, IPV4, IPV6, Matched, Sight, visit};
 use super::order::{self, Entry, Place, Sort};
 use super::origin;
+use super::tables::{self, Above, Item, Numbering, Placed, Row, Table};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::facts::Facts;
 use crate::fingerprint::Fingerprint;
 use crate::kind::action::Actions;
 use crate::kind::filter::fw::{self, Fw};
-use crate::kind::filter::u32::{self as cls_u32, Keys, U32};
+use crate::kind::filter::u32::{self as cls_u32, HashKey, Keys, Node, U32};
 use crate::kind::wire::Attributes;
 use crate::kind::{Kind, Options};
 use crate::policy::model::Rule;
 use crate::source::Span;
 use crate::syntax::expression::{Expression, Field};
 use crate::tree::{Id, Object, Origin};
-use crate::unit::{Handle, Hex, Mark, Name};
+use crate::unit::{Handle, Hex, Mark, Name, Number};
 use compact_str::{CompactString, format_compact};
 use std::collections::{BTreeSet, HashMap};
 
@@ -285,6 +288,15 @@ pub fn rest_with(actions: Actions, span: Span) -> Wanted {
 }
 
 impl Look {
+    /// The Ethernet protocol of the filter.
+    fn protocol(&self) -> u16 {
+        match self {
+            Look::Header { protocol, .. } => *protocol,
+            Look::Made(made) => made.protocol,
+            Look::Any(_) | Look::Mark { .. } => ALL,
+        }
+    }
+
     /// What it matches as a number that stays the same.
     fn fingerprint(&self, facts: &Facts) -> u64 {
         let cube = |f: Fingerprint, cube: &Cube| {
@@ -338,18 +350,10 @@ impl Made {
     }
 }
 
-/// Whether a cube reads a word that is not sure to be there: only a raw `u32` match does. Headers of the family are there,
-/// and where its protocol and all that parts it from a fragment is tested before, the first words of the next.
+/// Whether a cube reads a word that is not sure to be there: only a raw `u32` match does.
 fn reads_unsure(protocol: u16, cube: &Cube) -> bool {
-    let tested = |at: i32, mask: u32| cube.0.iter().any(|k| k.at == At::Offset(at) && k.mask & mask == mask);
-    let (header, next) = match protocol {
-        IPV4 => (20, tested(0, 0x0f00_0000) && tested(4, 0x1fff) && tested(8, 0x00ff_0000)),
-        IPV6 => (40, tested(4, 0xff00)),
-        _ => (0, false),
-    };
-    // before it stands the link's header
-    let sure = |o: i32| (-16..header).contains(&o) || (next && (o == header || o == header + 12));
-    cube.0.iter().any(|k| matches!(k.at, At::Offset(o) if !sure(o)))
+    let unsure = |key: &Key| matches!(key.at, At::Offset(at) if tables::guard(protocol, cube, at).is_none());
+    cube.0.iter().any(unsure)
 }
 
 /// A cube as keys of u32, and the mark, which is a test of its own there.
@@ -367,62 +371,202 @@ fn u32_options(cube: &Cube) -> U32 {
     options
 }
 
+/// What is remembered of the filters below one parent, and what others have there.
+#[derive(Clone, Copy)]
+pub struct Before<'a> {
+    /// The places.
+    pub filters: Option<&'a Filters>,
+    /// The hash tables.
+    pub tables: &'a Tables,
+    /// Others' pairs of priorities.
+    pub foreign: &'a BTreeSet<u16>,
+    /// Others' hash tables.
+    pub foreign_tables: &'a BTreeSet<u16>,
+}
+
 /// Gives filters below one parent their places and makes them objects, in the order in which they are asked.
 pub fn place(
     parent: Handle,
     wanted: Vec<Wanted>,
-    held: Option<&Filters>,
-    foreign: &BTreeSet<u16>,
+    before: Before,
     facts: &Facts,
     sink: &mut Sink,
-) -> (Vec<Object>, Filters) {
+) -> (Vec<Object>, Filters, Tables) {
     let mut seen: HashMap<u64, u32> = HashMap::new();
-    let mut entries = Vec::with_capacity(wanted.len());
+    let mut singles = Vec::with_capacity(wanted.len());
     for (serial, w) in wanted.iter().enumerate() {
         let print = w.look.fingerprint(facts);
         let nth = seen.entry(print).and_modify(|n| *n += 1).or_insert(0);
         let key = if *nth == 0 { format_compact!("{print:016x}") } else { format_compact!("{print:016x}.{nth}") };
-        entries.push(Entry { key, sort: w.look.sort(*nth, serial as u32) });
+        singles.push(Entry { key, sort: w.look.sort(*nth, serial as u32) });
     }
-    let Some((places, renumbered)) = order::places(&entries, held, foreign) else {
+    let any = Cube::default();
+    let rows: Vec<Row> = wanted.iter().zip(&singles).map(|(w, single)| w.row(&single.key, &any)).collect();
+    let mut numbering = Numbering::new(before.tables, before.foreign_tables);
+    let mut items = items(&wanted, &rows, &singles, &mut numbering);
+    let entry = |item: &Item| match item {
+        Item::Row(i) => singles.get(*i).cloned(),
+        Item::Table(_) => Some(Entry { key: item.key(&rows), sort: Sort::Ip }),
+    };
+    let entries: Vec<Entry> = items.iter().filter_map(entry).collect();
+    let placed = order::places(&entries, before.filters, before.foreign).filter(|(places, _)| {
+        let mut tables = items.iter_mut().zip(places);
+        tables.all(|(item, place)| match item {
+            Item::Table(table) => numbering.settle(table, place.group),
+            Item::Row(_) => true,
+        })
+    });
+    let Some((places, renumbered)) = placed else {
         let first = wanted.first().and_then(|w| w.origin.span).unwrap_or(Span::NONE);
         let message = format!("{} filters do not fit into the priorities of one discipline", wanted.len());
         let d = Diagnostic::new(&codes::HANDLE_BUDGET, message);
         sink.push(
             d.at(first, "the first of them").help("write rules of one kind beside each other: by header, by mark"),
         );
-        return (Vec::new(), Filters::default());
+        return (Vec::new(), Filters::default(), Tables::default());
     };
-    let mut objects = Vec::with_capacity(wanted.len());
-    for (mut w, place) in wanted.into_iter().zip(&places) {
-        if renumbered {
-            let remark = w.origin.remark.get_or_insert_default();
+    let mut maker = Maker { parent, wanted: &wanted, facts, renumbered, objects: Vec::with_capacity(wanted.len()) };
+    let mut memory = Tables::new();
+    for (item, place) in items.iter().zip(&places) {
+        match item {
+            Item::Row(i) => maker.row(*i, *place, None),
+            Item::Table(table) => {
+                let protocol = wanted.get(item.first()).map_or(ALL, |w| w.look.protocol());
+                let above = Above { six: protocol == IPV6, place: None };
+                let mut inside = Vec::new();
+                numbering.place(table, above, place.group, &rows, &mut inside, &mut memory);
+                for (n, placed) in inside.into_iter().enumerate() {
+                    match placed {
+                        Placed::Table(table) => maker.table(table, place.group, protocol, n == 0),
+                        Placed::Row(i, node) => maker.row(i, *place, Some(node)),
+                        Placed::Link(table, node) => maker.link(table, place.group, protocol, node),
+                    }
+                }
+                maker.link(table, place.group, protocol, Node::new(0, 0, place.node.into()));
+            }
+        }
+    }
+    let keys = items.iter().map(|item| item.key(&rows));
+    let filters = keys.zip(places).collect();
+    (maker.objects, filters, memory)
+}
+
+/// The list with its tables. Filters of IPv4 and of IPv6 do not see the same packets, so each have their own.
+fn items<'a>(wanted: &[Wanted], rows: &[Row<'a>], singles: &[Entry], numbering: &mut Numbering<'a>) -> Vec<Item> {
+    let mut out = Vec::with_capacity(rows.len());
+    let mut begin = 0;
+    for run in singles.chunk_by(|a, b| a.sort == b.sort) {
+        let end = begin + run.len();
+        if run.first().is_none_or(|entry| entry.sort != Sort::Ip) {
+            out.extend((begin..end).map(Item::Row));
+            begin = end;
+            continue;
+        }
+        let of = |protocol: u16| -> Vec<usize> {
+            let own = |i: &usize| wanted.get(*i).is_some_and(|w| w.look.protocol() == protocol);
+            (begin..end).filter(own).collect()
+        };
+        let mut four = tables::arrange(IPV4, rows, &of(IPV4), numbering).into_iter().peekable();
+        let mut six = tables::arrange(IPV6, rows, &of(IPV6), numbering).into_iter().peekable();
+        loop {
+            let from_six = match (four.peek(), six.peek()) {
+                (Some(a), Some(b)) => b.first() < a.first(),
+                (None, Some(_)) => true,
+                (Some(_), None) => false,
+                (None, None) => break,
+            };
+            out.extend(if from_six { six.next() } else { four.next() });
+        }
+        begin = end;
+    }
+    out
+}
+
+impl Wanted {
+    /// As a row of a list. What looks at no header is in no table, whatever its cube.
+    fn row<'a>(&'a self, key: &'a CompactString, any: &'a Cube) -> Row<'a> {
+        let cube = match &self.look {
+            Look::Header { cube, .. } | Look::Any(cube) => cube,
+            Look::Mark { .. } | Look::Made(_) => any,
+        };
+        Row { cube, key, verdict: self.target.filter(|_| self.actions.is_none()) }
+    }
+}
+
+/// Makes objects of filters that have their places.
+struct Maker<'a> {
+    parent: Handle,
+    wanted: &'a [Wanted],
+    facts: &'a Facts,
+    renumbered: bool,
+    objects: Vec<Object>,
+}
+
+impl Maker<'_> {
+    fn push(
+        &mut self,
+        group: u16,
+        protocol: u16,
+        handle: u32,
+        kind: &'static Kind,
+        mut options: Box<dyn Options>,
+        origin: Origin,
+    ) {
+        options.complete(self.facts);
+        let prio = group * 2 + u16::from(protocol == IPV6);
+        let id = Id::Filter { parent: self.parent, chain: 0, prio, protocol, handle };
+        self.objects.push(Object { origin, ..Object::new(id, kind, options) });
+    }
+
+    /// A filter of a rule, in the list of its priority or in a bucket.
+    fn row(&mut self, i: usize, place: Place, bucket: Option<Node>) {
+        let Some(wanted) = self.wanted.get(i) else { return };
+        let protocol = wanted.look.protocol();
+        let ht = bucket.map(|node| Node(node.0 & 0xffff_f000));
+        let own = bucket.map_or(place.node.into(), |node| node.0);
+        let (kind, handle, mut options): (_, u32, Box<dyn Options>) = match &wanted.look {
+            Look::Header { cube, .. } | Look::Any(cube) => {
+                (&cls_u32::KIND, own, Box::new(U32 { ht, ..u32_options(cube) }))
+            }
+            Look::Mark { value, mask } => (&fw::KIND, *value, Box::new(Fw { mask: Some(Hex(*mask)), ..Fw::default() })),
+            Look::Made(made) => (made.kind, own, made.options.clone()),
+        };
+        if let Some(target) = wanted.target {
+            super::set_if_unset(options.as_mut(), "flowid", target);
+        }
+        if let Some(actions) = &wanted.actions {
+            super::set_if_unset(options.as_mut(), "action", actions.clone().for_family(protocol == IPV6));
+        }
+        let mut origin = wanted.origin.clone();
+        if self.renumbered && bucket.is_none() {
+            let remark = origin.remark.get_or_insert_default();
             remark.push_str(if remark.is_empty() { "" } else { "; " });
             remark.push_str("numbered anew: no number was free between its neighbours'");
         }
-        objects.push(object(parent, w, *place, facts));
+        self.push(place.group, protocol, handle, kind, options, origin);
     }
-    let table = entries.into_iter().map(|e| e.key).zip(places).collect();
-    (objects, table)
-}
 
-fn object(parent: Handle, wanted: Wanted, place: Place, facts: &Facts) -> Object {
-    let Wanted { look, target, actions, origin } = wanted;
-    let (kind, protocol, handle, mut options): (_, _, u32, Box<dyn Options>) = match look {
-        Look::Header { protocol, cube } => (&cls_u32::KIND, protocol, place.node.into(), Box::new(u32_options(&cube))),
-        Look::Any(cube) => (&cls_u32::KIND, ALL, place.node.into(), Box::new(u32_options(&cube))),
-        Look::Mark { value, mask } => (&fw::KIND, ALL, value, Box::new(Fw { mask: Some(Hex(mask)), ..Fw::default() })),
-        Look::Made(made) => (made.kind, made.protocol, place.node.into(), made.options),
-    };
-    if let Some(target) = target {
-        super::set_if_unset(options.as_mut(), "flowid", target);
+    /// A table; the outermost says what it is for.
+    fn table(&mut self, table: &Table, group: u16, protocol: u16, outermost: bool) {
+        let options = U32 { divisor: Some(Number(table.window.divisor())), ..U32::default() };
+        let said = || {
+            let (rows, longest) = (table.rows, 1 + table.longest());
+            let count = match table.count() {
+                1 => "a hash table".to_owned(),
+                n => format!("{n} hash tables"),
+            };
+            format!("{count} for {rows} filters: a packet is held against {longest} of them at most")
+        };
+        let origin = Origin { remark: outermost.then(said), ..Origin::default() };
+        self.push(group, protocol, Node::new(table.id.into(), 0, 0).0, &cls_u32::KIND, Box::new(options), origin);
     }
-    if let Some(actions) = actions {
-        super::set_if_unset(options.as_mut(), "action", actions.for_family(protocol == IPV6));
+
+    /// A filter that leads to a table; in the list of the priority if `place` names no other.
+    fn link(&mut self, table: &Table, group: u16, protocol: u16, place: Node) {
+        let ht = Some(Node(place.0 & 0xffff_f000)).filter(|ht| ht.table() != 0);
+        let hashkey = HashKey { mask: table.window.mask, at: table.window.at as i16 };
+        let link = Node::new(table.id.into(), 0, 0);
+        let options = U32 { ht, hashkey: Some(hashkey), link: Some(link), ..u32_options(&table.guard) };
+        self.push(group, protocol, place.0, &cls_u32::KIND, Box::new(options), Origin::default());
     }
-    options.complete(facts);
-    let prio = place.group * 2 + u16::from(protocol == IPV6);
-    let mut object = Object::new(Id::Filter { parent, chain: 0, prio, protocol, handle }, kind, options);
-    object.origin = origin;
-    object
 }

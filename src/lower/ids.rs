@@ -2,6 +2,7 @@
 //! and that nothing in the kernel still has.
 
 use super::order::Place;
+use super::tables::Window;
 use crate::unit::Handle;
 use compact_str::CompactString;
 use indexmap::IndexMap;
@@ -58,12 +59,18 @@ pub struct Table {
     /// The filters of the ingress hook.
     #[serde(default)]
     pub hook_filters: Filters,
+    /// Its hash tables.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hook_tables: Tables,
     /// The hook to use: the one that is there. Not kept.
     #[serde(skip)]
     pub hook: Hook,
     /// Priorities at the ingress hook that others' filters have. Not kept.
     #[serde(skip)]
     pub foreign_prios: BTreeSet<u16>,
+    /// Hash tables at the ingress hook that others have. Not kept.
+    #[serde(skip)]
+    pub foreign_tables: BTreeSet<u16>,
 }
 
 /// The two disciplines that give filters a place on the way in. They exclude each other.
@@ -79,6 +86,34 @@ pub enum Hook {
 /// The filters below one parent, by what they match.
 pub type Filters = IndexMap<CompactString, Place>;
 
+/// The hash tables of u32 below one parent, by number.
+pub type Tables = BTreeMap<u16, Hashed>;
+
+/// A hash table of u32.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Hashed {
+    /// The pair of priorities that it belongs to.
+    pub group: u16,
+    /// Whether it is for IPv6.
+    pub six: bool,
+    /// Where the word is whose bits choose the bucket, in bytes from the network header.
+    pub at: i32,
+    /// Those bits.
+    pub mask: u32,
+    /// Table and bucket that lead here; `None` if the priority's own list does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub above: Option<(u16, u8)>,
+    /// The numbers in its buckets, by what stands there.
+    pub rows: BTreeMap<u8, IndexMap<CompactString, u16>>,
+}
+
+impl Hashed {
+    /// The bits that choose the bucket.
+    pub fn window(&self) -> Window {
+        Window { at: self.at, mask: self.mask }
+    }
+}
+
 /// The numbers of one direction.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Numbers {
@@ -91,6 +126,9 @@ pub struct Numbers {
     /// Filters by discipline.
     #[serde(default)]
     pub filters: IndexMap<CompactString, Filters>,
+    /// Hash tables by discipline.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub tables: IndexMap<CompactString, Tables>,
     /// Major numbers that others' disciplines on the device have. Not kept.
     #[serde(skip)]
     pub foreign: BTreeSet<u16>,
@@ -100,6 +138,9 @@ pub struct Numbers {
     /// Pairs of priorities that others' filters have, by what they hang on. Not kept.
     #[serde(skip)]
     pub foreign_groups: BTreeMap<Handle, BTreeSet<u16>>,
+    /// Hash tables that others have, by the major of their discipline. Not kept.
+    #[serde(skip)]
+    pub foreign_tables: BTreeMap<u16, BTreeSet<u16>>,
 }
 
 /// Gives each name a number: what a person pinned, else what it has, else the lowest free one. `None` for a name that gets

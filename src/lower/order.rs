@@ -50,10 +50,25 @@ const LAST_GROUP: u16 = 0x7fff;
 const GROUP_STEP: u16 = 5;
 /// The last node (`u32` has twelve bits for it).
 const LAST_NODE: u16 = 0xfff;
+/// The last where it is no number of a filter and only tells the order: fw's number is the mark.
+const LAST_MARK: u16 = u16::MAX - 1;
 /// Nodes are this far apart where there is room.
 const NODE_STEP: usize = 16;
-/// So many filters are put into a group at first, which leaves gaps of 4.
-const FULL: usize = 1022;
+
+impl Sort {
+    /// The last node of a group.
+    fn last(self) -> u16 {
+        if let Sort::Mark(..) = self { LAST_MARK } else { LAST_NODE }
+    }
+
+    /// So many filters are put into a group at first, which leaves gaps of 4.
+    fn full(self) -> usize {
+        match self {
+            Sort::Alone(_) => 1,
+            _ => usize::from(self.last()) / 4 - 1,
+        }
+    }
+}
 
 /// The places of all filters, and whether all had to be numbered anew. `None` if there are more than priorities can hold.
 pub fn places(
@@ -81,8 +96,11 @@ fn keep(
     held: Option<&IndexMap<CompactString, Place>>,
     foreign: &BTreeSet<u16>,
 ) -> Vec<Option<Place>> {
-    let sound = |p: &Place| (1..=LAST_GROUP).contains(&p.group) && (1..=LAST_NODE).contains(&p.node);
-    let old = |e: &Entry| held.and_then(|h| h.get(&e.key)).copied().filter(|p| sound(p) && !foreign.contains(&p.group));
+    let sound = |p: &Place, sort: Sort| (1..=LAST_GROUP).contains(&p.group) && (1..=sort.last()).contains(&p.node);
+    let old = |e: &Entry| {
+        let place = held.and_then(|h| h.get(&e.key)).copied();
+        place.filter(|p| sound(p, e.sort) && !foreign.contains(&p.group))
+    };
     let places: Vec<Option<Place>> = entries.iter().map(old).collect();
     let mut kept = increasing(&places);
     // a group holds one sort, and nothing of another sort stands between two of its filters
@@ -160,12 +178,13 @@ fn between(
     let mut rest = new;
     // behind the left one, in its group
     if let Some((place, sort)) = left {
-        let last = right.filter(|(p, _)| p.group == place.group).map_or(LAST_NODE + 1, |(p, _)| p.node);
+        let end = sort.last() + 1;
+        let last = right.filter(|(p, _)| p.group == place.group).map_or(end, |(p, _)| p.node);
         let run = rest.iter().take_while(|e| e.sort == sort).count();
         if let Some(nodes) = nodes(place.group, place.node, last, run, was) {
             out.extend(nodes.into_iter().map(|node| Place { group: place.group, node }));
             rest = rest.get(run..)?;
-        } else if last <= LAST_NODE {
+        } else if last < end {
             return None;
         }
     }
@@ -182,18 +201,18 @@ fn between(
         }
     }
     // in groups of their own
-    let mut runs: Vec<usize> = Vec::new();
+    let mut runs: Vec<(usize, u16)> = Vec::new();
     for part in rest.chunk_by(|a, b| a.sort == b.sort) {
-        let most = if matches!(part.first(), Some(Entry { sort: Sort::Alone(_), .. })) { 1 } else { FULL };
-        runs.extend(part.chunks(most).map(<[Entry]>::len));
+        let Some(sort) = part.first().map(|e| e.sort) else { continue };
+        runs.extend(part.chunks(sort.full()).map(|part| (part.len(), sort.last())));
     }
     let (low, high) = (left.map_or(0, |(p, _)| p.group), right.map_or(LAST_GROUP + 1, |(p, _)| p.group));
     let groups = match right {
         None => append(low, runs.len(), used),
         Some(_) => spread(low, high, runs.len(), |g| used.contains(&g)),
     }?;
-    for (group, n) in groups.into_iter().zip(runs) {
-        let step = (usize::from(LAST_NODE) / (n + 1)).clamp(1, NODE_STEP);
+    for (group, (n, last)) in groups.into_iter().zip(runs) {
+        let step = (usize::from(last) / (n + 1)).clamp(1, NODE_STEP);
         out.extend((1..=n).map(|k| Place { group, node: (k * step) as u16 }));
     }
     out.extend(tail);
@@ -214,6 +233,36 @@ fn append(low: u16, n: usize, used: &HashSet<u16>) -> Option<Vec<u16>> {
 /// Nodes between two of a group; those that are still in the kernel only if there are no others.
 fn nodes(group: u16, low: u16, high: u16, n: usize, was: &HashSet<Place>) -> Option<Vec<u16>> {
     spread(low, high, n, |node| was.contains(&Place { group, node })).or_else(|| spread(low, high, n, |_| false))
+}
+
+/// The numbers of the rows of a bucket in their order, which need not be those of rows that are held if there are others.
+/// There are as many numbers as a bucket may have rows ([`LAST_NODE`]).
+pub fn nodes_of_bucket(keys: &[CompactString], held: Option<&IndexMap<CompactString, u16>>) -> Vec<u16> {
+    let place = |node: u16| Place { group: 0, node };
+    let old = |key: &CompactString| held?.get(key).copied().map(place);
+    let kept = increasing(&keys.iter().map(old).collect::<Vec<_>>());
+    if kept.iter().all(Option::is_some) {
+        return kept.into_iter().flatten().map(|p| p.node).collect();
+    }
+    let step = (usize::from(LAST_NODE) / (keys.len() + 1)).clamp(1, NODE_STEP);
+    let even = || (1..=keys.len()).map(|k| (k * step) as u16).collect();
+    let Some(held) = held else { return even() };
+    let was: HashSet<Place> = held.values().copied().map(place).collect();
+    let between = |kept: &[Option<Place>]| -> Option<Vec<u16>> {
+        let (mut out, mut low, mut new) = (Vec::with_capacity(keys.len()), 0, 0);
+        for place in kept.iter().copied().chain([Some(place(LAST_NODE + 1))]) {
+            let Some(Place { node, .. }) = place else {
+                new += 1;
+                continue;
+            };
+            out.extend(nodes(0, low, node, new, &was)?);
+            out.push(node);
+            (low, new) = (node, 0);
+        }
+        out.truncate(keys.len());
+        Some(out)
+    };
+    between(&kept).or_else(|| between(&vec![None; keys.len()])).unwrap_or_else(even)
 }
 
 /// `n` numbers between two, evenly; `None` if there are not so many that need not be avoided.

@@ -2,7 +2,7 @@
 
 use super::{Difference, Step, Subject, Verb};
 use crate::facts::Facts;
-use crate::kind::filter::u32::U32;
+use crate::kind::filter::u32::{Node, U32};
 use crate::kind::{Children, Reset};
 use crate::tree::{Branch, Id, Object, Stab};
 use crate::unit::{Handle, Slot};
@@ -386,16 +386,46 @@ fn priority(object: &Object) -> Option<(Handle, u32, u16)> {
 }
 
 /// Filters that go. A priority of which nothing stays is taken away as one: the kernel keeps an empty table of u32 beside
-/// others otherwise, and a table with rows that lead to it cannot go before them.
+/// others otherwise. Hash tables would outlive it unseen as long as u32 has anything below the discipline, so they go
+/// before it: first what leads to them, without which they cannot go, then they with all that is in them.
 fn take_away<'a>(going: impl Iterator<Item = &'a Object>, asked: &Branch, held: &Branch, s: &mut Settler) {
     let foreign = held.objects.iter().filter(|o| is_foreign(o));
-    let stays: HashSet<_> = asked.objects.iter().chain(foreign).filter_map(priority).collect();
+    let staying: Vec<&Object> = asked.objects.iter().chain(foreign).filter(|o| priority(o).is_some()).collect();
+    let stays: HashSet<_> = staying.iter().filter_map(|o| priority(o)).collect();
+    let with_u32: HashSet<u16> =
+        staying.iter().filter(|o| u32_of(o).is_some()).map(|o| o.id.parent().major()).collect();
+    let going: Vec<&Object> = going.collect();
+    let is_table = |o: &Object| u32_of(o).is_some_and(|(_, options)| options.is_table());
+    let tables: Vec<&Object> =
+        going.iter().copied().filter(|o| is_table(o) && with_u32.contains(&o.id.parent().major())).collect();
+    let table = |o: &Object, place: Node| (o.id.parent().major(), place.table());
+    let lost: HashSet<(u16, u32)> = tables.iter().filter_map(|o| Some(table(o, u32_of(o)?.0))).collect();
     let mut whole: IndexMap<_, Vec<&Object>> = IndexMap::new();
     for object in going {
-        match priority(object) {
-            Some(place) if !stays.contains(&place) => whole.entry((place, protocol(object))).or_default().push(object),
-            _ => s.delete(object, None),
+        let alone = match priority(object) {
+            Some(place) if !stays.contains(&place) => {
+                whole.entry((place, protocol(object))).or_default().push(object);
+                false
+            }
+            _ => true,
+        };
+        let (leads, inside) = u32_of(object).map_or((false, false), |(place, options)| {
+            let leads = options.link.is_some_and(|link| lost.contains(&table(object, link)));
+            (leads, lost.contains(&table(object, place)))
+        });
+        if leads || (alone && !inside) {
+            s.delete(object, None);
         }
+    }
+    let rows = held.objects.iter().filter_map(|o| Some(table(o, u32_of(o)?.0)));
+    let mut rows_of: HashMap<(u16, u32), usize> = HashMap::new();
+    rows.filter(|table| lost.contains(table)).for_each(|table| *rows_of.entry(table).or_default() += 1);
+    for object in tables {
+        let rows = u32_of(object).and_then(|(place, _)| rows_of.get(&table(object, place))).map_or(0, |n| n - 1);
+        s.delete(
+            object,
+            Some(&format!("with {rows} filters; the kernel lets go of a table when nobody looks at what led to it")),
+        );
     }
     for objects in whole.values() {
         let Some(first) = objects.first() else { continue };
@@ -406,6 +436,12 @@ fn take_away<'a>(going: impl Iterator<Item = &'a Object>, asked: &Branch, held: 
         let more = (objects.len() > 1).then(|| format!("all {} filters of this priority", objects.len()));
         s.delete(&all, more.as_deref());
     }
+}
+
+/// A filter of u32: its place in the tables, and its options.
+fn u32_of(object: &Object) -> Option<(Node, &U32)> {
+    let Id::Filter { handle, .. } = object.id else { return None };
+    Some((Node(handle), object.options.as_kind::<U32>()?))
 }
 
 const LOST: &str = "packets that wait in the old queue are lost";

@@ -4,6 +4,7 @@
 use super::*;
 use crate::kind::filter::u32::U32;
 use crate::syntax::expression::{Expression, Field, Item, Test};
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 /// A packet from its network header on.
@@ -14,52 +15,120 @@ pub struct Packet {
     pub bytes: Vec<u8>,
 }
 
-/// The class that filters send a packet to: the first that takes it, by priority and then by number.
-pub fn classify(filters: &[Object], packet: &Packet) -> Option<Handle> {
-    let mut sorted: Vec<(u16, u32, &Object)> = filters
-        .iter()
-        .filter_map(|o| match o.id {
-            Id::Filter { prio, handle, protocol, .. } if protocol == 3 || protocol == packet.protocol => {
-                Some((prio, handle, o))
+/// Filters as the kernel holds them.
+pub struct Filters<'o> {
+    /// By priority, its own list.
+    lists: BTreeMap<(u16, u16), Vec<(u32, &'o Object)>>,
+    /// Tables: how many buckets they have.
+    divisors: HashMap<u32, u32>,
+    /// By table and bucket, the list there.
+    buckets: HashMap<u32, Vec<(u32, &'o Object)>>,
+}
+
+/// What became of a packet in a list.
+enum Came {
+    To(Option<Handle>),
+    Through,
+    /// It ended before a word that a filter reads.
+    Short,
+}
+
+impl<'o> Filters<'o> {
+    /// With what the kernel would refuse.
+    pub fn new(objects: &'o [Object]) -> Filters<'o> {
+        let mut all = Filters { lists: BTreeMap::new(), divisors: HashMap::new(), buckets: HashMap::new() };
+        let mut seen = HashSet::new();
+        for object in objects {
+            let Id::Filter { prio, handle, protocol, .. } = object.id else { continue };
+            let u32 = object.options.as_kind::<U32>();
+            let anywhere = u32.is_some() && handle >> 20 != 0;
+            assert!(seen.insert((if anywhere { 0 } else { prio }, handle)), "two filters have one number");
+            if let Some(Number(divisor)) = u32.and_then(|u32| u32.divisor) {
+                assert!(all.divisors.insert(handle >> 20, divisor).is_none());
+                continue;
             }
-            _ => None,
-        })
-        .collect();
-    sorted.sort_by_key(|(prio, handle, _)| (*prio, *handle));
-    let mut given_up = None;
-    for (prio, handle, object) in sorted {
-        if given_up == Some(prio) {
-            continue;
-        }
-        if let Some(fw) = object.options.as_kind::<fw::Fw>() {
-            let Hex(mask) = fw.mask.unwrap_or(Hex(u32::MAX));
-            if packet.mark & mask == handle {
-                return fw.flowid;
+            if let Some(link) = u32.and_then(|u32| u32.link) {
+                assert!(all.divisors.contains_key(&link.table()), "a table is made before what leads to it");
             }
-            continue;
-        }
-        let u32 = object.options.as_kind::<U32>().unwrap();
-        if u32.mark.is_some_and(|m| packet.mark & m.mask != m.value) {
-            continue;
-        }
-        let mut taken = true;
-        for key in &u32.keys.as_ref().unwrap().0 {
-            let word = usize::try_from(key.offset).ok().and_then(|o| packet.bytes.get(o..o + 4));
-            let Some(word) = word else {
-                (taken, given_up) = (false, Some(prio));
-                break;
-            };
-            let word = u32::from_be_bytes(word.try_into().unwrap());
-            if word & key.mask != key.value {
-                taken = false;
-                break;
+            match handle >> 12 {
+                _ if !anywhere => all.lists.entry((prio, protocol)).or_default(),
+                bucket => {
+                    assert_eq!(u32.and_then(|u32| u32.ht).map(|ht| ht.0 >> 12), Some(bucket));
+                    assert!(all.divisors.get(&(handle >> 20)).is_some_and(|n| bucket & 0xff < *n));
+                    all.buckets.entry(bucket).or_default()
+                }
             }
+            .push((handle & if u32.is_some() { 0xfff } else { u32::MAX }, object));
         }
-        if taken {
-            return u32.flowid;
-        }
+        all.lists.values_mut().chain(all.buckets.values_mut()).for_each(|list| list.sort_by_key(|(node, _)| *node));
+        all
     }
-    None
+
+    pub fn classify(&self, packet: &Packet) -> Option<Handle> {
+        let own = self.lists.iter().filter(|((_, protocol), _)| *protocol == 3 || *protocol == packet.protocol);
+        for (_, list) in own {
+            if let Came::To(class) = self.ask(list, packet, 0) {
+                return class;
+            }
+        }
+        None
+    }
+
+    /// The filters that a packet is held against, those that lead to tables among them.
+    pub fn longest(&self) -> usize {
+        fn of(all: &Filters, list: &[(u32, &Object)]) -> usize {
+            let link = |o: &Object| o.options.as_kind::<U32>().and_then(|o| o.link);
+            let below = |o: &Object| {
+                let lists = link(o).map(|link| (0..256).filter_map(move |b| all.buckets.get(&(link.0 >> 12 | b))));
+                lists.into_iter().flatten().map(|list| of(all, list)).max().unwrap_or(0)
+            };
+            list.iter().map(|(_, o)| 1 + below(o)).sum()
+        }
+        self.lists.values().map(|list| of(self, list)).sum()
+    }
+
+    fn ask(&self, list: &[(u32, &Object)], packet: &Packet, depth: usize) -> Came {
+        assert!(depth < 8, "the kernel goes no deeper");
+        for (number, object) in list {
+            if let Some(fw) = object.options.as_kind::<fw::Fw>() {
+                let Hex(mask) = fw.mask.unwrap_or(Hex(u32::MAX));
+                if packet.mark & mask == *number {
+                    return Came::To(fw.flowid);
+                }
+                continue;
+            }
+            let u32 = object.options.as_kind::<U32>().unwrap();
+            if u32.mark.is_some_and(|m| packet.mark & m.mask != m.value) {
+                continue;
+            }
+            let word = |at: i32| {
+                let bytes = usize::try_from(at).ok().and_then(|o| packet.bytes.get(o..o + 4))?;
+                Some(u32::from_be_bytes(bytes.try_into().unwrap()))
+            };
+            let mut taken = true;
+            for key in &u32.keys.as_ref().unwrap().0 {
+                let Some(word) = word(key.offset) else { return Came::Short };
+                taken = word & key.mask == key.value;
+                if !taken {
+                    break;
+                }
+            }
+            if !taken {
+                continue;
+            }
+            let Some(link) = u32.link else { return Came::To(u32.flowid) };
+            let hash = u32.hashkey.unwrap();
+            let Some(word) = word(hash.at.into()) else { return Came::Short };
+            let bucket = (word & hash.mask) >> hash.mask.trailing_zeros() & (self.divisors[&link.table()] - 1);
+            if let Some(list) = self.buckets.get(&(link.0 >> 12 | bucket)) {
+                match self.ask(list, packet, depth + 1) {
+                    Came::Through => {}
+                    came => return came,
+                }
+            }
+        }
+        Came::Through
+    }
 }
 
 /// What a packet is, read the slow way.
