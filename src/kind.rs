@@ -25,7 +25,7 @@ pub use registry::{Words as Vocabulary, all, find};
 use crate::codes::{self, Code};
 use crate::facts::{Facts, Reference};
 use crate::packet::Packet;
-use crate::unit::{Handle, Info, Rate, Reader, Refusal, Slot, Words, begins};
+use crate::unit::{Handle, Info, Packing, Rate, Reader, Refusal, Slot, Words, begins};
 use action::{Act, Actions};
 use std::any::Any;
 use std::fmt::Debug;
@@ -503,6 +503,12 @@ pub trait Options: Rows {
 
     /// Whether a discipline asks filters for the class of a packet (those with a `tcf_block` in the kernel).
     fn takes_filters(&self) -> bool {
+        false
+    }
+
+    /// Takes over how the link counts bytes, in bytes over the IP packet, if the kind does that itself; false if a size
+    /// table has to.
+    fn count_as(&mut self, _packing: Packing, _overhead: i32, _mpu: u32) -> bool {
         false
     }
 

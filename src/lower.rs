@@ -35,7 +35,7 @@ use crate::kind::{self, Options};
 use crate::policy::model::{self, Children, Direction, Ingress, Interface, Policy, Rule};
 use crate::source::{Span, Spanned};
 use crate::tree::{self, Blocks, Branch, Id, Link, OWN_ALIAS, Object, Origin, Stab, Tree};
-use crate::unit::{Count16, Handle, Length, Name, Number, Rate, Unit};
+use crate::unit::{Count16, Handle, Length, Name, Number, Packing, Rate, Unit};
 use arena::{Arena, Holder};
 use compact_str::{CompactString, format_compact};
 use filters::Wanted;
@@ -190,21 +190,34 @@ impl Lowering<'_> {
                 slot.set_number(bands.len() as u64);
             }
         }
+        let mut stab = source.stab.as_ref().map(|stab| stab.value.clone());
+        if node.parent.is_none() && stab.is_none() {
+            stab = self.sizes(options.as_mut(), &mut remarks);
+        }
         options.complete(self.facts);
         let mut object = Object::new(Id::Qdisc { parent, handle: node.handle() }, source.kind.value, options);
-        object.stab = source.stab.as_ref().map(|stab| stab.value.clone());
-        if node.parent.is_none() && object.stab.is_none() {
-            object.stab = self.stab(&mut remarks);
-        }
+        object.stab = stab;
         object.estimator = source.estimator;
         object.origin = origin(source.kind.span, node.path.clone(), remarks);
         Some(object)
     }
 
-    /// The size table of the link. A policy counts overhead over the IP packet, the kernel over the frame, which on
-    /// Ethernet has its header already.
-    fn stab(&self, remarks: &mut Vec<String>) -> Option<Stab> {
-        let stab = &self.interface.link.stab.as_ref()?.value;
+    /// How the link counts bytes, as options of a kind that does it itself, else as a size table. A policy counts overhead
+    /// over the IP packet, a size table over the frame, which on Ethernet has its header already.
+    fn sizes(&self, options: &mut dyn Options, remarks: &mut Vec<String>) -> Option<Stab> {
+        let link = &self.interface.link;
+        let stab = &link.stab.as_ref()?.value;
+        let name = link.preset.as_ref().map(|p| p.value.show());
+        let said = name.map(|name| format!("{name}: {} bytes over the IP packet", stab.overhead));
+        if options.count_as(link.packing(), stab.overhead, stab.mpu) {
+            remarks.extend(said);
+            return None;
+        }
+        remarks.extend(said);
+        if link.packing() == Packing::Ptm {
+            remarks
+                .push("a size table does not know PTM's code: 64/65 of the line's rate is left for packets".to_owned());
+        }
         let header = i32::try_from(self.facts.header).unwrap_or(0);
         if header != 0 && stab.overhead != 0 {
             remarks.push(format!(

@@ -31,7 +31,7 @@ use crate::source::{Notation, Source, Sources, Span, Spanned};
 use crate::syntax::document::{Document, Entry, Node, Trivia, Value};
 use crate::syntax::{Limits, write};
 use crate::tree::{Branch, Id, Interface, Object, Stab, Tree, block_of};
-use crate::unit::{Estimator, Handle, Unit};
+use crate::unit::{Estimator, Handle, Packing, Unit};
 use compact_str::{CompactString, ToCompactString, format_compact};
 use names::Named;
 use std::collections::{BTreeSet, HashMap};
@@ -219,7 +219,9 @@ impl Raising<'_> {
         }
         let root = |b: &Branch| b.objects.iter().find(|o| o.id.parent() == Handle::ROOT).cloned();
         let egress = interface.egress.as_ref().and_then(|b| Some((b, root(b)?)));
-        if let Some(stab) = egress.as_ref().and_then(|(_, root)| root.stab.as_ref()).filter(|s| self.is_links(s)) {
+        if let Some(stab) =
+            egress.as_ref().filter(|(_, root)| self.is_links(root)).and_then(|(_, root)| root.stab.as_ref())
+        {
             self.link_stab(stab, &mut link);
         }
         if !link.is_empty() {
@@ -248,7 +250,12 @@ impl Raising<'_> {
     }
 
     /// Whether the words of `link:` say a size table: there overhead is counted over the IP packet, and 0 is none.
-    fn is_links(&self, stab: &Stab) -> bool {
+    fn is_links(&self, root: &Object) -> bool {
+        let Some(stab) = &root.stab else { return false };
+        // a kind that counts by itself gets no table from `link:`
+        if root.options.boxed().count_as(Packing::Plain, 0, 0) {
+            return false;
+        }
         let header = i32::try_from(self.facts.header).unwrap_or(0);
         stab.linklayer.is_some() && (stab.overhead == 0 || stab.overhead.saturating_add(header) != 0)
     }
@@ -335,7 +342,7 @@ impl Raising<'_> {
             entries.push(id(handle.major()));
         }
         let links = object.id.parent() == Handle::ROOT;
-        if let Some(stab) = object.stab.as_ref().filter(|stab| !(links && self.is_links(stab))) {
+        if let Some(stab) = object.stab.as_ref().filter(|_| !(links && self.is_links(object))) {
             entries.push(entry("stab", block(sizes(stab))));
         }
         entries.extend(object.estimator.map(estimator));

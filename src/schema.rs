@@ -1,7 +1,7 @@
 //! The JSON Schema of the YAML notation, for editors. The options of every kind come from its rows.
 
 use crate::kind::{self, Children, Kind, Options, Role, Row};
-use crate::unit::{Reader, Schema};
+use crate::unit::{PRESETS, Reader, Schema};
 use serde_json::{Map, Value, json};
 
 /// Where a value may also be a `$name` of `let`.
@@ -242,11 +242,14 @@ pub fn schema() -> Value {
         }),
     );
     let number = json!({ "type": ["integer", "string"] });
+    let lines: Vec<_> = PRESETS.iter().map(|p| p.name).collect();
+    let line = json!({ "enum": lines });
     let link = json!({
         "description": "facts of the link: its true rate, and how it counts bytes",
         "type": "object", "additionalProperties": false,
         "properties": {
-            "rate": { "anyOf": [{ "type": "string" }, reference("each-way")] }, "overhead": number, "mpu": number, "mtu": number, "tsize": number,
+            "rate": { "anyOf": [{ "type": "string" }, reference("each-way")] },
+            "preset": { "anyOf": [line, { "type": "array", "items": line }] }, "overhead": number, "mpu": number, "mtu": number, "tsize": number,
             "linklayer": { "type": "string" }, "txqueuelen": number,
             "nat": { "enum": [true, false, "yes", "no", "on", "off"] },
         },

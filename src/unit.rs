@@ -13,6 +13,7 @@ mod list;
 mod mark;
 mod net;
 mod number;
+mod preset;
 mod rate;
 mod size;
 mod stab;
@@ -31,6 +32,7 @@ pub use number::{
     Number8, Number16, NumberList, Octets, Packets, Probability, Signed, Text,
 };
 pub(crate) use number::{decimal, integer};
+pub use preset::{PRESETS, Packing, Preset, Presets};
 pub use rate::Rate;
 pub use size::Bytes;
 pub use stab::Stab;

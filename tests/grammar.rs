@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 const GRAMMAR: &str = include_str!("../grammar/shapectl.ebnf");
-const KINDS: &[&str] = &["fq_codel", "sfq", "htb", "tbf", "prio", "pfifo", "red"];
+const KINDS: &[&str] = &["fq_codel", "sfq", "htb", "tbf", "prio", "pfifo", "red", "cake"];
 const FLAGS: &[&str] = &["ecn", "nat"];
 const BARE: &[&str] = &["drop", "pass"];
 const VALUED: &[&str] = &["mark", "priority", "redirect", "mirror"];

@@ -3,13 +3,15 @@
 
 use super::{Options, Row};
 use crate::rows;
-use crate::unit::{Flag, Length, LinkLayer, Number, Packets, Rate, Signed};
+use crate::unit::{Flag, Length, LinkLayer, Number, Packets, Presets, Rate, Signed};
 
 rows! {
     /// What a policy says of the link itself.
     pub struct Link {
         /// its true speed, where the bottleneck is another one than the device: the whole that percentages at the top are of
         rate: Rate = Row::new("rate");
+        /// the kind of line, by its name with cake: what it adds to an IP packet, how it packs bytes, its least size
+        preset: Presets = Row::new("preset");
         /// bytes that the link adds to each IP packet
         overhead: Signed = Row::new("overhead").default("0");
         /// the least size that the link sends

@@ -315,6 +315,39 @@ fn a_policer_drops_what_exceeds_and_bears_offload_unless_it_says_otherwise() {
     assert_eq!(police(&peak), "police rate 1mbit burst 10kb mtu 1600b peakrate 2mbit conform-exceed drop");
 }
 
+/// The bytes of a line are said once, over the IP packet: a size table counts from the frame, cake from the packet.
+#[test]
+fn a_line_is_counted_as_each_kind_counts() {
+    let root = |link: &str, egress: &str| {
+        let policy = text(&format!("interfaces: {{ eth0: {{ link: {{ {link} }}, egress: {{ {egress} }} }} }}"));
+        let (tree, _) = lowered(&policy, &Ids::default());
+        let root = tree.interfaces["eth0"].egress.as_ref().unwrap().objects[0].clone();
+        let stab = root.stab.map(|s| format!("stab {} {} {}", s.overhead, s.mpu, s.layer().show()));
+        let mut words = Vec::new();
+        root.options.tc(&mut words);
+        (stab.unwrap_or_default(), words.join(" "), root.origin.remark.unwrap_or_default())
+    };
+    let tbf = "tbf: { rate: 1mbit, burst: 10kb, latency: 50ms }";
+    for (preset, stab, cake) in [
+        ("pppoa-vcmux", "stab -4 0 atm", "atm overhead 10"),
+        ("conservative", "stab 34 0 atm", "atm overhead 48"),
+        ("pppoe-ptm", "stab 16 0 ethernet", "ptm overhead 30"),
+        ("docsis", "stab 4 64 ethernet", "noatm overhead 18 mpu 64"),
+        ("[ethernet, ether-vlan]", "stab 28 84 ethernet", "noatm overhead 42 mpu 84"),
+    ] {
+        let (table, _, remark) = root(&format!("preset: {preset}"), tbf);
+        assert_eq!(table, stab, "{preset}");
+        assert!(remark.starts_with(preset), "{remark}");
+        assert_eq!(remark.contains("64/65"), preset.contains("ptm"), "{remark}");
+        let (table, words, _) = root(&format!("preset: {preset}"), "cake: { bandwidth: 9mbit }");
+        assert_eq!((table.as_str(), words.as_str()), ("", format!("bandwidth 9mbit {cake}").as_str()), "{preset}");
+    }
+    assert_eq!(
+        root("overhead: 18, mpu: 64, linklayer: atm", "cake: { bandwidth: 9mbit }").1,
+        "bandwidth 9mbit atm overhead 18 mpu 64"
+    );
+}
+
 #[test]
 fn what_arrives_is_shaped_on_an_ifb_of_our_own() {
     let policy = text(

@@ -6,7 +6,7 @@ use crate::kind::{Kind, Options};
 use crate::source::{Span, Spanned};
 use crate::syntax::document::Name;
 use crate::syntax::expression::{Expression, Way};
-use crate::unit::{Estimator, Rate, Stab};
+use crate::unit::{Estimator, LinkLayer, Packing, Presets, Rate, Stab};
 use compact_str::CompactString;
 
 /// A whole policy.
@@ -90,6 +90,8 @@ pub struct Link {
     pub down: Option<Spanned<Rate>>,
     /// Sizes as the link counts them: overhead, mpu, mtu, tsize, linklayer. Overhead is over the IP packet.
     pub stab: Option<Spanned<Stab>>,
+    /// The kind of line that the sizes come from.
+    pub preset: Option<Spanned<Presets>>,
     /// Packets of the default fifo.
     pub txqueuelen: Option<Spanned<u32>>,
     /// Whether an uplink masquerades (source NAT).
@@ -97,6 +99,15 @@ pub struct Link {
 }
 
 impl Link {
+    /// How it packs bytes.
+    pub fn packing(&self) -> Packing {
+        match (&self.preset, &self.stab) {
+            (Some(preset), _) => preset.value.packing(),
+            (None, Some(stab)) if stab.value.layer() == LinkLayer::Atm => Packing::Atm,
+            _ => Packing::Plain,
+        }
+    }
+
     /// Its true speed one way.
     pub fn speed(&self, way: Way) -> Option<Spanned<Rate>> {
         match way {

@@ -12,8 +12,8 @@ mod value;
 use super::load::Documents;
 use super::model::{Direction, Ingress, Interface, Link, Policy};
 use crate::codes::{
-    BAD_INTERFACE_NAME, BOTH_WAYS, DUPLICATE_NAME, INGRESS_QUEUE, LET_CYCLE, UNKNOWN_CLASS, UNKNOWN_KEY, VERSION,
-    WRONG_SHAPE,
+    BAD_INTERFACE_NAME, BOTH_WAYS, DUPLICATE_NAME, INGRESS_QUEUE, LET_CYCLE, STAB_AND_OVERHEAD, UNKNOWN_CLASS,
+    UNKNOWN_KEY, VERSION, WRONG_SHAPE,
 };
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::facts::Facts;
@@ -21,8 +21,7 @@ use crate::kind::link::Link as LinkRows;
 use crate::source::{Span, Spanned};
 use crate::syntax::document::{Entry, Node, Value};
 use crate::syntax::expression::Way;
-use crate::unit::Rate;
-use crate::unit::Stab;
+use crate::unit::{LinkLayer, Packing, Presets, Rate, Stab};
 use compact_str::CompactString;
 use discipline::Written;
 use std::collections::{HashMap, HashSet};
@@ -320,15 +319,23 @@ impl<'a> Reader<'a> {
         let Some(rows) = written.options.as_kind::<LinkRows>().cloned() else {
             return Default::default();
         };
-        let LinkRows { rate, overhead, mpu, mtu, tsize, linklayer, txqueuelen, nat } = rows;
-        let sizes = ["overhead", "mpu", "mtu", "tsize", "linklayer"].map(|w| written.place(w));
+        let LinkRows { rate, preset, overhead, mpu, mtu, tsize, linklayer, txqueuelen, nat } = rows;
+        for word in ["overhead", "linklayer"] {
+            if let (Some(at), Some(preset)) = (written.place(word), written.place("preset")) {
+                let d = Diagnostic::new(&STAB_AND_OVERHEAD, format!("`{word}` and a `preset`, which says it too"));
+                let d = d.at(at, "").at(preset, "the preset");
+                self.sink.push(d.help("leave one of them out"));
+            }
+        }
+        let sizes = ["preset", "overhead", "mpu", "mtu", "tsize", "linklayer"].map(|w| written.place(w));
         let sized = sizes.iter().flatten().fold(Span::NONE, |all, s| all.to(*s));
+        let cells = preset.as_ref().filter(|p| p.packing() == Packing::Atm).map(|_| LinkLayer::Atm);
         let stab = (!sized.is_none()).then(|| Stab {
-            overhead: overhead.unwrap_or_default().0,
-            mpu: mpu.unwrap_or_default().0,
+            overhead: preset.as_ref().map_or(overhead.unwrap_or_default().0, Presets::overhead),
+            mpu: mpu.map_or_else(|| preset.as_ref().map_or(0, Presets::mpu), |mpu| mpu.0),
             mtu: mtu.unwrap_or_default().0,
             tsize: tsize.unwrap_or_default().0,
-            linklayer: Some(linklayer.unwrap_or_default()),
+            linklayer: Some(cells.or(linklayer).unwrap_or_default()),
         });
         let down = arriving.options.as_kind::<LinkRows>().and_then(|rows| rows.rate);
         let lost = |rate: Option<Rate>, written: &Written| rate.is_none() && written.place("rate").is_some();
@@ -337,6 +344,7 @@ impl<'a> Reader<'a> {
             rate: rate.map(|r| Spanned::new(r, span("rate"))),
             down: down.map(|r| Spanned::new(r, arriving.place("rate").unwrap_or(Span::NONE))),
             stab: stab.map(|s| Spanned::new(s, sized)),
+            preset: preset.map(|p| Spanned::new(p, written.place("preset").unwrap_or(Span::NONE))),
             txqueuelen: txqueuelen.map(|n| Spanned::new(n.0, span("txqueuelen"))),
             nat: nat.map(|n| Spanned::new(n.0, span("nat"))),
         };

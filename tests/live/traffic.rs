@@ -92,6 +92,36 @@ fn overhead_is_charged() {
     });
 }
 
+/// The same line, charged by a size table and by cake itself: frames of 1,500 bytes hold IP packets of 1,486, and cake knows
+/// that PTM sends 65 bytes for each 64 begun.
+#[test]
+fn a_line_costs_what_its_preset_says() {
+    needs!("tbf", "cake", "veth");
+    let cable = Cable::new();
+    for (egress, preset, size) in [
+        ("tbf: { rate: 4mbit, latency: 50ms, burst: 10kb }", "pppoe-ptm", 1486 + 30),
+        ("cake: { bandwidth: 4mbit }", "pppoe-ptm", 1486 + 30 + 24),
+        ("tbf: { rate: 4mbit, latency: 50ms, burst: 10kb }", "pppoa-vcmux", (1486 + 10_i32).div_euclid(48) * 53 + 53),
+        ("cake: { bandwidth: 4mbit }", "pppoa-vcmux", (1486 + 10_i32).div_euclid(48) * 53 + 53),
+        ("cake: { bandwidth: 4mbit }", "docsis", 1486 + 18),
+    ]
+    .into_iter()
+    .take(if kernel::virtual_time() { 5 } else { 2 })
+    {
+        let link = format!("link: {{ preset: {preset} }}");
+        let policy = cable.near.apply_text(&format!("interfaces: {{ eth0: {{ {link}, egress: {{ {egress} }} }} }}\n"));
+        cable.near.assert_settled(&policy);
+        let heard = hear(&cable.near.netns, &cable.far.netns, &[flow(5001, 6_000_000)]);
+        println!("{egress} {preset}");
+        assert_rate_within(
+            &heard[0],
+            4e6 * 1500.0 / f64::from(size),
+            if kernel::virtual_time() { 0.002 } else { 0.05 },
+        );
+        cable.near.shapectl(&["clear", "eth0"]).ok();
+    }
+}
+
 const CLASSES: &str = "
 interfaces:
   eth0:

@@ -7,7 +7,9 @@ use crate::kind::{
     Attribute, Children, Finding, Kind, Options, Role, Row, Rows, Wire, attribute, no_option, read_row, row_words,
 };
 use crate::rows;
-use crate::unit::{Bytes, Flag, Hex64, Info, Length, Rate, Reader, Refusal, Schema, Signed, Time, Unit, Words};
+use crate::unit::{
+    Bytes, Flag, Hex64, Info, Length, Packing, Preset, Rate, Reader, Refusal, Schema, Signed, Time, Unit, Words,
+};
 
 rows! {
     /// Common applications kept enhanced.
@@ -189,6 +191,16 @@ choice! {
     AckFilter "a filter of acknowledgements" "`no`, `yes` or `aggressive`" ["no", "yes", "aggressive"]
 }
 
+impl From<Packing> for Framing {
+    fn from(packing: Packing) -> Framing {
+        Framing(match packing {
+            Packing::Plain => 0,
+            Packing::Atm => 1,
+            Packing::Ptm => 2,
+        })
+    }
+}
+
 /// tc's bare words for [`AckFilter`].
 const ACK_FILTERS: &[&str] = &["no-ack-filter", "ack-filter", "ack-filter-aggressive"];
 
@@ -282,23 +294,6 @@ impl Unit for Rtt {
     }
 }
 
-/// tc's words for links that people have: what they say of `atm`, `overhead` (which is added up) and `mpu`.
-const LINKS: &[(&str, Option<&str>, i32, Option<u32>)] = &[
-    ("ipoa-vcmux", Some("atm"), 8, None),
-    ("ipoa-llcsnap", Some("atm"), 16, None),
-    ("bridged-vcmux", Some("atm"), 24, None),
-    ("bridged-llcsnap", Some("atm"), 32, None),
-    ("pppoa-vcmux", Some("atm"), 10, None),
-    ("pppoa-llc", Some("atm"), 14, None),
-    ("pppoe-vcmux", Some("atm"), 32, None),
-    ("pppoe-llcsnap", Some("atm"), 40, None),
-    ("pppoe-ptm", Some("ptm"), 30, None),
-    ("bridged-ptm", Some("ptm"), 22, None),
-    ("ethernet", None, 38, Some(84)),
-    ("ether-vlan", None, 4, None),
-    ("docsis", Some("noatm"), 18, Some(64)),
-];
-
 /// `overhead`'s bounds in tc.
 const OVERHEAD: std::ops::RangeInclusive<i32> = -64..=256;
 /// The slowest that cake shapes to, in bytes a second (`cake_set_rate`).
@@ -323,13 +318,12 @@ impl Cake {
             (self.rtt, self.target) = (Some(rtt), None);
             return Ok(true);
         }
-        if let Some((_, atm, overhead, mpu)) = LINKS.iter().find(|(name, ..)| *name == word) {
-            if let Some(atm) = atm {
-                self.atm = choice(atm);
-            }
-            let sum = self.overhead.unwrap_or_default().0.saturating_add(*overhead);
-            self.overhead = Some(Signed(sum));
-            self.mpu = mpu.map(Length).or(self.mpu);
+        if let Some(line) = Preset::find(word) {
+            self.atm = line.packing.map(Framing::from).or(self.atm);
+            // this one is meant to be enough for any line
+            let so_far = self.overhead.filter(|_| word != "conservative").unwrap_or_default().0;
+            self.overhead = Some(Signed(so_far.saturating_add(line.overhead)));
+            self.mpu = line.mpu.map(Length).or(self.mpu);
             return Ok(true);
         }
         match word {
@@ -337,7 +331,6 @@ impl Cake {
             "autorate-ingress" => self.autorate_ingress = Some(Flag(true)),
             "diffserv" => self.diffserv = choice("diffserv4"),
             "raw" => (self.atm, self.overhead, self.raw) = (choice("noatm"), Some(Signed(0)), Some(Flag(true))),
-            "conservative" => (self.atm, self.overhead) = (choice("atm"), Some(Signed(48))),
             // cake has learnt since then how long the link's header is
             "via-ethernet" => {}
             _ => match ACK_FILTERS.iter().position(|known| *known == word) {
@@ -367,6 +360,14 @@ impl Cake {
 
 impl Options for Cake {
     fn takes_filters(&self) -> bool {
+        true
+    }
+
+    /// cake counts over the IP packet, as a policy does.
+    fn count_as(&mut self, packing: Packing, overhead: i32, mpu: u32) -> bool {
+        self.atm = Some(packing.into());
+        self.overhead = Some(Signed(overhead));
+        self.mpu = Some(Length(mpu)).filter(|_| mpu != 0);
         true
     }
 

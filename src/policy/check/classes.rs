@@ -9,7 +9,7 @@ use crate::kind::qdisc::{hfsc, qfq};
 use crate::policy::model::{Children, Class, Direction, Discipline, Rule};
 use crate::source::Span;
 use crate::syntax::expression::{Expression, Field};
-use crate::unit::{Rate, Unit};
+use crate::unit::{Packing, Rate, Unit};
 use std::collections::HashMap;
 
 pub(super) fn check(place: &Place, direction: &Direction, sink: &mut Sink) {
@@ -65,11 +65,16 @@ fn promises(class: &Class, sink: &mut Sink) {
 
 /// What is above the link's own speed. Only the uppermost place is reported.
 fn rates_of_root(place: &Place, discipline: &Discipline, speed: Option<Rate>, sink: &mut Sink) {
-    let Some(speed) = speed else { return };
+    let Some(whole) = speed else { return };
+    // a size table does not know PTM's code
+    let coded =
+        place.interface.link.packing() == Packing::Ptm && !discipline.options.boxed().count_as(Packing::Ptm, 0, 0);
+    let speed = if coded { Rate(whole.0 / 65 * 64) } else { whole };
     let link = place.speed().map_or(Span::NONE, |r| r.span);
+    let part = if coded { "the link's rate, of which PTM's code leaves 64/65" } else { "the link's rate" };
     let mut over = |what: String, rate: Rate, at: Span| {
         let message = format!("{what} {} is above the link's {}", rate.show(), speed.show());
-        let d = Diagnostic::new(&RATE_OVER_LINK, message).at(at, "").at(link, "the link's rate");
+        let d = Diagnostic::new(&RATE_OVER_LINK, message).at(at, "").at(link, part);
         sink.push(d.help("stay a few percent under the link's true rate, so that the queue forms here"));
     };
     match &discipline.children {

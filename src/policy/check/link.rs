@@ -1,7 +1,7 @@
 //! What the link makes of a policy: overhead said twice, queues that never form, priorities that are not there yet.
 
 use super::{Place, Visit, walk};
-use crate::codes::{BANDS_RANGE, NO_CHILDREN, SFQ_AT_ROOT, STAB_AND_OVERHEAD, TOS_ON_IFB};
+use crate::codes::{BANDS_RANGE, NO_CHILDREN, OUT_OF_RANGE, SFQ_AT_ROOT, STAB_AND_OVERHEAD, TOS_ON_IFB};
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::policy::model::{Children, Direction, Discipline};
 use crate::unit::Unit;
@@ -11,6 +11,7 @@ const MUCH_FASTER: u64 = 2;
 
 pub(super) fn check(place: &Place, discipline: &Discipline, sink: &mut Sink) {
     overheads(place, discipline, sink);
+    counted_by_itself(place, discipline, sink);
     queues(place, discipline, sink);
     at_root(discipline, sink);
     fair_alone(place, discipline, sink);
@@ -23,7 +24,7 @@ fn overheads(place: &Place, discipline: &Discipline, sink: &mut Sink) {
             Visit::Discipline(d) => (&d.options, &d.places),
             Visit::Class(c) => (&c.options, &c.places),
         };
-        let written = ["overhead", "mpu", "linklayer"].into_iter().find_map(|word| {
+        let written = ["overhead", "mpu", "linklayer", "atm", "raw"].into_iter().find_map(|word| {
             let row = options.row(word)?;
             Some((word, places.get(row)?))
         });
@@ -33,6 +34,23 @@ fn overheads(place: &Place, discipline: &Discipline, sink: &mut Sink) {
             sink.push(d.help(format!("leave `{word}` out here: `link:` counts for everything below")));
         }
     });
+}
+
+/// What a kind that counts by itself cannot count.
+fn counted_by_itself(place: &Place, discipline: &Discipline, sink: &mut Sink) {
+    let link = &place.interface.link;
+    let (Some(stab), None) = (&link.stab, &discipline.stab) else { return };
+    let mut own = discipline.options.boxed();
+    if !own.count_as(link.packing(), stab.value.overhead, stab.value.mpu) {
+        return;
+    }
+    let mut found = Vec::new();
+    own.check(place.facts, &mut found);
+    found.retain(|f| f.code == &OUT_OF_RANGE && f.rows.first().is_some_and(|(w, _)| ["overhead", "mpu"].contains(w)));
+    for finding in found {
+        let d = Diagnostic::new(finding.code, finding.message).at(stab.span, "").at(discipline.kind.span, "counts it");
+        sink.push(d.help(finding.help.unwrap_or_else(|| "write fewer bytes".to_owned())));
+    }
 }
 
 /// Bands that are the device's transmit queues.
