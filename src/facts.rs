@@ -31,10 +31,10 @@ pub struct Facts {
     pub distributions: Option<Arc<Distributions>>,
     /// The machine's links, for what names one on the wire (`mirred`); empty where no machine is looked at.
     pub links: Arc<Links>,
-    /// The sets of `ipset`, by name with the kernel's numbers; empty where no machine is looked at.
-    pub sets: Arc<IndexMap<CompactString, u16>>,
     /// The programs of BPF that were looked for.
-    pub programs: Arc<Programs>,
+    pub programs: Arc<Found<Program>>,
+    /// The sets of `ipset` that were looked for.
+    pub sets: Arc<Found<Set>>,
 }
 
 /// What options name that traffic control does not keep itself: whoever has a kernel looks for it, and the facts say what
@@ -45,6 +45,10 @@ pub enum Reference {
     Pin(CompactString),
     /// A program of BPF that the kernel holds, by its number.
     Program(u32),
+    /// A set of `ipset`, by its name.
+    Set(CompactString),
+    /// A set of `ipset`, by the kernel's number for it.
+    SetNumber(u16),
 }
 
 /// A program of BPF that somebody has loaded, open in this process.
@@ -58,23 +62,40 @@ pub struct Program {
     pub kind: u32,
 }
 
-/// The programs that were looked for, and what came of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Programs {
-    found: IndexMap<Reference, Result<Program, CompactString>>,
+/// A set of `ipset`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Set {
+    /// Its name.
+    pub name: CompactString,
+    /// The kernel's number for it, by which it travels.
+    pub number: u16,
 }
 
-impl Programs {
-    /// Writes down what came of a search; why there is none begins with the verb: `is no program`.
-    pub fn insert(&mut self, reference: Reference, found: Result<Program, CompactString>) {
+/// What was looked for, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found<T> {
+    found: IndexMap<Reference, Result<T, CompactString>>,
+}
+
+impl<T> Default for Found<T> {
+    fn default() -> Self {
+        Found { found: IndexMap::new() }
+    }
+}
+
+impl<T> Found<T> {
+    /// Writes down what came of a search; why there is none follows the name in a sentence: `is not there`.
+    pub fn insert(&mut self, reference: Reference, found: Result<T, CompactString>) {
         self.found.insert(reference, found);
     }
 
     /// What came of that search; `None` if nobody looked.
-    pub fn get(&self, reference: &Reference) -> Option<Result<Program, &str>> {
-        self.found.get(reference).map(|found| found.as_ref().map(|program| *program).map_err(CompactString::as_str))
+    pub fn get(&self, reference: &Reference) -> Option<Result<&T, &str>> {
+        self.found.get(reference).map(|found| found.as_ref().map_err(CompactString::as_str))
     }
+}
 
+impl Found<Program> {
     /// Where the program of that number is pinned, of the places that were looked at.
     pub fn pin_of(&self, id: u32) -> Option<&str> {
         self.found.iter().find_map(|(reference, found)| match (reference, found) {
@@ -171,8 +192,8 @@ impl Default for Facts {
             u32_mark: true,
             distributions: None,
             links: Arc::default(),
-            sets: Arc::default(),
             programs: Arc::default(),
+            sets: Arc::default(),
         }
     }
 }

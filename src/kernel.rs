@@ -5,6 +5,7 @@ mod error;
 mod ethtool;
 mod fault;
 mod installed;
+mod ipset;
 mod link;
 mod lock;
 mod privilege;
@@ -124,11 +125,19 @@ impl Kernel {
 
     /// Looks for what is named, and remembers what came of it: the facts have it from now on. What is opened stays open, so
     /// that the kernel keeps it as long as this lives.
-    pub fn look_for(&mut self, references: impl Iterator<Item = Reference>) {
+    pub fn look_for(&mut self, references: impl IntoIterator<Item = Reference>) {
+        let (programs, sets) = (&mut self.clock.programs, &mut self.clock.sets);
         for reference in references {
-            if self.clock.programs.get(&reference).is_none() {
-                let found = self.opened.open(&reference);
-                Arc::make_mut(&mut self.clock.programs).insert(reference, found);
+            match &reference {
+                Reference::Pin(_) | Reference::Program(_) if programs.get(&reference).is_none() => {
+                    let found = self.opened.open(&reference);
+                    Arc::make_mut(programs).insert(reference, found);
+                }
+                Reference::Set(_) | Reference::SetNumber(_) if sets.get(&reference).is_none() => {
+                    let found = ipset::find(&reference);
+                    Arc::make_mut(sets).insert(reference, found);
+                }
+                _ => {}
             }
         }
     }
@@ -232,7 +241,14 @@ impl Kernel {
             kept.filters(netlink::BLOCK, Handle(block), dump);
             records.extend(filters.into_iter().map(|r| r.below(netlink::BLOCK, Handle(block))));
         }
-        Ok((netlink::tree(records, &machine), kept))
+        let tree = netlink::tree(records, &machine);
+        let numbers: Vec<_> = tree.references().filter(|r| matches!(r, Reference::SetNumber(_))).collect();
+        if numbers.is_empty() {
+            return Ok((tree, kept));
+        }
+        // read again, now that the sets have names
+        self.look_for(numbers);
+        Ok((kept.tree(&self.clock)?, kept))
     }
 
     /// The objects of a dump, and its bytes.

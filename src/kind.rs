@@ -27,6 +27,7 @@ use crate::facts::{Facts, Reference};
 use crate::packet::Packet;
 use crate::unit::{Handle, Info, Packing, Rate, Reader, Refusal, Slot, Words, begins};
 use action::{Act, Actions};
+use filter::ematch::Matches;
 use std::any::Any;
 use std::fmt::Debug;
 use wire::{Attributes, Malformed, Parsed, Payload};
@@ -548,9 +549,10 @@ pub trait Options: Rows {
         false
     }
 
-    /// What these options name that traffic control does not keep itself; by default what their actions name.
+    /// What these options name that traffic control does not keep itself; by default what their actions and matches name.
     fn references(&self) -> Vec<Reference> {
-        acts(self).flat_map(|act| act.options.references()).collect()
+        let named = acts(self).flat_map(|act| act.options.references());
+        named.chain(matches(self).flat_map(Matches::references)).collect()
     }
 
     /// Writes in a policy's words what only the kernel says of held options, as far as the facts allow.
@@ -564,9 +566,10 @@ pub trait Options: Rows {
     }
 
     /// What these options name and this machine does not have: tc refuses it before it asks the kernel. By default what
-    /// their actions name.
+    /// their actions and matches name.
     fn absent(&self, facts: &Facts) -> Option<Finding> {
-        acts(self).find_map(|act| act.options.absent(facts))
+        let named = acts(self).find_map(|act| act.options.absent(facts));
+        named.or_else(|| matches(self).find_map(|matches| matches.absent(facts)))
     }
 
     /// What the kernel does to a discipline of kind `leaf` that hangs below when these options are changed in place.
@@ -630,6 +633,12 @@ pub trait Options: Rows {
 pub fn acts<T: Rows + ?Sized>(options: &T) -> impl Iterator<Item = &Act> {
     let slots = (0..options.rows().len()).filter_map(|row| options.slot(row));
     slots.filter_map(|slot| slot.as_any().downcast_ref::<Option<Actions>>()?.as_ref()).flat_map(|actions| &actions.0)
+}
+
+/// The trees of matches among some options: a filter's, if it has one.
+fn matches<T: Rows + ?Sized>(options: &T) -> impl Iterator<Item = &Matches> {
+    let slots = (0..options.rows().len()).filter_map(|row| options.slot(row));
+    slots.filter_map(|slot| slot.as_any().downcast_ref::<Option<Matches>>()?.as_ref())
 }
 
 /// Does something with each action among some options.

@@ -246,9 +246,9 @@ impl Machine {
 
     /// Takes over what the kernel was made to look for meanwhile.
     pub fn look_again(&mut self, kernel: &Kernel) {
-        let programs = &kernel.clock().programs;
+        let Facts { programs, sets, .. } = kernel.clock();
         for facts in self.known.values_mut().chain([&mut self.clock]) {
-            facts.programs = Arc::clone(programs);
+            (facts.programs, facts.sets) = (Arc::clone(programs), Arc::clone(sets));
         }
     }
 

@@ -61,7 +61,9 @@ pub(super) fn go_back(frame: &mut Frame, mut kernel: Kernel, mut entry: Entry, o
         Ok(held) => held,
         Err(e) => return spoilt(frame, "held", &e.to_string()),
     };
+    // read again, now that what it names has been looked for
     kernel.look_for(held.references());
+    let held = snapshot.tree(kernel.clock()).unwrap_or(held);
     let machine = match Machine::read(Some(&mut kernel)) {
         Ok(machine) => machine,
         Err(e) => return frame.fail(&e),

@@ -4,7 +4,7 @@ use super::Exit;
 use super::frame::Frame;
 use super::refusal;
 use crate::diagnostic::{Diagnostic, codes};
-use crate::facts::Facts;
+use crate::facts::{Facts, Reference};
 use crate::kernel::{Error, Kernel, Lack};
 use crate::kind::action::Act;
 use crate::kind::{Finding, Role};
@@ -224,8 +224,9 @@ impl Runner<'_> {
         // tc knows nothing of the link: its defaults are those of an ethernet
         let mut facts = machine.clock.clone();
         if let Some(kernel) = &mut self.kernel {
-            kernel.look_for(request.references().into_iter());
-            facts.programs = Arc::clone(&kernel.clock().programs);
+            kernel.look_for(request.references());
+            let Facts { programs, sets, .. } = kernel.clock();
+            (facts.programs, facts.sets) = (Arc::clone(programs), Arc::clone(sets));
         }
         request.complete(&facts);
         match (&request.subject, request.verb) {
@@ -307,13 +308,24 @@ impl Runner<'_> {
                 Err(error) => self.refused(line, request, &error.into(), &[]),
             };
         }
-        match netlink::decode(&bytes, machine) {
+        match self.decode(&bytes, machine) {
             Ok(records) => {
                 self.print(&records, request.target.is_some(), machine);
                 Exit::Done
             }
-            Err(error) => self.refused(line, request, &error.into(), &[]),
+            Err(error) => self.refused(line, request, &error, &[]),
         }
+    }
+
+    /// The objects of an answer; sets that they have by number are named.
+    fn decode(&mut self, bytes: &[u8], machine: &Machine) -> Result<Vec<Record>, Error> {
+        let records = netlink::decode(bytes, machine)?;
+        let numbers = records.iter().flat_map(|record| record.object.options.references());
+        let numbers: Vec<_> = numbers.filter(|r| matches!(r, Reference::SetNumber(_))).collect();
+        let Some(kernel) = self.kernel.as_mut().filter(|_| !numbers.is_empty()) else { return Ok(records) };
+        kernel.look_for(numbers);
+        let clock = Facts { sets: Arc::clone(&kernel.clock().sets), ..machine.clock.clone() };
+        Ok(netlink::decode(bytes, &Machine { clock, ..machine.clone() })?)
     }
 
     /// The objects that fit.
@@ -353,7 +365,7 @@ impl Runner<'_> {
     fn dump(&mut self, request: &Request, ifindex: u32, machine: &Machine) -> Result<Vec<Record>, Error> {
         let Some(kernel) = self.kernel.as_mut() else { return Ok(Vec::new()) };
         let bytes = kernel.ask(&netlink::request(request, ifindex, &machine.clock))?;
-        Ok(netlink::decode(&bytes, machine)?)
+        self.decode(&bytes, machine)
     }
 
     fn has_block(&mut self, block: u32, machine: &Machine) -> Result<bool, Error> {

@@ -26,6 +26,7 @@ impl Opened {
         let file = match reference {
             Reference::Pin(path) => open_pin(&whole(path)),
             Reference::Program(id) => open_number(*id),
+            Reference::Set(_) | Reference::SetNumber(_) => return Err("is no program".into()),
         };
         let file = file.map_err(why)?;
         let program = program(&file)?;

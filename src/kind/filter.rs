@@ -20,6 +20,7 @@ use super::{Finding, Options, Row, each_act};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::unit::{Flag, Number, Reader, Refusal, Unit, Words};
+use ematch::Matches;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The row of the class that a filter's packets go to; tc reads both words everywhere.
@@ -117,11 +118,23 @@ fn read_doing(
 fn assume(options: &mut dyn Options, facts: &Facts) {
     options.assume_constants();
     each_act(options, |act| act.assume(facts));
+    name_sets(options, facts);
 }
 
 /// [`Options::complete`] of a filter that has nothing to complete of its own.
 fn complete(options: &mut dyn Options, facts: &Facts) {
     each_act(options, |act| act.complete(facts));
+    name_sets(options, facts);
+}
+
+/// Writes names for the numbers of sets, where they are known.
+fn name_sets(options: &mut dyn Options, facts: &Facts) {
+    for row in 0..options.rows().len() {
+        let Some(slot) = options.slot_mut(row) else { break };
+        if let Some(Some(matches)) = slot.as_any_mut().downcast_mut::<Option<Matches>>() {
+            matches.name_sets(facts);
+        }
+    }
 }
 
 /// Whether a row of both is the same; actions are compared one by one.

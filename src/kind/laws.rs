@@ -5,7 +5,7 @@
 use super::wire::{Attributes, Payload};
 use super::{Options, Role, all, read_tc};
 use crate::diagnostic::Severity;
-use crate::facts::{Facts, Links};
+use crate::facts::{Facts, Found, Links, Reference, Set};
 use crate::unit::{Info, Rate, Reader, Schema, Words};
 use proptest::prelude::*;
 use proptest::string::string_regex;
@@ -246,7 +246,11 @@ fn what_is_shown_is_read_as_the_same() {
 fn facts_for(options: &dyn Options) -> Facts {
     let named =
         ["ifb0".to_owned(), "eth1".to_owned()].into_iter().chain(options.show("dev")).chain(options.show("fromif"));
-    let sets = Arc::new([("bulk".into(), 4)].into_iter().collect());
+    let mut sets = Found::default();
+    for reference in [Reference::Set("bulk".into()), Reference::SetNumber(4)] {
+        sets.insert(reference, Ok(Set { name: "bulk".into(), number: 4 }));
+    }
+    let sets = Arc::new(sets);
     Facts { links: Arc::new(Links::new((7..).zip(named.map(Into::into)))), sets, ..Facts::default() }
 }
 

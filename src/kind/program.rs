@@ -33,7 +33,7 @@ impl Named<'_> {
     }
 
     fn found(self, facts: &Facts) -> Option<Program> {
-        facts.programs.get(&self.reference()?)?.ok()
+        facts.programs.get(&self.reference()?)?.ok().copied()
     }
 
     /// The number of a program that is asked for by its path.
@@ -60,6 +60,7 @@ impl Named<'_> {
         let what = match &reference {
             Reference::Pin(path) => format!("`{path}`"),
             Reference::Program(id) => format!("program {id}"),
+            Reference::Set(_) | Reference::SetNumber(_) => return None,
         };
         let message = match facts.programs.get(&reference)? {
             Ok(program) if program.kind == kind => return None,

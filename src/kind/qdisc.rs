@@ -2,6 +2,7 @@
 
 pub mod bfifo;
 pub mod cake;
+pub mod cake_mq;
 pub mod cbs;
 pub mod choke;
 pub mod clsact;

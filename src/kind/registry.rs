@@ -27,6 +27,7 @@ static KINDS: &[&Kind] = &[
     &qdisc::pie::KIND,
     &qdisc::fq_pie::KIND,
     &qdisc::cake::KIND,
+    &qdisc::cake_mq::KIND,
     &qdisc::netem::KIND,
     &qdisc::red::KIND,
     &qdisc::hhf::KIND,

@@ -69,6 +69,7 @@ const PROBES: &[Probe] = &[
         "taprio",
         &[QUEUES, "tc qdisc add dev q4 root taprio num_tc 1 queues 4@0 sched-entry S 1 1000000 clockid CLOCK_TAI"],
     ),
+    probe("cake_mq", &[QUEUES, "tc qdisc add dev q4 root cake_mq"]),
     probe("cbs", &["tc qdisc add dev lo root cbs idleslope 98688 sendslope -901312 hicredit 153 locredit -1389"]),
     probe("etf", &["tc qdisc add dev lo root etf clockid CLOCK_TAI delta 300000"]),
     // filters

@@ -18,6 +18,7 @@ mod programs;
 mod recordings;
 mod safe;
 mod samples;
+mod sets;
 mod tc;
 mod testbed;
 mod tos;

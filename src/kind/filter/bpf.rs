@@ -383,7 +383,7 @@ impl Options for Bpf {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::facts::{Program, Programs};
+    use crate::facts::{Found, Program};
     use std::sync::Arc;
 
     fn read(words: &[&str]) -> Result<Bpf, Refusal> {
@@ -424,7 +424,7 @@ mod tests {
 
     /// Facts of a machine with one program, number 7, behind one path.
     fn facts(fd: i32, kind: u32) -> Facts {
-        let mut programs = Programs::default();
+        let mut programs = Found::default();
         programs.insert(Reference::Pin("/sys/fs/bpf/a b".into()), Ok(Program { fd, id: 7, kind }));
         programs.insert(Reference::Pin("/sys/fs/bpf/none".into()), Err("is not there".into()));
         programs.insert(Reference::Program(7), Ok(Program { fd, id: 7, kind }));

@@ -9,9 +9,9 @@
 //! result.
 
 use crate::codes;
-use crate::facts::Facts;
+use crate::facts::{Facts, Reference};
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
-use crate::kind::{Options, row_words};
+use crate::kind::{Finding, Options, row_words};
 use crate::unit::{Info, Reader, Refusal, Schema, Unit, Words};
 use compact_str::{CompactString, format_compact};
 use std::collections::VecDeque;
@@ -761,6 +761,69 @@ fn read_canid(mut rest: Arguments) -> Result<Vec<CanRule>, Refusal> {
     Ok(rules)
 }
 
+/// How a set is looked for.
+fn reference(set: &str) -> Reference {
+    let number = set.strip_prefix('#').and_then(|number| number.parse().ok());
+    number.map_or_else(|| Reference::Set(set.into()), Reference::SetNumber)
+}
+
+/// The name of a set that is written as a number.
+fn name_of(set: &str, facts: &Facts) -> Option<CompactString> {
+    match reference(set) {
+        Reference::Set(_) => None,
+        number => facts.sets.get(&number)?.ok().map(|set| set.name.clone()),
+    }
+}
+
+/// Does something with each set among some terms.
+fn each_set(terms: &mut [Term], each: &mut dyn FnMut(&mut CompactString)) {
+    for term in terms {
+        match &mut term.what {
+            What::Group(inner) => each_set(inner, each),
+            What::IpSet(ipset) => each(&mut ipset.set),
+            _ => {}
+        }
+    }
+}
+
+/// The sets among some terms.
+fn sets<'t>(terms: &'t [Term], out: &mut Vec<&'t str>) {
+    for term in terms {
+        match &term.what {
+            What::Group(inner) => sets(inner, out),
+            What::IpSet(ipset) => out.push(&ipset.set),
+            _ => {}
+        }
+    }
+}
+
+impl Matches {
+    fn sets(&self) -> Vec<&str> {
+        let mut out = Vec::new();
+        sets(&self.0, &mut out);
+        out
+    }
+
+    /// The sets that it names.
+    pub(crate) fn references(&self) -> Vec<Reference> {
+        self.sets().into_iter().map(reference).collect()
+    }
+
+    /// Writes names for numbers of sets, where they are known: two trees that mean the same sets are the same then.
+    pub(crate) fn name_sets(&mut self, facts: &Facts) {
+        each_set(&mut self.0, &mut |set| *set = name_of(set, facts).unwrap_or_else(|| set.clone()));
+    }
+
+    /// A set that there is none of.
+    pub(crate) fn absent(&self, facts: &Facts) -> Option<Finding> {
+        self.sets().into_iter().find_map(|set| {
+            let why = facts.sets.get(&reference(set))?.err()?;
+            let finding = Finding::new(&codes::UNKNOWN_NAME, "match", format!("the set `{set}` {why}"));
+            Some(finding.help(format!("`ipset list -name` lists the sets; `ipset create {set} hash:ip` makes one")))
+        })
+    }
+}
+
 fn read_ipset(mut rest: Arguments) -> Result<IpSet, Refusal> {
     let set = CompactString::from(rest.want("a set")?);
     if set.len() >= SET_NAME {
@@ -1099,9 +1162,11 @@ impl Flat<'_> {
             What::IpSet(IpSet { set, sources }) => {
                 // struct xt_set_info: index, dim, flags
                 let flags = (1..).zip(sources).fold(0, |bits: u8, (i, src)| bits | u8::from(*src) << i);
-                let number =
-                    set.strip_prefix('#').and_then(|n| n.parse().ok()).or_else(|| facts.sets.get(set).copied());
-                out.bare(&Fields::new().u16(number.unwrap_or(NO_SET)).u8(sources.len() as u8).u8(flags).0);
+                let number = match reference(set) {
+                    Reference::SetNumber(number) => number,
+                    named => facts.sets.get(&named).and_then(Result::ok).map_or(NO_SET, |set| set.number),
+                };
+                out.bare(&Fields::new().u16(number).u8(sources.len() as u8).u8(flags).0);
             }
             What::Raw(_, bytes) => out.bare(bytes),
         }
@@ -1210,9 +1275,10 @@ fn decode_what(kind: u16, bytes: &[u8], facts: &Facts) -> Result<What, Malformed
         }
         IPSET => {
             let (index, dimensions, flags) = (c.u16()?, c.u8()?, c.u8()?);
-            let named = facts.sets.iter().find(|(_, number)| **number == index).map(|(name, _)| name.clone());
+            let set = format_compact!("#{index}");
+            let set = name_of(&set, facts).unwrap_or(set);
             let sources = (1..=dimensions.min(DIMENSIONS as u8)).map(|i| flags >> i & 1 != 0);
-            What::IpSet(IpSet { set: named.unwrap_or_else(|| format_compact!("#{index}")), sources: sources.collect() })
+            What::IpSet(IpSet { set, sources: sources.collect() })
         }
         _ => What::Raw(kind, bytes.to_vec()),
     })
@@ -1222,6 +1288,7 @@ fn decode_what(kind: u16, bytes: &[u8], facts: &Facts) -> Result<What, Malformed
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::facts::{Found, Set};
 
     fn tc(text: &str) -> Result<Matches, Refusal> {
         let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
@@ -1340,8 +1407,20 @@ mod tests {
 
     #[test]
     fn a_set_travels_by_its_number() {
-        let facts = Facts { sets: std::sync::Arc::new([("bulk".into(), 4)].into_iter().collect()), ..Facts::default() };
-        let matches = tc("ipset(bulk src,dst)").unwrap();
+        let mut sets = Found::default();
+        let set = Set { name: "bulk".into(), number: 4 };
+        sets.insert(Reference::Set("bulk".into()), Ok(set.clone()));
+        sets.insert(Reference::SetNumber(4), Ok(set));
+        sets.insert(Reference::Set("none".into()), Err("is not there".into()));
+        let facts = Facts { sets: std::sync::Arc::new(sets), ..Facts::default() };
+        let matches = tc("not (ipset(bulk src,dst))").unwrap();
+        assert_eq!(matches.references(), [Reference::Set("bulk".into())]);
+        assert!(matches.absent(&facts).is_none());
+        assert!(tc("ipset(none src)").unwrap().absent(&facts).unwrap().message.contains("is not there"));
+        let mut numbered = tc("not (ipset(#4 src,dst))").unwrap();
+        assert_ne!(numbered, matches);
+        numbered.name_sets(&facts);
+        assert_eq!(numbered, matches);
         let mut out = Attributes::new();
         matches.encode(2, &mut out, &facts);
         assert_eq!(out.bytes.last_chunk::<4>().unwrap(), &[4, 0, 2, 2]);
