@@ -134,8 +134,13 @@ impl Kernel {
                     Arc::make_mut(programs).insert(reference, found);
                 }
                 Reference::Set(_) | Reference::SetNumber(_) if sets.get(&reference).is_none() => {
-                    let found = ipset::find(&reference);
-                    Arc::make_mut(sets).insert(reference, found);
+                    let (sets, found) = (Arc::make_mut(sets), ipset::find(&reference));
+                    // found by its name it is known by its number too, and the other way round
+                    if let Ok(set) = &found {
+                        sets.insert(Reference::Set(set.name.clone()), Ok(set.clone()));
+                        sets.insert(Reference::SetNumber(set.number), Ok(set.clone()));
+                    }
+                    sets.insert(reference, found);
                 }
                 _ => {}
             }
