@@ -7,6 +7,7 @@ mod clear;
 mod confirm;
 mod diff;
 mod doctor;
+mod drain;
 mod explain;
 mod export;
 mod fmt;

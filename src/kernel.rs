@@ -256,6 +256,17 @@ impl Kernel {
         Ok((kept.tree(&self.clock)?, kept))
     }
 
+    /// The classes of a link, and how many packets wait in each.
+    ///
+    /// # Errors
+    /// The kernel's refusal, or an answer that cannot be read.
+    pub fn waiting(&mut self, index: u32) -> Result<Vec<(Handle, u64)>, Error> {
+        let machine = Machine { links: Vec::new(), clock: self.clock.clone() };
+        let (_, classes) = self.objects(netlink::RTM_GETTCLASS, index, 0, &machine)?;
+        let waits = |r: Record| Some((r.object.handle()?, r.object.stats.map_or(0, |stats| stats.qlen)));
+        Ok(classes.into_iter().filter_map(waits).collect())
+    }
+
     /// The objects of a dump, and its bytes.
     fn objects(
         &mut self,

@@ -249,7 +249,8 @@ fn send(frame: &mut Frame, aim: &mut Aim, watch: &mut Watch) -> Result<(), Outco
         let _ = writeln!(std::io::stderr().lock());
     }
     match result {
-        Ok(()) => {}
+        Ok(0) => {}
+        Ok(lost) => frame.say(&format!("{lost} packets that still waited after a second were lost with their classes")),
         Err(Stop::Halted(done)) => {
             let message =
                 format!("somebody else changed the same interface meanwhile: stopped after {done} of {steps} steps");

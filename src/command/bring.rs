@@ -1,5 +1,6 @@
 //! From a policy and a kernel to a plan, and from a plan to a kernel that holds it.
 
+use super::drain::Drain;
 use super::frame::{self, Frame, Machine};
 use super::refusal::refusal;
 use crate::cli::PolicyArgs;
@@ -262,15 +263,17 @@ fn frees_table(step: &Step) -> bool {
     step.verb == Verb::Delete && object.options.as_kind::<U32>().is_some_and(U32::is_table)
 }
 
-/// Carries out a plan; stops at the first refusal. `tick` is told how many steps are done, and says whether to go on.
+/// Carries out a plan, and says how many packets were lost with classes that went; stops at the first refusal. `tick` is
+/// told how many steps are done, and says whether to go on.
 pub(super) fn carry_out(
     kernel: &mut Kernel,
     plan: &Plan,
     facts: &dyn Fn(&str) -> Facts,
     tick: &mut dyn FnMut(usize) -> bool,
-) -> Result<(), Stop> {
+) -> Result<u64, Stop> {
     let fail = Refused::stop;
     kernel.begin();
+    let mut drain = Drain::new();
     let mut links = None;
     let mut at = 0;
     while let Some(step) = plan.steps.get(at) {
@@ -289,9 +292,15 @@ pub(super) fn carry_out(
             }
         };
         let rest = plan.steps.get(at..).unwrap_or(&[]);
+        if let (Some(_), Some(index)) = (Drain::class(step), links.index_of(&step.interface)) {
+            drain.wait(kernel, index, rest).map_err(|e| fail(step, e))?;
+        }
+        let mut before = Some(step);
         let run: Vec<(&Step, &Object)> = rest
             .iter()
             .map_while(|s| match &s.subject {
+                // the first of the classes that go begins a window: until then they are given time
+                _ if Drain::begins(before.replace(s), s) => None,
                 Subject::Object(o) => Some((s, o)),
                 Subject::Link(_) => None,
             })
@@ -339,7 +348,7 @@ pub(super) fn carry_out(
             return Err(Stop::Halted(at));
         }
     }
-    Ok(())
+    Ok(drain.lost)
 }
 
 /// Finds what the kernel lacks of all that a plan makes, before anything is sent: each thing at the policy's line that
@@ -461,7 +470,7 @@ impl<'a> Before<'a> {
         let now = read(kernel, self.interfaces.iter().copied())?;
         match carry_out(kernel, &self.plan(&now, facts), facts, &mut |_| true) {
             Err(Stop::Refused(refused)) => return Err(refused.error),
-            Err(Stop::Halted(_)) | Ok(()) => {}
+            Err(Stop::Halted(_)) | Ok(_) => {}
         }
         let now = read(kernel, self.interfaces.iter().copied())?;
         Ok(self.plan(&now, facts).is_empty())

@@ -107,7 +107,7 @@ pub(super) fn go_back(frame: &mut Frame, mut kernel: Kernel, mut entry: Entry, o
             false
         }
         Err(Stop::Halted(_)) => false,
-        Ok(()) => match bring::read(&mut kernel, before.interfaces.iter().copied()) {
+        Ok(_) => match bring::read(&mut kernel, before.interfaces.iter().copied()) {
             Ok(now) => {
                 let left = before.plan(&now, &facts);
                 if !left.is_empty() {

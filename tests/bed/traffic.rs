@@ -5,6 +5,8 @@ use super::netns::Netns;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -22,13 +24,24 @@ pub struct Flow {
     mark: Option<u32>,
     from_port: Option<u16>,
     datagrams: u64,
+    stop: Option<Arc<AtomicBool>>,
 }
 
 impl Flow {
     /// Datagrams of 1,458 bytes, so frames of 1,500, at `offered` bits of frames per second.
     pub fn to(to: &str, offered: u64, length: Duration) -> Flow {
         let to = to.parse().expect("address:port");
-        Flow { to, payload: 1458, offered, length, tos: None, mark: None, from_port: None, datagrams: u64::MAX }
+        Flow {
+            to,
+            payload: 1458,
+            offered,
+            length,
+            tos: None,
+            mark: None,
+            from_port: None,
+            datagrams: u64::MAX,
+            stop: None,
+        }
     }
 
     /// Bytes of payload in each datagram.
@@ -58,6 +71,12 @@ impl Flow {
     /// At most so many datagrams.
     pub fn datagrams(mut self, most: u64) -> Flow {
         self.datagrams = most;
+        self
+    }
+
+    /// Ends as soon as this is true.
+    pub fn until(mut self, stop: Arc<AtomicBool>) -> Flow {
+        self.stop = Some(stop);
         self
     }
 
@@ -92,7 +111,8 @@ impl Flow {
         let datagram = vec![0u8; self.payload];
         let start = Instant::now();
         let mut sent = 0;
-        while start.elapsed() < self.length && sent < self.datagrams {
+        let stopped = || self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed));
+        while start.elapsed() < self.length && sent < self.datagrams && !stopped() {
             let due = (start.elapsed().as_secs_f64() * self.offered as f64 / frame_bits as f64) as u64 + 1;
             while sent < due.min(self.datagrams) && start.elapsed() < self.length {
                 // A full queue answers ENOBUFS: the datagram is lost, as on a wire. The socket is not connected, so that

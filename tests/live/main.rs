@@ -14,6 +14,7 @@ mod host;
 mod import;
 mod kinds;
 mod netlink;
+mod passage;
 mod programs;
 mod recordings;
 mod safe;
