@@ -2,12 +2,12 @@
 
 mod apply;
 mod bring;
+mod carry;
 mod check;
 mod clear;
 mod confirm;
 mod diff;
 mod doctor;
-mod drain;
 mod explain;
 mod export;
 mod fmt;

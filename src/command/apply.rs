@@ -1,7 +1,8 @@
 //! `apply`: bring the kernel to what is asked, read back, verify.
 
 use super::Exit;
-use super::bring::{self, Aim, Before, Stop};
+use super::bring::{self, Aim, Before};
+use super::carry::{Stop, carry_out};
 use super::confirm;
 use super::frame::Frame;
 use super::refusal::{finding, refusal};
@@ -244,7 +245,7 @@ fn send(frame: &mut Frame, aim: &mut Aim, watch: &mut Watch) -> Result<(), Outco
         }
         !watch.seen(port).is_ok_and(|seen| seen.links.iter().any(|link| ours.contains(link)))
     };
-    let result = bring::carry_out(&mut aim.kernel, &aim.plan, &facts, &mut tick);
+    let result = carry_out(&mut aim.kernel, &aim.plan, &facts, &mut tick);
     if progress {
         let _ = writeln!(std::io::stderr().lock());
     }

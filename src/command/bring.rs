@@ -1,23 +1,20 @@
 //! From a policy and a kernel to a plan, and from a plan to a kernel that holds it.
 
-use super::drain::Drain;
+use super::carry::{Stop, carry_out};
 use super::frame::{self, Frame, Machine};
 use super::refusal::refusal;
 use crate::cli::PolicyArgs;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::doctor::{self, Answer, Feature, Need, Thing};
-use crate::facts::{Facts, Links};
+use crate::facts::Facts;
 use crate::kernel::{self, Error, Kernel};
-use crate::kind::filter::u32::U32;
 use crate::lower::{self, Hook, Ids};
-use crate::netlink::{self, Message, Snapshot};
+use crate::netlink::Snapshot;
 use crate::plan::{self, LinkChange, Plan, Step, Subject, Verb};
 use crate::state::State;
-use crate::tree::{Branch, Interface, Link, OWN_ALIAS, Object, Tree, block_of};
+use crate::tree::{Branch, Interface, Link, OWN_ALIAS, Tree};
 use crate::view::Names;
-use nix::errno::Errno;
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A policy held against the kernel.
@@ -222,133 +219,6 @@ pub(super) fn what_is_left(aim: &mut Aim) -> Result<Plan, Error> {
     let left = plan::plan(&aim.asked, &held, &|name: &str| aim.machine.facts(name));
     aim.held = held;
     Ok(left)
-}
-
-/// Why a plan was not carried out to its end.
-pub(super) enum Stop {
-    /// The kernel refused a step.
-    Refused(Box<Refused>),
-    /// Whoever looks on between two windows wants no more, after that many steps.
-    Halted(usize),
-}
-
-/// A step that the kernel refused.
-pub(super) struct Refused {
-    /// The step.
-    pub step: Step,
-    /// Why.
-    pub error: Error,
-    /// The kinds that the kernel lacks, if that is why.
-    pub lacks: Vec<crate::kernel::Lack>,
-}
-
-impl Refused {
-    fn stop(step: &Step, error: Error) -> Stop {
-        Stop::Refused(Box::new(Refused { step: step.clone(), error, lacks: Vec::new() }))
-    }
-}
-
-/// Messages between two looks at what was refused: what follows a refusal in its own window is still done by the kernel,
-/// so a window that is too long does too much in vain.
-const WINDOW: usize = 100;
-
-/// How long it is waited for the kernel to let go of a table of u32, and between two questions.
-const PATIENCE: Duration = Duration::from_secs(5);
-const PAUSE: Duration = Duration::from_millis(5);
-
-/// Whether a step takes a hash table of u32 away. The kernel counts who leads to a table, and takes a filter that is gone
-/// from the count some time later (`tcf_queue_work`): until then it says that the table is busy.
-fn frees_table(step: &Step) -> bool {
-    let Subject::Object(object) = &step.subject else { return false };
-    step.verb == Verb::Delete && object.options.as_kind::<U32>().is_some_and(U32::is_table)
-}
-
-/// Carries out a plan, and says how many packets were lost with classes that went; stops at the first refusal. `tick` is
-/// told how many steps are done, and says whether to go on.
-pub(super) fn carry_out(
-    kernel: &mut Kernel,
-    plan: &Plan,
-    facts: &dyn Fn(&str) -> Facts,
-    tick: &mut dyn FnMut(usize) -> bool,
-) -> Result<u64, Stop> {
-    let fail = Refused::stop;
-    kernel.begin();
-    let mut drain = Drain::new();
-    let mut links = None;
-    let mut at = 0;
-    while let Some(step) = plan.steps.get(at) {
-        if let Subject::Link(change) = &step.subject {
-            kernel.change_link(&step.interface, change).map_err(|e| fail(step, e))?;
-            links = None;
-            at += 1;
-            continue;
-        }
-        let links = match &links {
-            Some(known) => Arc::clone(known),
-            None => {
-                let read = kernel.links().map_err(|e| fail(step, e))?;
-                let table = Links::new(read.iter().map(|l| (l.index, l.name.as_str().into())));
-                Arc::clone(links.insert(Arc::new(table)))
-            }
-        };
-        let rest = plan.steps.get(at..).unwrap_or(&[]);
-        if let (Some(_), Some(index)) = (Drain::class(step), links.index_of(&step.interface)) {
-            drain.wait(kernel, index, rest).map_err(|e| fail(step, e))?;
-        }
-        let mut before = Some(step);
-        let run: Vec<(&Step, &Object)> = rest
-            .iter()
-            .map_while(|s| match &s.subject {
-                // the first of the classes that go begins a window: until then they are given time
-                _ if Drain::begins(before.replace(s), s) => None,
-                Subject::Object(o) => Some((s, o)),
-                Subject::Link(_) => None,
-            })
-            .take_while(|(s, _)| frees_table(s) == frees_table(step))
-            .take(WINDOW)
-            .collect();
-        let mut messages: Vec<Message> = Vec::with_capacity(run.len());
-        let mut known: Option<(&str, u32, Facts)> = None;
-        for (step, object) in &run {
-            if known.as_ref().is_none_or(|(name, ..)| *name != step.interface) {
-                let index = match links.index_of(&step.interface) {
-                    Some(index) => index,
-                    None if block_of(&step.interface).is_some() => netlink::BLOCK,
-                    None => kernel.link(&step.interface).map_err(|e| fail(step, e))?.index,
-                };
-                known = Some((&step.interface, index, Facts { links: Arc::clone(&links), ..facts(&step.interface) }));
-            }
-            if let Some((_, index, facts)) = &known {
-                messages.push(netlink::encode(object, step.verb, *index, facts));
-            }
-        }
-        let mut sent = kernel.send(&messages).map_err(|e| fail(step, e))?;
-        let since = Instant::now();
-        while frees_table(step)
-            && since.elapsed() < PATIENCE
-            && !sent.refused.is_empty()
-            && sent.refused.iter().all(|(_, error)| error.is(Errno::EBUSY))
-        {
-            std::thread::sleep(PAUSE);
-            let again: Vec<usize> = sent.refused.iter().map(|(i, _)| *i).collect();
-            let messages: Vec<Message> = again.iter().filter_map(|i| messages.get(*i)).cloned().collect();
-            sent = kernel.send(&messages).map_err(|e| fail(step, e))?;
-            sent.refused.iter_mut().for_each(|(i, _)| *i = again.get(*i).copied().unwrap_or_default());
-        }
-        if let Some((i, error)) = sent.refused.into_iter().next() {
-            let lacks = match (run.get(i), messages.get(i)) {
-                (Some((_, object)), Some(message)) => error.lacks(object, message),
-                _ => Vec::new(),
-            };
-            let step = run.get(i).map_or(step, |(step, _)| step);
-            return Err(Stop::Refused(Box::new(Refused { step: step.clone(), error, lacks })));
-        }
-        at += run.len();
-        if !tick(at) && at < plan.steps.len() {
-            return Err(Stop::Halted(at));
-        }
-    }
-    Ok(drain.lost)
 }
 
 /// Finds what the kernel lacks of all that a plan makes, before anything is sent: each thing at the policy's line that

@@ -2,7 +2,8 @@
 
 use super::Exit;
 use super::apply::{guard, save};
-use super::bring::{self, Stop};
+use super::bring;
+use super::carry::{Stop, carry_out};
 use super::frame::{Frame, Machine, names};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::state::history::{Draft, Outcome};
@@ -62,7 +63,7 @@ pub(super) fn run(frame: &mut Frame, name: &str, dry_run: bool, wait: u64) -> Ex
         if let Err(exit) = frame.shed() {
             return exit;
         }
-        if let Err(Stop::Refused(refused)) = bring::carry_out(&mut kernel, &plan, &facts, &mut |_| true) {
+        if let Err(Stop::Refused(refused)) = carry_out(&mut kernel, &plan, &facts, &mut |_| true) {
             frame.found.push(super::refusal::finding(&refused));
             let _ = history.end(&mut entry, Outcome::Broken);
             return frame.refuse(Exit::Kernel);

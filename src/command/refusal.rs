@@ -1,6 +1,6 @@
 //! What the kernel refuses, as a finding: each number of an error that is known has a code, and so a page.
 
-use super::bring::Refused;
+use super::carry::Refused;
 use crate::diagnostic::{Code, Diagnostic, codes};
 use crate::kernel::{Error, Lack};
 use crate::plan::Subject;

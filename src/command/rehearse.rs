@@ -1,7 +1,8 @@
 //! `try`: the policy on the running kernel, in a namespace that is thrown away.
 
 use super::Exit;
-use super::bring::{self, Aim, Stop};
+use super::bring::{self, Aim};
+use super::carry::{Stop, carry_out};
 use super::frame::{Frame, Machine};
 use super::refusal::finding;
 use crate::cli::PolicyArgs;
@@ -54,7 +55,7 @@ pub(super) fn run(frame: &mut Frame, args: &PolicyArgs) -> Exit {
         return frame.refuse(Exit::Kernel);
     }
     let facts = |name: &str| aim.machine.facts(name);
-    if let Err(Stop::Refused(refused)) = bring::carry_out(&mut aim.kernel, &aim.plan, &facts, &mut |_| true) {
+    if let Err(Stop::Refused(refused)) = carry_out(&mut aim.kernel, &aim.plan, &facts, &mut |_| true) {
         frame.found.push(finding(&refused));
         return frame.refuse(Exit::Kernel);
     }

@@ -2,7 +2,8 @@
 
 use super::Exit;
 use super::apply::save;
-use super::bring::{self, Before, Stop};
+use super::bring::{self, Before};
+use super::carry::{Stop, carry_out};
 use super::frame::{Frame, Machine};
 use super::refusal::{finding, refusal};
 use crate::diagnostic::{Diagnostic, codes};
@@ -100,7 +101,7 @@ pub(super) fn go_back(frame: &mut Frame, mut kernel: Kernel, mut entry: Entry, o
     if let Err(exit) = frame.shed() {
         return exit;
     }
-    let sent = bring::carry_out(&mut kernel, &plan, &facts, &mut |_| true);
+    let sent = carry_out(&mut kernel, &plan, &facts, &mut |_| true);
     let whole = match sent {
         Err(Stop::Refused(refused)) => {
             frame.found.push(finding(&refused));

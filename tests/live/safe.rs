@@ -206,8 +206,8 @@ fn a_change_by_somebody_else_is_noticed() {
     let ran = host.shapectl(&["apply", path(&many)]);
     drop(changer);
     assert!(ran.status.code() == Some(3) && ran.stderr.contains("changed-meanwhile"), "{ran}");
-    // and the next one gets there
-    host.apply(&many);
+    // and the next one gets there, once the last command of the other has ended
+    until("nobody else is at work", || host.shapectl(&["apply", path(&many)]).status.success());
     host.assert_settled(&many);
 }
 

@@ -1,0 +1,200 @@
+//! Carrying out a plan: its steps as messages, many at a time, with the waits that some of them need.
+
+use crate::facts::{Facts, Links};
+use crate::kernel::{Error, Kernel, Lack, Sent};
+use crate::kind::filter::u32::U32;
+use crate::netlink::{self, Message};
+use crate::plan::{Plan, Step, Subject, Verb};
+use crate::tree::{Id, Object, block_of};
+use crate::unit::Handle;
+use nix::errno::Errno;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Messages between two looks at what was refused: what follows a refusal in its own window is still done by the kernel,
+/// so a window that is too long does too much in vain.
+const WINDOW: usize = 100;
+/// How long a plan waits for packets in classes that go, in all of its interfaces together: nothing new comes to these
+/// classes any more, and a queue that is longer than a second of its rate was too long before.
+const DRAINED: Duration = Duration::from_secs(1);
+/// How long it waits for the kernel to let go of tables of u32.
+const FREED: Duration = Duration::from_secs(5);
+/// Between two questions.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Why a plan was not carried out to its end.
+pub(super) enum Stop {
+    /// The kernel refused a step.
+    Refused(Box<Refused>),
+    /// Whoever looks on between two windows wants no more, after that many steps.
+    Halted(usize),
+}
+
+/// A step that the kernel refused.
+pub(super) struct Refused {
+    /// The step.
+    pub step: Step,
+    /// Why.
+    pub error: Error,
+    /// The kinds that the kernel lacks, if that is why.
+    pub lacks: Vec<Lack>,
+}
+
+fn stop(step: &Step, error: Error) -> Stop {
+    Stop::Refused(Box::new(Refused { step: step.clone(), error, lacks: Vec::new() }))
+}
+
+/// What a step needs time for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    /// Nothing.
+    No,
+    /// A class goes, and the kernel would throw away what waits in it.
+    Packets,
+    /// A hash table of u32 goes. The kernel counts who leads to it, and takes a filter that is gone from the count some time
+    /// later (`tcf_queue_work`): until then it says that the table is busy.
+    Table,
+}
+
+fn wait(step: &Step) -> Wait {
+    match &step.subject {
+        Subject::Object(object) if step.verb == Verb::Delete => match object.id {
+            Id::Class { .. } => Wait::Packets,
+            _ if object.options.as_kind::<U32>().is_some_and(U32::is_table) => Wait::Table,
+            _ => Wait::No,
+        },
+        _ => Wait::No,
+    }
+}
+
+/// Carries out a plan, and says how many packets were lost with classes that went; stops at the first refusal. `tick` is
+/// told how many steps are done, and says whether to go on.
+pub(super) fn carry_out(
+    kernel: &mut Kernel,
+    plan: &Plan,
+    facts: &dyn Fn(&str) -> Facts,
+    tick: &mut dyn FnMut(usize) -> bool,
+) -> Result<u64, Stop> {
+    kernel.begin();
+    let mut way = Way { kernel, facts, links: None, drained: None, lost: 0 };
+    let mut at = 0;
+    while let Some(step) = plan.steps.get(at) {
+        if let Subject::Link(change) = &step.subject {
+            way.kernel.change_link(&step.interface, change).map_err(|e| stop(step, e))?;
+            way.links = None;
+            at += 1;
+            continue;
+        }
+        let rest = plan.steps.get(at..).unwrap_or(&[]);
+        at += way.window(step, rest)?;
+        if !tick(at) && at < plan.steps.len() {
+            return Err(Stop::Halted(at));
+        }
+    }
+    Ok(way.lost)
+}
+
+/// On the way to the kernel.
+struct Way<'k> {
+    kernel: &'k mut Kernel,
+    facts: &'k dyn Fn(&str) -> Facts,
+    /// The links by name and number, until one is made or taken away.
+    links: Option<Arc<Links>>,
+    /// When waiting for packets ends, once it has begun.
+    drained: Option<Instant>,
+    lost: u64,
+}
+
+impl Way<'_> {
+    /// Sends the steps from `step` on that may go together, and says how many they were.
+    fn window(&mut self, step: &Step, rest: &[Step]) -> Result<usize, Stop> {
+        let kind = wait(step);
+        let together = |s: &&Step| wait(s) == kind && (kind != Wait::Packets || s.interface == step.interface);
+        let run = rest.iter().take_while(together).map_while(|s| match &s.subject {
+            Subject::Object(o) => Some((s, o)),
+            Subject::Link(_) => None,
+        });
+        let run: Vec<(&Step, &Object)> = run.take(WINDOW).collect();
+        let messages = self.messages(&run)?;
+        if kind == Wait::Packets {
+            self.drain(&run).map_err(|e| stop(step, e))?;
+        }
+        let sent = match kind {
+            Wait::Table => self.send_until_freed(&messages),
+            Wait::No | Wait::Packets => self.kernel.send(&messages),
+        };
+        let sent = sent.map_err(|e| stop(step, e))?;
+        let Some((i, error)) = sent.refused.into_iter().next() else { return Ok(run.len()) };
+        let lacks = match (run.get(i), messages.get(i)) {
+            (Some((_, object)), Some(message)) => error.lacks(object, message),
+            _ => Vec::new(),
+        };
+        let step = run.get(i).map_or(step, |(step, _)| step);
+        Err(Stop::Refused(Box::new(Refused { step: step.clone(), error, lacks })))
+    }
+
+    fn links(&mut self) -> Result<Arc<Links>, Error> {
+        if let Some(known) = &self.links {
+            return Ok(Arc::clone(known));
+        }
+        let read = self.kernel.links()?;
+        let table = Links::new(read.iter().map(|l| (l.index, l.name.as_str().into())));
+        Ok(Arc::clone(self.links.insert(Arc::new(table))))
+    }
+
+    fn messages(&mut self, run: &[(&Step, &Object)]) -> Result<Vec<Message>, Stop> {
+        let mut messages = Vec::with_capacity(run.len());
+        let mut known: Option<(&str, u32, Facts)> = None;
+        for (step, object) in run {
+            if known.as_ref().is_none_or(|(name, ..)| *name != step.interface) {
+                let links = self.links().map_err(|e| stop(step, e))?;
+                let index = match links.index_of(&step.interface) {
+                    Some(index) => index,
+                    None if block_of(&step.interface).is_some() => netlink::BLOCK,
+                    None => self.kernel.link(&step.interface).map_err(|e| stop(step, e))?.index,
+                };
+                known = Some((&step.interface, index, Facts { links, ..(self.facts)(&step.interface) }));
+            }
+            if let Some((_, index, facts)) = &known {
+                messages.push(netlink::encode(object, step.verb, *index, facts));
+            }
+        }
+        Ok(messages)
+    }
+
+    /// Waits until nothing waits in classes of one interface that are about to go.
+    fn drain(&mut self, run: &[(&Step, &Object)]) -> Result<(), Error> {
+        let Some((first, _)) = run.first() else { return Ok(()) };
+        let Some(index) = self.links()?.index_of(&first.interface) else { return Ok(()) };
+        let going: HashSet<Handle> = run.iter().filter_map(|(_, object)| object.handle()).collect();
+        loop {
+            let waiting = self.kernel.waiting(index)?;
+            let waits: u64 = waiting.into_iter().filter(|(class, _)| going.contains(class)).map(|(_, n)| n).sum();
+            let end = *self.drained.get_or_insert_with(|| Instant::now() + DRAINED);
+            if waits == 0 || Instant::now() >= end {
+                self.lost += waits;
+                return Ok(());
+            }
+            sleep(PAUSE);
+        }
+    }
+
+    /// Sends what takes tables away, again while these are busy.
+    fn send_until_freed(&mut self, messages: &[Message]) -> Result<Sent, Error> {
+        let end = Instant::now() + FREED;
+        let mut sent = self.kernel.send(messages)?;
+        while Instant::now() < end
+            && !sent.refused.is_empty()
+            && sent.refused.iter().all(|(_, error)| error.is(Errno::EBUSY))
+        {
+            sleep(PAUSE);
+            let again: Vec<usize> = sent.refused.iter().map(|(i, _)| *i).collect();
+            let messages: Vec<Message> = again.iter().filter_map(|i| messages.get(*i)).cloned().collect();
+            sent = self.kernel.send(&messages)?;
+            sent.refused.iter_mut().for_each(|(i, _)| *i = again.get(*i).copied().unwrap_or_default());
+        }
+        Ok(sent)
+    }
+}
