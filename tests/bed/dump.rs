@@ -1,33 +1,41 @@
 //! What tc shows of a device, made fit to compare: the same objects, whoever made them, give the same lines.
 
-use super::netns::Netns;
+use super::netns::{Netns, bounded_with};
 
 /// All of tc's objects on a device: qdiscs, classes, and the filters of every qdisc, a line each, without counters and
 /// without the numbers that the kernel gives out by itself.
 pub fn dump(netns: &Netns, dev: &str) -> Vec<String> {
-    let shown = format!("qdisc show dev {dev}\nclass show dev {dev}\n");
-    let shown = entries(&netns.run("sh", ["-c", "printf %s \"$1\" | tc -d -batch -", "sh", &shown]).ok());
-    let (qdiscs, mut classes): (Vec<_>, Vec<_>) = shown.into_iter().partition(|entry| entry.starts_with("qdisc"));
-    classes.sort(); // tc shows them in the order of a hash table
-    let mut filters = Vec::new();
-    for qdisc in &qdiscs {
-        let words = qdisc.split_whitespace().collect::<Vec<_>>();
-        let (kind, handle) = (words[1], words[2]);
-        let places = match kind {
-            "clsact" => vec!["ingress".to_owned(), "egress".to_owned()],
-            "ingress" => vec!["ingress".to_owned()],
-            _ if handle == "0:" => Vec::new(),
-            _ => vec![format!("parent {handle}")],
-        };
-        for place in places {
-            filters.extend(
-                entries(&netns.tc(&format!("-d filter show dev {dev} {place}")))
-                    .iter()
-                    .map(|filter| format!("{place}: {filter}")),
-            );
-        }
+    let show = |list: &Vec<String>| netns.enter(|| bounded_with("tc", ["-d", "-batch", "-"], &list.join("\n"))).ok();
+    dumps(&[dev], &|lists| lists.iter().map(show).collect()).remove(0)
+}
+
+/// [`dump`] of many devices. `show` gives what each list of commands shows.
+pub fn dumps(devs: &[&str], show: &dyn Fn(&[Vec<String>]) -> Vec<String>) -> Vec<Vec<String>> {
+    let lists = devs.iter().map(|dev| ["qdisc", "class"].map(|what| format!("{what} show dev {dev}")).to_vec());
+    let (mut dumps, mut places) = (Vec::new(), Vec::new());
+    for (at, shown) in show(&lists.collect::<Vec<_>>()).iter().enumerate() {
+        let (qdiscs, mut classes): (Vec<_>, Vec<_>) =
+            entries(shown).into_iter().partition(|entry| entry.starts_with("qdisc"));
+        classes.sort(); // tc shows them in the order of a hash table
+        places.extend(qdiscs.iter().flat_map(|qdisc| filtered(qdisc)).map(|place| (at, place)));
+        dumps.push(qdiscs.into_iter().chain(classes).collect::<Vec<_>>());
     }
-    qdiscs.into_iter().chain(classes).chain(filters).collect()
+    let lists = places.iter().map(|(at, place)| vec![format!("filter show dev {} {place}", devs[*at])]);
+    for ((at, place), shown) in places.iter().zip(show(&lists.collect::<Vec<_>>())) {
+        dumps[*at].extend(entries(&shown).iter().map(|filter| format!("{place}: {filter}")));
+    }
+    dumps
+}
+
+/// Where the filters of a qdisc are.
+fn filtered(qdisc: &str) -> Vec<String> {
+    let words = qdisc.split_whitespace().collect::<Vec<_>>();
+    match (words[1], words[2]) {
+        ("clsact", _) => vec!["ingress".to_owned(), "egress".to_owned()],
+        ("ingress", _) => vec!["ingress".to_owned()],
+        (_, "0:") => Vec::new(),
+        (_, handle) => vec![format!("parent {handle}")],
+    }
 }
 
 /// What one command of tc's shows, a line an object.

@@ -1,9 +1,10 @@
 //! What the tests that need a kernel stand on: namespaces ([`netns`]), tc's dumps ([`dump`]), traffic ([`traffic`]),
-//! which kinds the kernel lacks ([`kernel`]), and recordings of what tc sends ([`wire`]).
+//! which kinds the kernel lacks ([`kernel`]), recordings of what tc sends ([`wire`]), and many of them at once ([`bench`]).
 //!
 //! Everything here is bounded in time: a command by [`netns::COMMAND_LIMIT`], a flow by its own length.
 #![allow(dead_code, unused_macros, unused_imports, reason = "each test binary uses its own part")]
 
+pub mod bench;
 pub mod dump;
 pub mod kernel;
 pub mod netns;

@@ -98,9 +98,11 @@ impl Netns {
 
 impl Drop for Netns {
     fn drop(&mut self) {
-        let gone = bounded("ip", ["netns", "del", &self.name]);
-        if !std::thread::panicking() {
-            gone.ok();
+        // a second panic would end all tests without a word
+        if std::thread::panicking() {
+            let _ = Command::new("ip").args(["netns", "del", &self.name]).status();
+        } else {
+            bounded("ip", ["netns", "del", &self.name]).ok();
         }
     }
 }

@@ -235,7 +235,8 @@ pub(super) fn check_per_class(row: &'static str, entries: usize, classes: u32, o
     }
 }
 
-/// Express or preemptible, by traffic class, from the entries of a dump.
+/// Express or preemptible, by traffic class, from the entries of a dump. Nothing if all are express: the kernel tells that
+/// of each, and takes it from nobody who asks for no offload.
 pub(super) fn read_preemption(
     attributes: &Parsed,
     entry: u16,
@@ -248,7 +249,7 @@ pub(super) fn read_preemption(
         let (Some(at), Some(value)) = (own.u32(index)?, own.u32(fp)?) else { continue };
         put(&mut list, at, Preemption::from_number(value.into()).unwrap_or_default());
     }
-    Ok((!list.is_empty()).then_some(List(list)))
+    Ok(list.contains(&Preemption::Preemptible).then_some(List(list)))
 }
 
 /// Puts a traffic class's value into its place.
