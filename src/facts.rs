@@ -27,6 +27,8 @@ pub struct Facts {
     pub queues: u32,
     /// Whether the kernel's u32 classifier can match marks (`CONFIG_CLS_U32_MARK`).
     pub u32_mark: bool,
+    /// The classifiers that the kernel has, as far as it was asked.
+    pub classifiers: Classifiers,
     /// The tables that delays may vary by (netem); `None` where no machine is looked at.
     pub distributions: Option<Arc<Distributions>>,
     /// The machine's links, for what names one on the wire (`mirred`); empty where no machine is looked at.
@@ -102,6 +104,20 @@ impl Found<Program> {
             (Reference::Pin(path), Ok(program)) if program.id == id => Some(path.as_str()),
             _ => None,
         })
+    }
+}
+
+/// Kinds of filters; those are there that are not known to be missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Classifiers {
+    /// The names of those that are missing.
+    pub missing: Vec<&'static str>,
+}
+
+impl Classifiers {
+    /// Whether the kernel may have it.
+    pub fn has(&self, kind: &str) -> bool {
+        !self.missing.contains(&kind)
     }
 }
 
@@ -190,6 +206,7 @@ impl Default for Facts {
             gso: None,
             queues: 1,
             u32_mark: true,
+            classifiers: Classifiers::default(),
             distributions: None,
             links: Arc::default(),
             programs: Arc::default(),

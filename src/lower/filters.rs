@@ -1,29 +1,46 @@
 //! Which classifier takes what a rule matches, and the filter as an object.
 //!
+//! The first line that can say a match takes it; `classifier:` on a rule or on a direction pins one.
+//!
 //! | the match looks at | filter |
 //! |---|---|
-//! | the mark alone | `fw`; not for mark 0, which `fw` cannot say |
+//! | the mark alone, and it is not 0 | `fw` |
 //! | nothing | `u32 match u32 0 0` of all protocols: every kernel with tc has it, `matchall` is missing from some |
-//! | bits of headers of IP, hardware addresses, one ethertype, the link it came in by, the mark | `u32` of that protocol |
+//! | bits of headers of IP, hardware addresses, ethertypes, the link it came in by, the mark | `u32`: a filter for each alternative, unless these are more than [`VAST`] and [`TIMES`] times what is written |
+//! | what u32 cannot say or not shortly: VLANs, other ethertypes than one | `bpf`: one program, also for neighbouring rules |
+//! | the connection's mark | `flower` |
+//! | the priority | `basic` |
+//! | the number of a control group that is the class's number | `cgroup` |
 //!
 //! Long lists of u32 filters of one protocol become hash tables ([`tables`]); fw is one by itself.
+//!
+//! What a kernel is known to lack is passed over ([`Facts::classifiers`]); where no kernel is asked all are there. A mark
+//! that this kernel's u32 cannot match goes to fw, bpf or basic.
+//!
+//! Filters are asked in the order of the rules whatever takes them: u32's stand in one priority by their numbers, as do
+//! fw's of one mask and flower's of one set of keys, of which only one can match; each program and each tree of extended
+//! matches has a priority of its own, because the kernel puts the newest of one first.
 
-use super::cube::{At, Cube, Key, Known, MOST, TooMany};
+use super::cube::{At, Cube, Field as Bits, Formula, Key, Known, MOST, TooMany};
 use super::ids::{Filters, Tables};
 use super::matching::{self, IPV4, IPV6, Matched, Sight, visit};
 use super::order::{self, Entry, Place, Sort};
-use super::origin;
 use super::tables::{self, Above, Item, Numbering, Placed, Row, Table};
+use super::{bpf, ematch, flower, origin};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::facts::Facts;
 use crate::fingerprint::Fingerprint;
 use crate::kind::action::Actions;
+use crate::kind::filter::basic::{self as cls_basic, Basic};
+use crate::kind::filter::bpf::{self as cls_bpf, Bpf, Bytecode};
+use crate::kind::filter::cgroup::{self as cls_cgroup, Cgroup};
+use crate::kind::filter::flower::{self as cls_flower, Flower};
 use crate::kind::filter::fw::{self, Fw};
 use crate::kind::filter::u32::{self as cls_u32, HashKey, Keys, Node, U32};
 use crate::kind::wire::Attributes;
 use crate::kind::{Kind, Options};
-use crate::policy::model::Rule;
+use crate::policy::model::{Classifier, Rule};
 use crate::source::Span;
 use crate::syntax::expression::{Expression, Field};
 use crate::tree::{Id, Object, Origin};
@@ -31,9 +48,18 @@ use crate::unit::{Handle, Hex, Mark, Name, Number};
 use compact_str::{CompactString, format_compact};
 use std::collections::{BTreeSet, HashMap};
 
-const ALL: u16 = 0x0003;
+/// `ETH_P_ALL`.
+pub(super) const ALL: u16 = 0x0003;
 /// Bytes of Ethernet's header.
 const ETHERNET: u32 = 14;
+/// As many filters of u32 are no hindrance.
+const VAST: usize = 256;
+/// A filter of u32 for each value that is written, in both families, is no hindrance either.
+const TIMES: usize = 4;
+/// What a program returns for its own filter's class and actions.
+const OWN: u32 = u32::MAX;
+/// So many rules of a program are told one by one.
+const TOLD: usize = 12;
 
 /// What a filter looks at.
 #[derive(Clone, Debug)]
@@ -56,6 +82,13 @@ pub(super) enum Look {
     },
     /// A filter whose options are written already, but for class and actions.
     Made(Box<Made>),
+    /// What a program is to find; [`programs`] writes it, together with its neighbours.
+    Program {
+        /// The ethertype, or all.
+        protocol: u16,
+        /// What holds of its packets.
+        formula: Formula,
+    },
 }
 
 /// A filter of any kind, as far as it does not depend on its place.
@@ -69,6 +102,14 @@ pub(super) struct Made {
     pub options: Box<dyn Options>,
     /// Beside which others it may stand.
     pub beside: Beside,
+    /// What it is known by among its like, if not by what it looks at: it is changed in place then.
+    pub key: Option<CompactString>,
+}
+
+impl Made {
+    fn new(kind: &'static Kind, protocol: u16, options: impl Options, beside: Beside) -> Made {
+        Made { kind, protocol, options: Box::new(options), beside, key: None }
+    }
 }
 
 /// Beside which others a filter may stand in one priority, so that the kernel asks them in order.
@@ -76,6 +117,10 @@ pub(super) struct Made {
 pub(super) enum Beside {
     /// u32's, which are asked by their numbers.
     U32,
+    /// Flower's of the same keys: no packet has two values of them.
+    Keys(u64),
+    /// No other: the kernel would ask the newest first.
+    Nobody,
 }
 
 /// A filter that has no place yet.
@@ -89,7 +134,8 @@ pub struct Wanted {
 }
 
 /// Why a classifier cannot say a match.
-struct Unsaid {
+#[derive(Debug)]
+pub(super) struct Unsaid {
     /// The terms of which fields it is about; of none of them: all.
     fields: &'static [Field],
     /// Why.
@@ -100,8 +146,8 @@ struct Unsaid {
 }
 
 impl Unsaid {
-    fn new(fields: &'static [Field], why: impl Into<String>, help: &'static str) -> Unsaid {
-        Unsaid { fields, why: why.into(), help, code: &codes::NOT_YET }
+    pub fn new(fields: &'static [Field], why: impl Into<String>, help: &'static str) -> Unsaid {
+        Unsaid { fields, why: why.into(), help, code: &codes::NO_CLASSIFIER }
     }
 
     /// The finding, at the first term that it is about.
@@ -129,26 +175,39 @@ impl From<TooMany> for Unsaid {
     }
 }
 
+/// Where a rule's filters will stand.
+#[derive(Clone, Copy)]
+pub struct Spot<'a> {
+    /// The link's figures, and the kernel's.
+    pub facts: &'a Facts,
+    /// What the whole direction is pinned to.
+    pub pin: Option<Classifier>,
+    /// Whether packets come in here: nothing is known of their connections and senders.
+    pub arriving: bool,
+}
+
 /// The filters of one rule.
 pub fn wanted(
     rule: &Rule,
     target: Option<Handle>,
     actions: Option<Actions>,
     path: CompactString,
-    facts: &Facts,
+    spot: Spot,
     sink: &mut Sink,
 ) -> Vec<Wanted> {
     if target.is_none() && actions.is_none() {
         return Vec::new();
     }
     let expression = rule.matches.as_ref().map(|m| &m.value);
-    if let Some(unsaid) = expression.and_then(|e| without_link_header(e, facts)) {
-        unsaid.report(rule, sink);
-        return Vec::new();
-    }
-    let apart = actions.as_ref().is_some_and(Actions::differ_by_family);
-    let looks = match by_u32(&matching::compile(expression, Sight::Fixed), apart, facts) {
-        Ok(looks) => looks,
+    let saying = Saying {
+        expression,
+        // what is written into a header is not the same for both families
+        apart: actions.as_ref().is_some_and(Actions::differ_by_family),
+        target: target.filter(|_| actions.is_none()),
+        spot,
+    };
+    let (looks, why) = match saying.say(rule.classifier.as_ref().map(|c| c.value).or(spot.pin)) {
+        Ok(said) => said,
         Err(unsaid) => {
             unsaid.report(rule, sink);
             return Vec::new();
@@ -162,8 +221,8 @@ pub fn wanted(
     let text = rule.matches.as_ref().map(|m| m.value.to_string());
     let remark = |i: usize| match (&text, n) {
         (None, _) => None,
-        (Some(text), 1) => Some(text.clone()),
-        (Some(text), _) => Some(format!("{text} ({} of {n})", i + 1)),
+        (Some(text), 1) => Some(format!("{text}; {why}")),
+        (Some(text), _) => Some(format!("{text} ({} of {n}); {why}", i + 1)),
     };
     let make = |(i, look)| {
         let origin = Origin { remark: remark(i), ..origin(rule.span, path.clone(), Vec::new()) };
@@ -172,56 +231,307 @@ pub fn wanted(
     looks.into_iter().enumerate().map(make).collect()
 }
 
-/// Hardware addresses are looked for where a header of Ethernet has them.
-fn without_link_header(expression: &Expression, facts: &Facts) -> Option<Unsaid> {
-    const MACS: &[Field] = &[Field::MacSrc, Field::MacDst];
-    let mut asked = false;
-    visit(expression, &mut |t| asked |= MACS.contains(&t.field));
-    (asked && facts.header != ETHERNET).then(|| {
-        let why = format!("the link's header has {} bytes: there are no hardware addresses in it", facts.header);
-        Unsaid::new(MACS, why, "match addresses of IP, or match on the interface that has hardware addresses")
-    })
+/// A match on its way to a classifier.
+struct Saying<'a> {
+    expression: Option<&'a Expression>,
+    /// Whether each family has a filter of its own.
+    apart: bool,
+    /// The class, if that is all that becomes of the packets.
+    target: Option<Handle>,
+    spot: Spot<'a>,
 }
 
-/// The filters of u32 and fw that take what a rule matches. `apart`: one for each family, because what is written into a
-/// header is not the same for both.
-fn by_u32(matched: &Matched, apart: bool, facts: &Facts) -> Result<Vec<Look>, Unsaid> {
-    let mut looks = Vec::new();
-    match matched.same() {
-        Some(formula) if apart => {
-            let cubes = formula.cubes()?;
-            for protocol in [IPV4, IPV6] {
-                for cube in &cubes {
-                    looks.push(look(Some(protocol), cube.clone(), matched, facts)?);
+/// The filters, and why they are of that classifier.
+type Said = Result<(Vec<Look>, String), Unsaid>;
+
+impl Saying<'_> {
+    fn say(&self, pin: Option<Classifier>) -> Said {
+        if let Some(unsaid) = self.nowhere() {
+            return Err(unsaid);
+        }
+        let asked = |looks: Vec<Look>, word: &str| (looks, format!("{word}: asked for"));
+        match pin {
+            Some(Classifier::U32) => return self.by_u32(false).map(|looks| asked(looks, "u32")),
+            Some(Classifier::Flower) => return self.by_flower().map(|looks| asked(looks, "flower")),
+            Some(Classifier::Basic) => return self.by_basic().map(|looks| asked(looks, "basic")),
+            Some(Classifier::Bpf) => return self.by_bpf().map(|looks| asked(looks, "bpf")),
+            None => {}
+        }
+        let narrow = match self.by_u32(self.spot.facts.classifiers.has("fw")) {
+            Ok(looks) if looks.len() <= VAST || looks.len() <= TIMES * self.values() => {
+                let why = match looks.as_slice() {
+                    [Look::Mark { .. }, ..] => "fw: the mark alone",
+                    [Look::Any(cube)] if cube.0.is_empty() => "u32: every packet",
+                    _ => "u32: bits at fixed places",
+                };
+                return Ok((looks, why.to_owned()));
+            }
+            other => other,
+        };
+        let because = match &narrow {
+            Ok(looks) => format!("in place of {} filters of u32", looks.len()),
+            Err(unsaid) => unsaid.why.clone(),
+        };
+        let mut refused = Vec::new();
+        type Way<'s, 'a> = fn(&'s Saying<'a>) -> Result<Vec<Look>, Unsaid>;
+        let ways: [(&str, Way, &[Field]); 4] = [
+            ("bpf", Saying::by_bpf, &[]),
+            ("flower", Saying::by_flower, &[Field::ConnMark, Field::Iif]),
+            ("basic", Saying::by_basic, &[Field::Priority]),
+            ("cgroup", Saying::by_cgroup, &[Field::Cgroup]),
+        ];
+        for (kind, way, own) in ways {
+            match way(self) {
+                Ok(looks) if self.spot.facts.classifiers.has(kind) => return Ok((looks, format!("{kind}: {because}"))),
+                Ok(_) => {
+                    let why = format!("only `{kind}` can say this, and this kernel has none");
+                    let unsaid = Unsaid::new(&[], why, "set a `mark` with nftables and match that");
+                    refused.push((own, Unsaid { code: &codes::KERNEL_LACKS, fields: own, ..unsaid }));
                 }
+                Err(unsaid) => refused.push((own, unsaid)),
             }
         }
-        Some(formula) => {
-            for cube in formula.cubes()? {
-                looks.push(look(None, cube, matched, facts)?);
-            }
+        if let Ok(looks) = narrow {
+            return Ok((looks, "u32: bits at fixed places".to_owned()));
         }
-        None if !matched.others.is_no() => {
-            return Err(Unsaid::new(
-                &[Field::Ethertype],
-                "u32 cannot say that a protocol is another one",
-                "match what is wanted: `ip`, `ip6`, `arp`",
-            ));
-        }
-        None => {
-            for (protocol, formula) in &matched.worlds {
-                for cube in formula.cubes()? {
-                    looks.push(look(Some(*protocol), cube, matched, facts)?);
-                }
-            }
+        // the classifier that is made for one of the fields says best what is wrong
+        let at = refused.iter().rposition(|(own, _)| own.iter().any(|f| self.asks(&[*f]))).unwrap_or(0);
+        match (at, narrow) {
+            (0, Err(unsaid)) => Err(unsaid),
+            _ => Err(refused.swap_remove(at).1),
         }
     }
-    Ok(looks)
+
+    fn asks(&self, fields: &[Field]) -> bool {
+        let mut asked = false;
+        self.expression.iter().for_each(|e| visit(e, &mut |t| asked |= fields.contains(&t.field)));
+        asked
+    }
+
+    /// How many values are written.
+    fn values(&self) -> usize {
+        let mut values = 0;
+        self.expression.iter().for_each(|e| visit(e, &mut |t| values += t.items.len().max(1)));
+        values
+    }
+
+    /// What no classifier can know here.
+    fn nowhere(&self) -> Option<Unsaid> {
+        const MACS: &[Field] = &[Field::MacSrc, Field::MacDst];
+        let header = self.spot.facts.header;
+        if header != ETHERNET && self.asks(MACS) {
+            // they are looked for where a header of Ethernet has them
+            let why = format!("the link's header has {header} bytes: there are no hardware addresses in it");
+            let help = "match addresses of IP, or match on the interface that has hardware addresses";
+            return Some(Unsaid::new(MACS, why, help));
+        }
+        if self.spot.arriving && self.asks(&[Field::ConnMark]) {
+            let why = "what arrives is not known to belong to a connection yet";
+            let help = "bring the mark back first, `ingress: { rules: [ { do: { connmark: { control: continue } } } ] }`, \
+                        and match `mark`";
+            return Some(Unsaid::new(&[Field::ConnMark], why, help));
+        }
+        if self.spot.arriving && self.asks(&[Field::Cgroup]) {
+            let why = "what arrives was sent by no control group of this machine";
+            return Some(Unsaid::new(&[Field::Cgroup], why, "match it on `egress`"));
+        }
+        None
+    }
+
+    fn compile(&self, sight: Sight) -> Matched {
+        matching::compile(self.expression, sight)
+    }
+
+    /// Filters for packets of each protocol; `None` stands for all.
+    fn each(
+        &self,
+        matched: &Matched,
+        mut make: impl FnMut(Option<u16>, &Formula) -> Result<Vec<Look>, Unsaid>,
+        others: impl FnOnce() -> Unsaid,
+    ) -> Result<Vec<Look>, Unsaid> {
+        let mut looks = Vec::new();
+        match matched.same() {
+            Some(formula) if formula.is_no() => {}
+            Some(formula) if self.apart => {
+                for protocol in [IPV4, IPV6] {
+                    looks.extend(make(Some(protocol), formula)?);
+                }
+            }
+            Some(formula) => looks = make(None, formula)?,
+            None if !matched.others.is_no() => return Err(others()),
+            None => {
+                for (protocol, formula) in matched.worlds.iter().filter(|(_, f)| !f.is_no()) {
+                    looks.extend(make(Some(*protocol), formula)?);
+                }
+            }
+        }
+        Ok(looks)
+    }
+
+    /// The filters of u32, and, where they say it, of `fw`.
+    fn by_u32(&self, fw: bool) -> Result<Vec<Look>, Unsaid> {
+        let matched = self.compile(Sight::Fixed);
+        let make = |protocol, formula: &Formula| {
+            let of = |cube| look(protocol, cube, fw, &matched, self.spot.facts);
+            formula.cubes()?.into_iter().map(of).collect()
+        };
+        self.each(&matched, make, || other_protocols("u32"))
+    }
+
+    fn by_flower(&self) -> Result<Vec<Look>, Unsaid> {
+        let matched = self.compile(Sight::Walking);
+        let make = |protocol, formula: &Formula| {
+            let filters = flower::filters(protocol, &formula.cubes()?, &matched)?;
+            Ok(filters.into_iter().map(|(protocol, flower)| made(flower_made(protocol, flower))).collect())
+        };
+        self.each(&matched, make, || other_protocols("flower"))
+    }
+
+    fn by_basic(&self) -> Result<Vec<Look>, Unsaid> {
+        let matched = self.compile(Sight::Fixed);
+        if matched.tagged && matched.same().is_none() {
+            return Err(unknown("basic", Known::Inner));
+        }
+        let tree = |formula: &Formula| ematch::tree(formula).map_err(|known| unknown("basic", known));
+        let basic = |protocol, formula: &Formula| {
+            let options = Basic { matches: tree(formula)?, ..Basic::default() };
+            Ok(made(Made::new(&cls_basic::KIND, protocol, options, Beside::Nobody)))
+        };
+        let make =
+            |protocol: Option<u16>, formula: &Formula| Ok(vec![basic(protocol.unwrap_or(ALL), formula)?]);
+        if matched.same().is_some() || matched.others.is_no() {
+            return self.each(&matched, make, || other_protocols("basic"));
+        }
+        // one filter for each protocol that is named, and one for those that are not
+        let named = Matched { others: Formula::no(), ..matched.clone() };
+        let mut looks = self.each(&named, make, || other_protocols("basic"))?;
+        let numbers = matched.worlds.iter().map(|(n, _)| (u128::from(*n), u128::from(*n))).collect();
+        let other = Formula::not(Formula::In(Bits::known(Known::Ether, 16), numbers));
+        looks.push(basic(ALL, &Formula::All(vec![other, matched.others]).simple())?);
+        Ok(looks)
+    }
+
+    fn by_bpf(&self) -> Result<Vec<Look>, Unsaid> {
+        let formula = self.compile(Sight::Walking).whole();
+        if let Some(known) = bpf::unknown(&formula) {
+            return Err(unknown("bpf", known));
+        }
+        if bpf::before_the_packet(&formula) {
+            let why = "bpf reads nothing before the link's header";
+            return Err(Unsaid::new(&[Field::Raw], why, "write `mac src` and `mac dst`"));
+        }
+        if formula.is_no() {
+            return Ok(Vec::new());
+        }
+        if bpf::program([(&formula, OWN)].into_iter(), self.spot.facts.header).is_none() {
+            let why = format!("this match comes to a program of more than {} instructions", bpf::MOST);
+            let help = "part it into several rules";
+            return Err(Unsaid { code: &codes::TOO_MANY_FILTERS, ..Unsaid::new(&[], why, help) });
+        }
+        let protocols: &[u16] = if self.apart { &[IPV4, IPV6] } else { &[ALL] };
+        let program = |protocol: &u16| Look::Program { protocol: *protocol, formula: formula.clone() };
+        Ok(protocols.iter().map(program).collect())
+    }
+
+    /// cgroup sends what a control group has sent to the class of the group's number, whichever that is.
+    fn by_cgroup(&self) -> Result<Vec<Look>, Unsaid> {
+        const CGROUP: &[Field] = &[Field::Cgroup];
+        const BY_MARK: &str = "set a `mark` with nftables (`socket cgroupv2`, `meta cgroup`) and match that";
+        let matched = self.compile(Sight::Fixed);
+        let make = |protocol: Option<u16>, formula: &Formula| {
+            let Some((number, rest)) = group_of(formula) else {
+                let why = "a control group can only be asked for by one number, and not under `not` or `or`";
+                return Err(Unsaid::new(CGROUP, why, BY_MARK));
+            };
+            if self.target != Some(Handle(number)) {
+                let own = self.target.map_or("none".to_owned(), |t| format!("{t}"));
+                let why = format!(
+                    "a control group can only be sent to the class of its number, {}, and this is {own}",
+                    Handle(number)
+                );
+                return Err(Unsaid::new(CGROUP, why, "give the class that number (`id:`), or match a `mark`"));
+            }
+            let matches = ematch::tree(&rest).map_err(|known| unknown("cgroup", known))?;
+            let options = Cgroup { matches, ..Cgroup::default() };
+            Ok(vec![made(Made::new(&cls_cgroup::KIND, protocol.unwrap_or(ALL), options, Beside::Nobody))])
+        };
+        self.each(&matched, make, || other_protocols("cgroup"))
+    }
+}
+
+fn made(made: Made) -> Look {
+    Look::Made(Box::new(made))
+}
+
+/// A filter of flower, beside others that have the same keys.
+fn flower_made(protocol: u16, flower: Flower) -> Made {
+    let ranged = [flower.src_port, flower.dst_port].iter().flatten().any(|p| matches!(p, cls_flower::Ports::Range(..)));
+    let beside = if ranged { Beside::Nobody } else { Beside::Keys(keys(protocol, &flower)) };
+    Made::new(&cls_flower::KIND, protocol, flower, beside)
+}
+
+/// The keys of a filter of flower as a number: which there are, and their masks.
+fn keys(protocol: u16, flower: &Flower) -> u64 {
+    let print = Fingerprint::new().word(u32::from(protocol));
+    let bits = |f: Fingerprint, word: &str, mask: &[u8]| f.bytes(word.as_bytes()).bytes(mask);
+    let address = |mask: std::net::IpAddr| match mask {
+        std::net::IpAddr::V4(m) => m.octets().to_vec(),
+        std::net::IpAddr::V6(m) => m.octets().to_vec(),
+    };
+    let port = |p: cls_flower::Ports| match p {
+        cls_flower::Ports::Masked { mask, .. } => mask.to_be_bytes(),
+        cls_flower::Ports::Range(..) => [0; 2],
+    };
+    let wide = |mask: u32| mask.to_be_bytes().to_vec();
+    let masks: [(&str, Option<Vec<u8>>); 16] = [
+        ("indev", flower.indev.as_ref().map(|_| Vec::new())),
+        ("vlan_id", flower.vlan_id.map(|_| Vec::new())),
+        ("vlan_ethtype", flower.vlan_ethtype.map(|_| Vec::new())),
+        ("dst_mac", flower.dst_mac.map(|m| m.mask.to_vec())),
+        ("src_mac", flower.src_mac.map(|m| m.mask.to_vec())),
+        ("ip_proto", flower.ip_proto.map(|p| vec![p.0])),
+        ("dst_ip", flower.dst_ip.map(|n| address(n.mask))),
+        ("src_ip", flower.src_ip.map(|n| address(n.mask))),
+        ("ip_tos", flower.ip_tos.map(|b| wide(b.mask))),
+        ("ip_ttl", flower.ip_ttl.map(|b| wide(b.mask))),
+        ("ip_flags", flower.ip_flags.map(|f| wide(f.mask))),
+        ("dst_port", flower.dst_port.map(|p| port(p).to_vec())),
+        ("src_port", flower.src_port.map(|p| port(p).to_vec())),
+        ("tcp_flags", flower.tcp_flags.map(|b| wide(b.mask))),
+        ("icmp", flower.icmp_type.map(|b| wide(b.mask)).or(flower.icmp_code.map(|b| wide(b.mask)))),
+        ("ct_mark", flower.ct_mark.map(|b| wide(b.mask))),
+    ];
+    masks.iter().filter_map(|(word, mask)| Some((word, mask.as_ref()?))).fold(print, |f, (w, m)| bits(f, w, m)).0
+}
+
+/// The control group that a formula asks for, and what else.
+fn group_of(formula: &Formula) -> Option<(u32, Formula)> {
+    let group = |f: &Formula| match f {
+        Formula::Word(Key { at: At::Known(Known::Cgroup), value, mask: u32::MAX }) => Some(*value),
+        _ => None,
+    };
+    if let Some(number) = group(formula) {
+        return Some((number, Formula::yes()));
+    }
+    let Formula::All(parts) = formula else { return None };
+    let number = parts.iter().find_map(group)?;
+    let rest = parts.iter().filter(|p| group(p).is_none()).cloned().collect();
+    Some((number, Formula::All(rest).simple()))
+}
+
+fn other_protocols(kind: &str) -> Unsaid {
+    Unsaid::new(
+        &[Field::Ethertype],
+        format!("{kind} cannot say that a protocol is another one"),
+        "match what is wanted: `ip`, `ip6`, `arp`",
+    )
 }
 
 /// One alternative, for packets of one protocol or of all.
-fn look(protocol: Option<u16>, mut cube: Cube, matched: &Matched, facts: &Facts) -> Result<Look, Unsaid> {
-    if let (None, [Key { at: At::Known(Known::Mark), mask, value: value @ 1.. }]) = (protocol, cube.0.as_slice()) {
+fn look(protocol: Option<u16>, mut cube: Cube, fw: bool, matched: &Matched, facts: &Facts) -> Result<Look, Unsaid> {
+    if let (None, true, [Key { at: At::Known(Known::Mark), mask, value: value @ 1.. }]) =
+        (protocol, fw, cube.0.as_slice())
+    {
         return Ok(Look::Mark { value: *value, mask: *mask });
     }
     let mut indev = None;
@@ -235,8 +545,8 @@ fn look(protocol: Option<u16>, mut cube: Cube, matched: &Matched, facts: &Facts)
             At::Known(Known::Mark) | At::Offset(_) => {}
             At::Known(Known::Iif) if key.mask == u32::MAX => indev = matched.links.get(key.value as usize).cloned(),
             At::Known(Known::Iif) => return Err(not_from()),
-            At::Known(known) => return Err(unknown(known)),
-            At::Beyond(_) => return Err(unknown(Known::Proto)),
+            At::Known(known) => return Err(unknown("u32", known)),
+            At::Beyond(_) => return Err(unknown("u32", Known::Proto)),
         }
     }
     let Some(indev) = indev else {
@@ -246,9 +556,9 @@ fn look(protocol: Option<u16>, mut cube: Cube, matched: &Matched, facts: &Facts)
         });
     };
     cube.0.retain(|k| k.at != At::Known(Known::Iif));
-    let options = Box::new(U32 { indev: Some(Name(indev)), ..u32_options(&cube) });
+    let options = U32 { indev: Some(Name(indev)), ..u32_options(&cube) };
     let protocol = protocol.unwrap_or(ALL);
-    Ok(Look::Made(Box::new(Made { kind: &cls_u32::KIND, protocol, options, beside: Beside::U32 })))
+    Ok(made(Made::new(&cls_u32::KIND, protocol, options, Beside::U32)))
 }
 
 /// That a packet came in by another link than one.
@@ -260,19 +570,97 @@ fn not_from() -> Unsaid {
     )
 }
 
-/// What u32 does not know of a packet.
-fn unknown(known: Known) -> Unsaid {
-    let (fields, help): (&[Field], _) = match known {
-        Known::Vlan | Known::Ether | Known::Inner => {
-            (&[Field::Vlan, Field::Ethertype], "match addresses, or set a `mark` with nftables and match that")
+/// What a classifier does not know of a packet.
+pub(super) fn unknown(kind: &str, known: Known) -> Unsaid {
+    let (fields, what, help): (&[Field], _, _) = match known {
+        Known::Vlan | Known::Inner => (&[Field::Vlan], "a packet's VLAN", "set a `mark` with nftables and match that"),
+        Known::Ether => (&[Field::Ethertype], "another ethertype than its own", "name one ethertype, without `not`"),
+        Known::Priority => (&[Field::Priority], "a packet's priority", "match what sets the priority, or a `mark`"),
+        Known::Cgroup => (
+            &[Field::Cgroup],
+            "who sent a packet",
+            "set a `mark` with nftables (`socket cgroupv2`) and match that",
+        ),
+        Known::ConnMark => (
+            &[Field::ConnMark],
+            "a connection's mark",
+            "set the packet's mark from it, `nft add rule inet shape postrouting meta mark set ct mark`, and match `mark`",
+        ),
+        Known::Iif => (
+            &[Field::Iif],
+            "where a packet came in, but for one link",
+            "write a rule for `iif` of this link before, or set a `mark` with nftables (`iifname`) and match that",
+        ),
+        Known::Mark => (&[Field::Mark], "a packet's mark", "match the mark alone in a rule"),
+        Known::Proto | Known::Pieces => {
+            (&[], "where the transport header is", "leave the choice to the compiler, or write `classifier: bpf`")
         }
-        Known::Priority => (&[Field::Priority], "match what sets the priority, or a `mark`"),
-        Known::Cgroup => (&[Field::Cgroup], "set a `mark` with nftables (`socket cgroupv2`) and match that"),
-        Known::ConnMark => (&[Field::ConnMark], "set a `mark` with nftables (`meta mark set ct mark`) and match that"),
-        _ => (&[], "set a `mark` with nftables and match that"),
     };
-    let word = fields.first().map_or("this", |f| f.word());
-    Unsaid::new(fields, format!("`{word}` cannot be compiled in a match yet"), help)
+    Unsaid::new(fields, format!("{kind} does not know {what}"), help)
+}
+
+/// Writes the programs: rules beside each other that only name a class have one together, as long as it is not too long.
+fn programs(wanted: Vec<Wanted>, facts: &Facts) -> Vec<Wanted> {
+    let joins = |w: &Wanted| {
+        matches!(w.look, Look::Program { protocol: ALL, .. }) && w.actions.is_none() && w.target.is_some()
+    };
+    let (mut out, mut run, mut number) = (Vec::with_capacity(wanted.len()), Vec::new(), 0);
+    for one in wanted {
+        if joins(&one) {
+            run.push(one);
+            continue;
+        }
+        together(std::mem::take(&mut run), facts, &mut number, &mut out);
+        out.push(alone(one, facts));
+    }
+    together(run, facts, &mut number, &mut out);
+    out
+}
+
+/// A program of one rule: it says yes or no.
+fn alone(one: Wanted, facts: &Facts) -> Wanted {
+    let Look::Program { protocol, formula } = &one.look else { return one };
+    let program = bpf::program([(formula, OWN)].into_iter(), facts.header);
+    Wanted { look: made(bpf_made(*protocol, program, None)), ..one }
+}
+
+fn bpf_made(protocol: u16, program: Option<Bytecode>, key: Option<CompactString>) -> Made {
+    let options = Bpf { bytecode: program, ..Bpf::default() };
+    Made { key, ..Made::new(&cls_bpf::KIND, protocol, options, Beside::Nobody) }
+}
+
+/// A program of several rules: it says the class.
+fn together(mut run: Vec<Wanted>, facts: &Facts, number: &mut usize, out: &mut Vec<Wanted>) {
+    if run.len() <= 1 {
+        out.extend(run.pop().map(|one| alone(one, facts)));
+        return;
+    }
+    let rule = |w: &'_ Wanted| match &w.look {
+        Look::Program { formula, .. } => Some((formula.clone(), w.target?.0)),
+        _ => None,
+    };
+    let rules: Vec<(Formula, u32)> = run.iter().filter_map(rule).collect();
+    let Some(program) = bpf::program(rules.iter().map(|(f, class)| (f, *class)), facts.header) else {
+        let rest = run.split_off(run.len() / 2);
+        together(run, facts, number, out);
+        together(rest, facts, number, out);
+        return;
+    };
+    let told = |w: &Wanted| {
+        let remark = w.origin.remark.as_deref().unwrap_or("any");
+        format!("{} if {}", w.origin.name, remark.split("; ").next().unwrap_or(remark))
+    };
+    let mut remarks: Vec<String> = run.iter().take(TOLD).map(told).collect();
+    if run.len() > TOLD {
+        remarks.push(format!("and {} more", run.len() - TOLD));
+    }
+    let why = run.iter().find_map(|w| w.origin.remark.as_deref()?.split_once("; bpf: ")).map(|(_, why)| why);
+    remarks.push(format!("one program for {} rules, bpf: {}", run.len(), why.unwrap_or("asked for")));
+    let span = run.first().and_then(|w| w.origin.span);
+    let origin = Origin { span, name: CompactString::default(), remark: Some(remarks.join("; ")) };
+    let key = Some(format_compact!("program.{number}"));
+    *number += 1;
+    out.push(Wanted { look: made(bpf_made(ALL, Some(program), key)), target: None, actions: None, origin });
 }
 
 /// A filter for all that no rule took, to a class.
@@ -293,6 +681,7 @@ impl Look {
         match self {
             Look::Header { protocol, .. } => *protocol,
             Look::Made(made) => made.protocol,
+            Look::Program { protocol, .. } => *protocol,
             Look::Any(_) | Look::Mark { .. } => ALL,
         }
     }
@@ -315,6 +704,7 @@ impl Look {
             Look::Any(c) => cube(Fingerprint::new().word(u32::from(ALL)), c).0,
             Look::Mark { value, mask } => Fingerprint::new().word(0).word(*mask).word(*value).0,
             Look::Made(made) => made.fingerprint(facts),
+            Look::Program { protocol, .. } => Fingerprint::new().word(3).word(u32::from(*protocol)).0,
         }
     }
 
@@ -328,7 +718,10 @@ impl Look {
             Look::Mark { mask, .. } => Sort::Mark(*mask, nth),
             Look::Made(made) => match made.beside {
                 Beside::U32 => u32_sort(made.protocol),
+                Beside::Keys(print) => Sort::Keys(print, nth),
+                Beside::Nobody => Sort::Alone(serial),
             },
+            Look::Program { .. } => Sort::Alone(serial),
         }
     }
 }
@@ -392,12 +785,19 @@ pub fn place(
     facts: &Facts,
     sink: &mut Sink,
 ) -> (Vec<Object>, Filters, Tables) {
+    let wanted = programs(wanted, facts);
     let mut seen: HashMap<u64, u32> = HashMap::new();
     let mut singles = Vec::with_capacity(wanted.len());
     for (serial, w) in wanted.iter().enumerate() {
         let print = w.look.fingerprint(facts);
         let nth = seen.entry(print).and_modify(|n| *n += 1).or_insert(0);
-        let key = if *nth == 0 { format_compact!("{print:016x}") } else { format_compact!("{print:016x}.{nth}") };
+        let named = match &w.look {
+            Look::Made(made) => made.key.clone(),
+            _ => None,
+        };
+        let key = if let Some(key) = named {
+            key
+        } else if *nth == 0 { format_compact!("{print:016x}") } else { format_compact!("{print:016x}.{nth}") };
         singles.push(Entry { key, sort: w.look.sort(*nth, serial as u32) });
     }
     let any = Cube::default();
@@ -487,7 +887,7 @@ impl Wanted {
     fn row<'a>(&'a self, key: &'a CompactString, any: &'a Cube) -> Row<'a> {
         let cube = match &self.look {
             Look::Header { cube, .. } | Look::Any(cube) => cube,
-            Look::Mark { .. } | Look::Made(_) => any,
+            Look::Mark { .. } | Look::Made(_) | Look::Program { .. } => any,
         };
         Row { cube, key, verdict: self.target.filter(|_| self.actions.is_none()) }
     }
@@ -529,7 +929,15 @@ impl Maker<'_> {
                 (&cls_u32::KIND, own, Box::new(U32 { ht, ..u32_options(cube) }))
             }
             Look::Mark { value, mask } => (&fw::KIND, *value, Box::new(Fw { mask: Some(Hex(*mask)), ..Fw::default() })),
-            Look::Made(made) => (made.kind, own, made.options.clone()),
+            Look::Made(made) => {
+                let mut options = made.options.clone();
+                if let Some(u32) = options.as_kind_mut::<U32>() {
+                    u32.ht = ht;
+                }
+                (made.kind, own, options)
+            }
+            // written by now
+            Look::Program { .. } => (&cls_bpf::KIND, own, Box::new(Bpf::default())),
         };
         if let Some(target) = wanted.target {
             super::set_if_unset(options.as_mut(), "flowid", target);

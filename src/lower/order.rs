@@ -31,6 +31,8 @@ pub enum Sort {
     Of(u16),
     /// fw with this mask. The second number parts equal marks, of which one priority can hold only one.
     Mark(u32, u32),
+    /// flower with these keys and masks. The second number parts equal ones.
+    Keys(u64, u32),
     /// A filter that must have its group for itself; the number tells it from others.
     Alone(u32),
 }

@@ -126,6 +126,31 @@ pub struct Direction {
     pub rules: Vec<Rule>,
     /// Filters as they are, after those of the rules.
     pub filters: Vec<Filter>,
+    /// The classifier that rules become filters of, if it is not left to the compiler.
+    pub classifier: Option<Spanned<Classifier>>,
+}
+
+/// A classifier that rules can be pinned to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Classifier {
+    /// `u32`.
+    U32,
+    /// `flower`.
+    Flower,
+    /// `basic`.
+    Basic,
+    /// `bpf`.
+    Bpf,
+}
+
+impl Classifier {
+    /// The words for them.
+    pub const WORDS: [(&str, Classifier); 4] = [
+        ("u32", Classifier::U32),
+        ("flower", Classifier::Flower),
+        ("basic", Classifier::Basic),
+        ("bpf", Classifier::Bpf),
+    ];
 }
 
 /// What happens to what arrives.
@@ -145,6 +170,8 @@ pub struct Ingress {
     pub block: Option<Spanned<u32>>,
     /// The same for what leaves, on a `clsact`.
     pub egress_block: Option<Spanned<u32>>,
+    /// The classifier that rules become filters of, if it is not left to the compiler.
+    pub classifier: Option<Spanned<Classifier>>,
     /// Filters as they are, after those of the rules.
     pub filters: Vec<Filter>,
 }
@@ -243,6 +270,8 @@ pub struct Rule {
     pub actions: Actions,
     /// The place of the actions.
     pub actions_span: Span,
+    /// The classifier that it becomes a filter of, if it is not left to the compiler.
+    pub classifier: Option<Spanned<Classifier>>,
     /// The whole rule's place.
     pub span: Span,
     /// Whether all of it could be read. One that could not is only kept until its class has been looked for.
