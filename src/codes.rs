@@ -141,7 +141,8 @@ codes! {
     SFQ_AT_ROOT "sfq-at-root" Warning "a fair queue where no queue forms";
     UNREACHABLE_RULE "unreachable-rule" Warning "a rule that no packet can reach";
     TOS_ON_IFB "tos-on-ifb" Warning "a priomap where packets have no priority yet";
-    NOT_YET "not-yet" Error "a match that cannot be compiled yet";
+    NO_CLASSIFIER "no-classifier" Error "a match that no classifier can make here";
+    U32_PORTS "u32-ports" Note "ports that u32 does not see everywhere";
     TOO_MANY_FILTERS "too-many-filters" Error "a match that comes to too many filters";
     MATCHES_NOTHING "matches-nothing" Warning "a match that no packet can have";
     MARK_UNSUPPORTED "mark-unsupported" Error "a match of the mark that this kernel cannot make";
@@ -216,7 +217,7 @@ static STRUCTURAL: &[&Code] = &[
     &INCLUDE_CYCLE,
     &INCLUDE_LIMIT,
     &HANDLE_BUDGET,
-    &NOT_YET,
+    &NO_CLASSIFIER,
     &TOO_MANY_FILTERS,
     &MARK_UNSUPPORTED,
     &NO_FILTERS,

@@ -10,8 +10,11 @@
 
 mod apart;
 mod arena;
+mod bpf;
 mod cube;
+mod ematch;
 mod filters;
+mod flower;
 mod given;
 mod ids;
 mod ifb;
@@ -38,7 +41,8 @@ use crate::tree::{self, Blocks, Branch, Id, Link, OWN_ALIAS, Object, Origin, Sta
 use crate::unit::{Count16, Handle, Length, Name, Number, Packing, Rate, Unit};
 use arena::{Arena, Holder};
 use compact_str::{CompactString, format_compact};
-use filters::Wanted;
+use filters::{Spot, Wanted};
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 /// The asked tree of a policy, and the table of the numbers it uses.
@@ -52,22 +56,23 @@ pub fn lower(policy: &Policy, facts: &dyn Fn(&str) -> Facts, ids: &Ids, sink: &m
         policy.interfaces.iter().map(|i| i.name.value.as_str()),
         |name| ids.interfaces.get(name)?.ifb_name.clone(),
     );
+    let ports = Cell::new(None);
     let (mut tree, mut new_ids, nothing) = (Tree::default(), Ids::default(), Table::default());
     for interface in &policy.interfaces {
         let name = &interface.name.value;
         let old = ids.interfaces.get(name).unwrap_or(&nothing);
         let facts = facts(name);
-        let mut work = Lowering { interface, facts: &facts, sink };
+        let mut work = Lowering { interface, facts: &facts, sink, ports: &ports };
         let mut table = Table { hook: old.hook, ..Table::default() };
         let mut asked = tree::Interface { link: work.link(), ..tree::Interface::default() };
         if let Some(direction) = &interface.egress {
-            let (branch, numbers) = work.direction(direction, &old.egress);
+            let (branch, numbers) = work.direction(direction, &old.egress, false);
             (asked.egress, table.egress) = (Some(branch), numbers);
         }
         if let Some(ingress) = &interface.ingress {
             let ifb_name = ifbs.get(name.as_str()).cloned();
             if let (Some(shape), Some(ifb_name)) = (&ingress.shape, &ifb_name) {
-                let (branch, numbers) = work.direction(&shape.value, &old.ifb);
+                let (branch, numbers) = work.direction(&shape.value, &old.ifb, true);
                 let mut device = tree::Interface { link: work.ifb(shape.span), ..tree::Interface::default() };
                 (device.egress, table.ifb) = (Some(branch), numbers);
                 tree.interfaces.insert(ifb_name.clone(), device);
@@ -78,6 +83,11 @@ pub fn lower(policy: &Policy, facts: &dyn Fn(&str) -> Facts, ids: &Ids, sink: &m
         }
         tree.interfaces.insert(name.clone(), asked);
         new_ids.interfaces.insert(name.clone(), table);
+    }
+    if let Some(span) = ports.get() {
+        let message = "u32 sees no ports behind IP options and IPv6 extension headers";
+        let d = Diagnostic::new(&codes::U32_PORTS, message).at(span, "such packets go another way");
+        sink.push(d.help("write `classifier: bpf` beside the rule, or beside `rules`, to see all ports"));
     }
     for block in &policy.blocks {
         let name = tree::block_name(block.number.value);
@@ -93,6 +103,8 @@ struct Lowering<'a> {
     interface: &'a Interface,
     facts: &'a Facts,
     sink: &'a mut Sink,
+    /// See [`Spot::ports`].
+    ports: &'a Cell<Option<Span>>,
 }
 
 impl Lowering<'_> {
@@ -120,8 +132,8 @@ impl Lowering<'_> {
         }
     }
 
-    /// A discipline and the rules beside it, with the table of their numbers.
-    fn direction(&mut self, direction: &Direction, old: &Numbers) -> (Branch, Numbers) {
+    /// A discipline and the rules beside it, with the table of their numbers. `arriving`: for packets that come in.
+    fn direction(&mut self, direction: &Direction, old: &Numbers, arriving: bool) -> (Branch, Numbers) {
         let arena = Arena::new(&direction.discipline, old, self.sink);
         let mut objects = Vec::with_capacity(arena.order.len() + direction.rules.len());
         for holder in &arena.order {
@@ -130,7 +142,9 @@ impl Lowering<'_> {
                 Holder::Class(i) => objects.extend(self.class(&arena, i)),
             }
         }
-        let wanted = self.rules(&arena, &direction.rules);
+        let pin = direction.classifier.as_ref().map(|c| c.value);
+        let spot = Spot { facts: self.facts, pin, arriving, ports: self.ports };
+        let wanted = self.rules(&arena, &direction.rules, spot);
         let mut numbers = arena.numbers(old);
         let given = given::filters(&direction.filters, Some(&arena), self.facts, self.sink);
         // rules stay out of the priorities that filters have as they are
@@ -247,7 +261,7 @@ impl Lowering<'_> {
 
     /// The filters that rules ask for, by discipline. A rule to a class below a nested discipline is asked at every
     /// discipline on the way, because a filter names classes of its own discipline only.
-    fn rules<'p>(&mut self, arena: &Arena<'p>, rules: &'p [Rule]) -> Vec<Vec<Wanted>> {
+    fn rules<'p>(&mut self, arena: &Arena<'p>, rules: &'p [Rule], spot: Spot) -> Vec<Vec<Wanted>> {
         let mut wanted: Vec<Vec<Wanted>> = arena.disciplines.iter().map(|_| Vec::new()).collect();
         for rule in rules {
             let route = match &rule.class {
@@ -275,7 +289,7 @@ impl Lowering<'_> {
                 }
                 let path = class.map_or(CompactString::default(), |c| arena.path(c).into());
                 // what is done to the packet is done once, at the first
-                let made = filters::wanted(rule, target, done, path, self.facts, self.sink);
+                let made = filters::wanted(rule, target, done, path, spot, self.sink);
                 if let Some(list) = wanted.get_mut(discipline) {
                     list.extend(made);
                 }
@@ -353,10 +367,12 @@ impl Lowering<'_> {
         self.blocks(ingress, kind);
         branch.objects.push(hook);
 
+        let pin = ingress.classifier.as_ref().map(|c| c.value);
+        let spot = Spot { facts: self.facts, pin, arriving: true, ports: self.ports };
         let mut wanted = Vec::new();
         for rule in &ingress.rules {
             let actions = Some(settled(&rule.actions, None)).filter(|a| !a.0.is_empty());
-            wanted.extend(filters::wanted(rule, None, actions, "".into(), self.facts, self.sink));
+            wanted.extend(filters::wanted(rule, None, actions, "".into(), spot, self.sink));
         }
         let redirect = ifb.map(|ifb| Act::to_link(mirred::Mode::Redirect, Name(ifb.clone())));
         let mut last = Actions::default();

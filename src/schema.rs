@@ -1,6 +1,7 @@
 //! The JSON Schema of the YAML notation, for editors. The options of every kind come from its rows.
 
 use crate::kind::{self, Children, Kind, Options, Role, Row};
+use crate::policy::model::Classifier;
 use crate::unit::{PRESETS, Reader, Schema};
 use serde_json::{Map, Value, json};
 
@@ -121,8 +122,9 @@ fn one_of_kinds<'a>(kinds: impl Iterator<Item = &'a &'static Kind> + Clone, rule
     if rules {
         properties.insert("rules".into(), reference("rules"));
         properties.insert("filters".into(), reference("filters"));
+        properties.insert("classifier".into(), reference("classifier"));
     }
-    let most = if rules { 3 } else { 1 };
+    let most = if rules { 4 } else { 1 };
     let block = json!({
         "type": "object", "properties": properties, "additionalProperties": false,
         "minProperties": 1, "maxProperties": most,
@@ -225,6 +227,9 @@ pub fn schema() -> Value {
     defs.insert("direction".into(), one_of_kinds(kinds.iter(), true));
     defs.insert("each-way".into(), each_way(json!({ "type": ["string", "number", "boolean", "array"] })));
     defs.insert("actions".into(), actions());
+    let words: Vec<&str> = Classifier::WORDS.iter().map(|(word, _)| *word).collect();
+    let classifier = json!({ "description": "the classifier that rules become filters of", "enum": words });
+    defs.insert("classifier".into(), classifier);
     defs.insert(
         "rules".into(),
         json!({
@@ -236,6 +241,7 @@ pub fn schema() -> Value {
                     "class": { "description": "the class or band it sends to", "type": "string" },
                     "do": reference("actions"),
                     "match": reference("expression"),
+                    "classifier": reference("classifier"),
                 },
                 "anyOf": [{ "required": ["class"] }, { "required": ["do"] }],
             },
@@ -260,7 +266,7 @@ pub fn schema() -> Value {
         "properties": {
             "police": reference("police-action"), "shape": reference("direction"), "rules": reference("rules"),
             "filters": reference("filters"), "hook": { "enum": ["clsact", "ingress"] },
-            "block": number, "egress_block": number,
+            "block": number, "egress_block": number, "classifier": reference("classifier"),
         },
     });
     let interface = json!({
@@ -280,6 +286,7 @@ pub fn schema() -> Value {
             "include": words,
             "let": map_of(json!({ "anyOf": [{ "type": ["string", "number", "boolean"] }, reference("each-way")] })),
             "sets": map_of(words),
+            "services": map_of(json!({ "description": "a match that `service NAME` stands for", "type": "string" })),
             "profiles": map_of(profile),
             "accept": { "description": "codes of findings that are meant", "type": ["array", "string"], "items": { "type": "string" } },
             "interfaces": map_of(interface),

@@ -41,6 +41,7 @@ pub mod expression;
 pub mod expression_parser;
 pub mod lexis;
 pub mod names;
+pub mod services;
 pub mod shape;
 pub mod write;
 pub mod yaml;

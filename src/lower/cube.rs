@@ -231,7 +231,23 @@ impl Formula {
         matches!(self, Formula::Any(parts) if parts.is_empty())
     }
 
-    /// The same without parts that always or never hold, and with conjunctions in conjunctions laid flat.
+    /// The same for whoever asks its parts in their order and stops at the first that decides: guards are parts like others.
+    #[must_use]
+    pub fn in_order(self) -> Formula {
+        fn open(formula: Formula) -> Formula {
+            match formula {
+                Formula::All(parts) => Formula::All(parts.into_iter().map(open).collect()),
+                Formula::Any(parts) => Formula::Any(parts.into_iter().map(open).collect()),
+                Formula::Not(inner) => Formula::not(open(*inner)),
+                Formula::Guarded(guard, inner) => Formula::All(vec![open(*guard), open(*inner)]),
+                other => other,
+            }
+        }
+        open(self).simple()
+    }
+
+    /// The same without parts that always or never hold, with conjunctions in conjunctions laid flat, and with one test for
+    /// each field of a conjunction.
     #[must_use]
     pub fn simple(self) -> Formula {
         match self {
@@ -240,9 +256,12 @@ impl Formula {
                 for part in parts.into_iter().map(Formula::simple) {
                     match part {
                         part if part.is_no() => return Formula::no(),
-                        Formula::All(inner) => out.extend(inner),
-                        part => out.push(part),
+                        Formula::All(inner) => inner.into_iter().for_each(|part| narrow(&mut out, part)),
+                        part => narrow(&mut out, part),
                     }
+                }
+                if out.iter().any(Formula::is_no) {
+                    return Formula::no();
                 }
                 one_or(out, Formula::All)
             }
@@ -340,6 +359,23 @@ impl Formula {
                 Ok(if holds { vec![cube] } else { opposite(&cube) })
             }
         }
+    }
+}
+
+/// Adds a part to a conjunction: ranges of a field that has some already become what both have.
+fn narrow(parts: &mut Vec<Formula>, part: Formula) {
+    let Formula::In(field, ranges) = &part else { return parts.push(part) };
+    let same = parts.iter_mut().find_map(|p| match p {
+        Formula::In(other, old) if other == field => Some(old),
+        _ => None,
+    });
+    let Some(old) = same else { return parts.push(part) };
+    let both = |(a, b): (u128, u128)| {
+        ranges.iter().map(move |(c, d)| (a.max(*c), b.min(*d))).filter(|(a, b)| a <= b)
+    };
+    *old = merged(&std::mem::take(old).into_iter().flat_map(both).collect::<Vec<_>>());
+    if old.is_empty() {
+        parts.push(Formula::no());
     }
 }
 

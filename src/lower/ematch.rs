@@ -17,10 +17,11 @@ const VLAN: u16 = 46;
 /// # Errors
 /// Extended matches do not know that of a packet.
 pub fn tree(formula: &Formula) -> Result<Option<Matches>, Known> {
+    let formula = formula.clone().in_order();
     if formula.is_yes() {
         return Ok(None);
     }
-    Ok(Some(Matches(match term(formula)? {
+    Ok(Some(Matches(match term(&formula)? {
         Term { not: false, what: What::Group(terms), .. } => terms,
         one => vec![one],
     })))

@@ -23,7 +23,7 @@
 
 use super::cube::{At, Cube, Field as Bits, Formula, Key, Known, MOST, TooMany};
 use super::ids::{Filters, Tables};
-use super::matching::{self, IPV4, IPV6, Matched, Sight, visit};
+use super::matching::{self, IPV4, IPV6, Matched, Sight};
 use super::order::{self, Entry, Place, Sort};
 use super::tables::{self, Above, Item, Numbering, Placed, Row, Table};
 use super::{bpf, ematch, flower, origin};
@@ -31,7 +31,7 @@ use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::facts::Facts;
 use crate::fingerprint::Fingerprint;
-use crate::kind::action::Actions;
+use crate::kind::action::{Actions, Control};
 use crate::kind::filter::basic::{self as cls_basic, Basic};
 use crate::kind::filter::bpf::{self as cls_bpf, Bpf, Bytecode};
 use crate::kind::filter::cgroup::{self as cls_cgroup, Cgroup};
@@ -46,6 +46,7 @@ use crate::syntax::expression::{Expression, Field};
 use crate::tree::{Id, Object, Origin};
 use crate::unit::{Handle, Hex, Mark, Name, Number};
 use compact_str::{CompactString, format_compact};
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 
 /// `ETH_P_ALL`.
@@ -154,14 +155,13 @@ impl Unsaid {
     fn report(self, rule: &Rule, sink: &mut Sink) {
         let whole = rule.matches.as_ref().map_or(rule.span, |m| m.span);
         let mut place = Span::NONE;
-        let mut find = |e: &Expression| {
-            visit(e, &mut |t| {
+        rule.matches.iter().for_each(|m| {
+            m.value.visit(&mut |t| {
                 if place.is_none() && self.fields.contains(&t.field) {
                     place = t.span;
                 }
             });
-        };
-        rule.matches.iter().for_each(|m| find(&m.value));
+        });
         let place = if place.is_none() { whole } else { place };
         sink.push(Diagnostic::new(self.code, self.why).at(place, "").help(self.help));
     }
@@ -184,6 +184,8 @@ pub struct Spot<'a> {
     pub pin: Option<Classifier>,
     /// Whether packets come in here: nothing is known of their connections and senders.
     pub arriving: bool,
+    /// The first rule of the policy that is not for all ports that there are, and should be.
+    pub ports: &'a Cell<Option<Span>>,
 }
 
 /// The filters of one rule.
@@ -217,6 +219,10 @@ pub fn wanted(
         let d = Diagnostic::new(&codes::MATCHES_NOTHING, "no packet can match this");
         sink.push(d.at(rule.matches.as_ref().map_or(rule.span, |m| m.span), ""));
     }
+    let by_place = looks.iter().any(|l| matches!(l, Look::Header { .. }));
+    if let Some(m) = rule.matches.as_ref().filter(|m| by_place && hides(&m.value, false, refuses(actions.as_ref()))) {
+        spot.ports.set(spot.ports.get().or(Some(m.span)));
+    }
     let n = looks.len();
     let text = rule.matches.as_ref().map(|m| m.value.to_string());
     let remark = |i: usize| match (&text, n) {
@@ -229,6 +235,26 @@ pub fn wanted(
         Wanted { look, target, actions: actions.clone(), origin }
     };
     looks.into_iter().enumerate().map(make).collect()
+}
+
+/// Whether actions keep packets back.
+fn refuses(actions: Option<&Actions>) -> bool {
+    let words = ["control", "exceed"];
+    let drops = |options: &dyn Options| words.iter().any(|w| options.value::<Control>(w) == Some(Control::DROP));
+    actions.is_some_and(|list| list.0.iter().any(|act| drops(act.options.as_ref())))
+}
+
+/// Whether a packet whose port cannot be seen goes another way than it should: one that is to be kept back, or one that
+/// is taken for another.
+fn hides(expression: &Expression, negated: bool, refuses: bool) -> bool {
+    match expression {
+        Expression::And(parts) | Expression::Or(parts) => parts.iter().any(|p| hides(p, negated, refuses)),
+        Expression::Not(inner) => hides(inner, true, refuses),
+        Expression::Test(t) => {
+            let port = matches!(t.field, Field::Sport | Field::Dport | Field::Port | Field::TcpFlags);
+            port && (negated || refuses)
+        }
+    }
 }
 
 /// A match on its way to a classifier.
@@ -304,14 +330,14 @@ impl Saying<'_> {
 
     fn asks(&self, fields: &[Field]) -> bool {
         let mut asked = false;
-        self.expression.iter().for_each(|e| visit(e, &mut |t| asked |= fields.contains(&t.field)));
+        self.expression.iter().for_each(|e| e.visit(&mut |t| asked |= fields.contains(&t.field)));
         asked
     }
 
     /// How many values are written.
     fn values(&self) -> usize {
         let mut values = 0;
-        self.expression.iter().for_each(|e| visit(e, &mut |t| values += t.items.len().max(1)));
+        self.expression.iter().for_each(|e| e.visit(&mut |t| values += t.items.len().max(1)));
         values
     }
 
@@ -393,7 +419,7 @@ impl Saying<'_> {
             return Err(unknown("basic", Known::Inner));
         }
         let tree = |formula: &Formula| ematch::tree(formula).map_err(|known| unknown("basic", known));
-        let basic = |protocol, formula: &Formula| {
+        let basic = |protocol, formula: &Formula| -> Result<Look, Unsaid> {
             let options = Basic { matches: tree(formula)?, ..Basic::default() };
             Ok(made(Made::new(&cls_basic::KIND, protocol, options, Beside::Nobody)))
         };
@@ -412,7 +438,7 @@ impl Saying<'_> {
     }
 
     fn by_bpf(&self) -> Result<Vec<Look>, Unsaid> {
-        let formula = self.compile(Sight::Walking).whole();
+        let formula = self.compile(Sight::Walking).whole().in_order();
         if let Some(known) = bpf::unknown(&formula) {
             return Err(unknown("bpf", known));
         }
@@ -544,7 +570,6 @@ fn look(protocol: Option<u16>, mut cube: Cube, fw: bool, matched: &Matched, fact
             }
             At::Known(Known::Mark) | At::Offset(_) => {}
             At::Known(Known::Iif) if key.mask == u32::MAX => indev = matched.links.get(key.value as usize).cloned(),
-            At::Known(Known::Iif) => return Err(not_from()),
             At::Known(known) => return Err(unknown("u32", known)),
             At::Beyond(_) => return Err(unknown("u32", Known::Proto)),
         }
@@ -559,15 +584,6 @@ fn look(protocol: Option<u16>, mut cube: Cube, fw: bool, matched: &Matched, fact
     let options = U32 { indev: Some(Name(indev)), ..u32_options(&cube) };
     let protocol = protocol.unwrap_or(ALL);
     Ok(made(Made::new(&cls_u32::KIND, protocol, options, Beside::U32)))
-}
-
-/// That a packet came in by another link than one.
-fn not_from() -> Unsaid {
-    Unsaid::new(
-        &[Field::Iif],
-        "no classifier can say that a packet came in by another link than this one",
-        "write a rule for `iif` of this link before, or set a `mark` with nftables (`iifname`) and match that",
-    )
 }
 
 /// What a classifier does not know of a packet.

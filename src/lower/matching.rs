@@ -56,8 +56,17 @@ impl Matched {
         }
         let field = Bits::known(if self.tagged { Known::Inner } else { Known::Ether }, 16);
         let named: Vec<_> = self.worlds.iter().map(|(n, _)| (u128::from(*n), u128::from(*n))).collect();
-        let of = |(n, f): &(u16, Formula)| Formula::All(vec![Formula::is(field, u128::from(*n)), f.clone()]);
-        let mut parts: Vec<Formula> = self.worlds.iter().map(of).collect();
+        // protocols of which the same holds are asked for together
+        let mut worlds: Vec<(Vec<(u128, u128)>, &Formula)> = Vec::new();
+        for (number, formula) in &self.worlds {
+            let number = (u128::from(*number), u128::from(*number));
+            match worlds.iter_mut().find(|(_, known)| *known == formula) {
+                Some((numbers, _)) => numbers.push(number),
+                None => worlds.push((vec![number], formula)),
+            }
+        }
+        let of = |(numbers, f)| Formula::All(vec![Formula::In(field, numbers), Formula::clone(f)]);
+        let mut parts: Vec<Formula> = worlds.into_iter().map(of).collect();
         parts.push(Formula::All(vec![Formula::not(Formula::In(field, named)), self.others.clone()]));
         Formula::Any(parts).simple()
     }
@@ -151,7 +160,7 @@ pub fn compile(expression: Option<&Expression>, sight: Sight) -> Matched {
         return Matched { worlds: Vec::new(), others: Formula::yes(), tagged: false, links: Vec::new() };
     };
     let (mut named, mut ip) = (vec![IPV4, IPV6], false);
-    visit(expression, &mut |test| match test.field {
+    expression.visit(&mut |test| match test.field {
         Field::Vlan => reading.tagged = true,
         Field::Ethertype => named.extend(test.items.iter().filter_map(ethertype)),
         field => ip |= looks_at_ip(field),
@@ -172,15 +181,6 @@ pub fn compile(expression: Option<&Expression>, sight: Sight) -> Matched {
     let worlds = worlds.collect();
     let others = if ip { Formula::no() } else { of(Family::None(None)) };
     Matched { worlds, others, tagged, links: reading.links }
-}
-
-/// Every test of an expression.
-pub fn visit<'e>(expression: &'e Expression, see: &mut impl FnMut(&'e Test)) {
-    match expression {
-        Expression::And(parts) | Expression::Or(parts) => parts.iter().for_each(|p| visit(p, see)),
-        Expression::Not(inner) => visit(inner, see),
-        Expression::Test(test) => see(test),
-    }
 }
 
 /// Whether a field is IP's or of what IP carries.

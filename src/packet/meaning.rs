@@ -8,9 +8,18 @@ use std::net::IpAddr;
 
 /// Whether the expression holds for the packet. A test of something that the packet does not have (ports of an ICMP
 /// message, or of a fragment that is not the first) does not hold, and its negation does. An expression that looks into
-/// the IP header anywhere is about IP packets, and holds for no others.
+/// the IP header anywhere is about IP packets and those of the ethertypes that it names, and holds for no others.
 pub fn holds(expression: &Expression, packet: &Packet) -> bool {
-    (packet.layers().ip.is_some() || !looks_inside(expression)) && part_holds(expression, packet)
+    let about = packet.layers().ip.is_some() || !looks_inside(expression) || names(expression, packet.ether_type());
+    about && part_holds(expression, packet)
+}
+
+/// Whether it names an ethertype.
+fn names(expression: &Expression, ethertype: u16) -> bool {
+    let mut named = false;
+    let this = Item::Number(u64::from(ethertype));
+    expression.visit(&mut |t| named |= t.field == Field::Ethertype && t.items.contains(&this));
+    named
 }
 
 fn part_holds(expression: &Expression, packet: &Packet) -> bool {
@@ -24,12 +33,12 @@ fn part_holds(expression: &Expression, packet: &Packet) -> bool {
 
 /// Whether a part of it is about the IP header, or about what is above.
 fn looks_inside(expression: &Expression) -> bool {
-    use Field::{Any, Cgroup, Ethertype, Iif, MacDst, MacSrc, Mark, Priority, Raw, Vlan};
+    use Field::{Any, Cgroup, ConnMark, Ethertype, Iif, MacDst, MacSrc, Mark, Priority, Vlan};
     match expression {
         Expression::And(parts) | Expression::Or(parts) => parts.iter().any(looks_inside),
         Expression::Not(inner) => looks_inside(inner),
         Expression::Test(test) => {
-            !matches!(test.field, Any | Mark | Priority | Cgroup | Vlan | Ethertype | MacDst | MacSrc | Iif | Raw)
+            !matches!(test.field, Any | Mark | ConnMark | Priority | Cgroup | Vlan | Ethertype | MacDst | MacSrc | Iif)
         }
     }
 }

@@ -187,6 +187,7 @@ impl Ingress {
             hook: None,
             block: None,
             egress_block: None,
+            classifier: None,
             filters: Vec::new(),
         }
     }

@@ -45,6 +45,7 @@ struct Reader<'a> {
     lets: HashMap<&'a str, &'a Entry>,
     sets: HashMap<&'a str, &'a Entry>,
     profiles: HashMap<&'a str, &'a Entry>,
+    services: HashMap<&'a str, &'a Entry>,
     sink: &'a mut Sink,
     /// Names of the classes around the place that is read.
     path: Vec<CompactString>,
@@ -72,6 +73,7 @@ pub fn read(documents: &Documents, facts: &dyn Fn(&str) -> Facts, sink: &mut Sin
         lets: HashMap::new(),
         sets: HashMap::new(),
         profiles: HashMap::new(),
+        services: HashMap::new(),
         sink,
         path: Vec::new(),
         open: Vec::new(),
@@ -124,6 +126,7 @@ impl<'a> Reader<'a> {
                 "let" => self.named(entry, "value", |r| &mut r.lets),
                 "sets" => self.named(entry, "set", |r| &mut r.sets),
                 "profiles" => self.named(entry, "profile", |r| &mut r.profiles),
+                "services" => self.named(entry, "service", |r| &mut r.services),
                 "interfaces" => {
                     if let Some(list) = self.entries(&entry.node, "`interfaces`", "interfaces: { eth0: { … } }") {
                         interfaces.extend(list);
@@ -135,7 +138,17 @@ impl<'a> Reader<'a> {
                     }
                 }
                 word => {
-                    let keys = ["shapectl", "include", "accept", "let", "sets", "profiles", "interfaces", "blocks"];
+                    let keys = [
+                        "shapectl",
+                        "include",
+                        "accept",
+                        "let",
+                        "sets",
+                        "services",
+                        "profiles",
+                        "interfaces",
+                        "blocks",
+                    ];
                     self.unknown(&UNKNOWN_KEY, format!("`{word}` is no part of a policy"), &entry.key, keys);
                 }
             }
@@ -391,6 +404,7 @@ impl<'a> Reader<'a> {
                     }
                 }
                 "hook" => out.hook = self.hook(&entry.node),
+                "classifier" => out.classifier = self.classifier(&entry.node),
                 "block" => out.block = self.block_number(entry),
                 "egress_block" => out.egress_block = self.block_number(entry),
                 "filters" => {
@@ -404,7 +418,7 @@ impl<'a> Reader<'a> {
                         &UNKNOWN_KEY,
                         message,
                         &entry.key,
-                        ["police", "shape", "rules", "hook", "filters", "block"],
+                        ["police", "shape", "rules", "hook", "filters", "block", "classifier"],
                     );
                 }
             }
@@ -430,23 +444,26 @@ impl<'a> Reader<'a> {
     fn direction(&mut self, node: &'a Node, at: Span, whole: Whole) -> Option<Direction> {
         self.matches.clear();
         self.path.clear();
-        let discipline = self.discipline(node, at, whole, &["rules", "filters"]);
+        let discipline = self.discipline(node, at, whole, &["rules", "filters", "classifier"]);
         let mut rules = std::mem::take(&mut self.matches);
-        let mut filters = Vec::new();
+        let (mut filters, mut classifier) = (Vec::new(), None);
         if let Some(block) = node.entries() {
+            if let Some(entry) = block.iter().find(|e| e.key.value == "classifier") {
+                classifier = self.classifier(&entry.node);
+            }
             if let Some(entry) = block.iter().find(|e| e.key.value == "filters") {
                 filters = self.filters(&entry.node, whole);
             }
             let place = |of: &dyn Fn(&Entry) -> bool| block.iter().position(of);
             let first =
-                place(&|e| e.key.value == "rules") < place(&|e| !matches!(e.key.value.as_str(), "rules" | "filters"));
+                place(&|e| e.key.value == "rules") < place(&|e| !matches!(e.key.value.as_str(), "rules" | "filters" | "classifier"));
             if let Some(entry) = block.iter().find(|e| e.key.value == "rules") {
                 let listed = self.rules(&entry.node, whole);
                 let at = if first { 0 } else { rules.len() };
                 rules.splice(at..at, listed);
             }
         }
-        let mut direction = Direction { discipline: discipline?, rules, filters };
+        let mut direction = Direction { discipline: discipline?, rules, filters, classifier };
         self.settle_names(&mut direction);
         direction.rules.retain(|rule| rule.sound);
         Some(direction)

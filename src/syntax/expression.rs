@@ -238,6 +238,36 @@ impl Expression {
         }
     }
 
+    /// With other expressions in place of some tests, at the places of those.
+    #[must_use]
+    pub fn replaced(self, by: &mut impl FnMut(&Test) -> Option<Expression>) -> Expression {
+        match self {
+            Expression::And(parts) => {
+                let parts: Vec<_> = parts.into_iter().map(|p| p.replaced(by)).collect();
+                Expression::and(parts).unwrap_or_else(|| Expression::never(Span::NONE))
+            }
+            Expression::Or(parts) => {
+                let parts: Vec<_> = parts.into_iter().map(|p| p.replaced(by)).collect();
+                Expression::or(parts).unwrap_or_else(|| Expression::never(Span::NONE))
+            }
+            Expression::Not(inner) => inner.replaced(by).negated(),
+            Expression::Test(test) => match by(&test) {
+                Some(other) => other.at(test.span),
+                None => Expression::Test(test),
+            },
+        }
+    }
+
+    /// The same at one place.
+    fn at(self, span: Span) -> Expression {
+        match self {
+            Expression::And(parts) => Expression::And(parts.into_iter().map(|p| p.at(span)).collect()),
+            Expression::Or(parts) => Expression::Or(parts.into_iter().map(|p| p.at(span)).collect()),
+            Expression::Not(inner) => Expression::Not(Box::new(inner.at(span))),
+            Expression::Test(test) => Expression::Test(Test { span, ..test }),
+        }
+    }
+
     /// The least place that covers all tests.
     pub fn span(&self) -> Span {
         match self {

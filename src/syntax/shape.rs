@@ -209,7 +209,7 @@ struct Owner<'o> {
 const STATEMENTS: [&str; 12] =
     ["rule", "filter", "class", "interface", "egress", "ingress", "both", "let", "match", "leaf", "profile", "include"];
 
-const TOP: [&str; 8] = ["interface", "let", "set", "include", "profile", "shapectl", "accept", "block"];
+const TOP: [&str; 9] = ["interface", "let", "set", "service", "include", "profile", "shapectl", "accept", "block"];
 
 struct Reader<'s, 'a> {
     text: &'s str,
@@ -655,10 +655,14 @@ impl<'s> Reader<'s, '_> {
                     return;
                 }
             }
-            "let" | "set" => {
+            "let" | "set" | "service" => {
                 if let Some((key, node)) = self.definition(word, at) {
                     let trivia = trivia(self.finish());
-                    let collector = if word == "let" { "let" } else { "sets" };
+                    let collector = match word {
+                        "let" => "let",
+                        "set" => "sets",
+                        _ => "services",
+                    };
                     root.put(collector, at, Entry { key, node, trivia });
                     return;
                 }
@@ -723,6 +727,7 @@ impl<'s> Reader<'s, '_> {
         let meant = match plain {
             "interfaces" => Some("interface"),
             "sets" => Some("set"),
+            "services" => Some("service"),
             "profiles" => Some("profile"),
             "iface" | "device" | "dev" => Some("interface"),
             _ => TOP.iter().copied().find(|t| *t == plain).or_else(|| names::nearest(plain, TOP)),
@@ -815,6 +820,8 @@ impl<'s> Reader<'s, '_> {
         }
         let node = if keyword == "set" && self.is_mark('{') {
             self.list('}')?
+        } else if keyword == "service" && !matches!(self.token, Token::Quoted { .. }) {
+            self.raw_text(false)?
         } else {
             self.value(&key.value.clone(), key.span)?
         };
@@ -1058,7 +1065,7 @@ impl<'s> Reader<'s, '_> {
         let node = match (keyword, plain, self.vocabulary.action(plain)) {
             ("ingress", "shape", _) => self.direction("shape", at)?,
             ("leaf", "up" | "down", _) => self.direction(plain, at)?,
-            ("ingress", "hook" | "block" | "egress_block", _) => self.value(plain, at)?,
+            ("ingress", "hook" | "block" | "egress_block", _) | (_, "classifier", _) => self.value(plain, at)?,
             ("ingress", _, Some(arity)) => self.action_value(plain, arity, at)?,
             _ => self.discipline(&key),
         };
@@ -1576,6 +1583,13 @@ impl<'s> Reader<'s, '_> {
     fn rule(&mut self, at: Span) -> Option<Node> {
         let mut entries: Vec<Entry> = Vec::new();
         self.count();
+        let mut pinned = None;
+        if let Some("classifier") = self.word() {
+            let keyword = self.here();
+            self.advance();
+            let value = self.value("classifier", keyword)?;
+            pinned = Some(Entry::new(Spanned::new("classifier".into(), keyword), value));
+        }
         if let Some("class") = self.word() {
             let keyword = self.here();
             self.advance();
@@ -1631,7 +1645,11 @@ impl<'s> Reader<'s, '_> {
             }
             _ => {}
         }
-        if entries.is_empty() { None } else { Some(block(entries)) }
+        if entries.is_empty() {
+            return None;
+        }
+        entries.extend(pinned);
+        Some(block(entries))
     }
 
     /// `rule drop …`; also what is no action and was meant as a class.

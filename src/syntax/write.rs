@@ -92,6 +92,7 @@ fn by_key(entries: &[Entry]) -> Vec<&Entry> {
     let collections = [
         "let",
         "sets",
+        "services",
         "profiles",
         "interfaces",
         "blocks",

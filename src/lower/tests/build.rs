@@ -70,12 +70,13 @@ pub fn rule(class: &str, matches: &str) -> Rule {
         class: (!class.is_empty()).then(|| at(class.into())),
         actions: Actions::default(),
         actions_span: Span::NONE,
+        classifier: None,
         span: Span::NONE,
     }
 }
 
 pub fn direction(discipline: Discipline, rules: Vec<Rule>) -> Direction {
-    Direction { discipline, rules, filters: Vec::new() }
+    Direction { discipline, rules, filters: Vec::new(), classifier: None }
 }
 
 pub fn interface(name: &str, egress: Option<Direction>, ingress: Option<Ingress>) -> Interface {

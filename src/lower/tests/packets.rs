@@ -251,12 +251,12 @@ fn test_holds(test: &Test, packet: &Packet) -> bool {
 }
 
 /// Few values, so that packets hit tests.
-const PORTS: [u16; 6] = [22, 23, 53, 80, 443, 27000];
-const V4: [[u8; 4]; 4] = [[10, 0, 0, 1], [10, 0, 1, 9], [192, 0, 2, 7], [203, 0, 113, 9]];
-const TOS: [u8; 4] = [0, 0x10, 0xb8, 0xff];
-const PROTO: [u8; 9] = [1, 6, 17, 33, 58, 132, 136, 44, 47];
+pub const PORTS: [u16; 6] = [22, 23, 53, 80, 443, 27000];
+pub const V4: [[u8; 4]; 4] = [[10, 0, 0, 1], [10, 0, 1, 9], [192, 0, 2, 7], [203, 0, 113, 9]];
+pub const TOS: [u8; 4] = [0, 0x10, 0xb8, 0xff];
+pub const PROTO: [u8; 9] = [1, 6, 17, 33, 58, 132, 136, 44, 47];
 
-fn v6(n: u8) -> [u8; 16] {
+pub fn v6(n: u8) -> [u8; 16] {
     let mut a = [0; 16];
     (a[0], a[1], a[2], a[3], a[15]) = (0x20, 1, 0x0d, 0xb8, n);
     a
@@ -310,11 +310,16 @@ pub fn packets() -> impl Strategy<Value = Packet> {
     })
 }
 
-fn test(field: Field, items: Vec<Item>) -> Expression {
+pub fn test(field: Field, items: Vec<Item>) -> Expression {
     Expression::Test(Test { field, items, span: Span::NONE })
 }
 
 pub fn expressions() -> impl Strategy<Value = Expression> {
+    expressions_with(Just(test(Field::Any, vec![])).boxed())
+}
+
+/// The same with other tests among them.
+pub fn expressions_with(extra: BoxedStrategy<Expression>) -> impl Strategy<Value = Expression> {
     let number = |values: Vec<u64>| {
         let one = prop::sample::select(values.clone());
         let range = (prop::sample::select(values.clone()), prop::sample::select(values));
@@ -363,6 +368,7 @@ pub fn expressions() -> impl Strategy<Value = Expression> {
         1 => prop::sample::select(vec![4_u64, 6]).prop_map(|n| test(Field::Family, vec![Item::Number(n)])),
         1 => (0..3_u64).prop_map(|n| test(Field::Fragment, vec![Item::Number(n)])),
         1 => Just(test(Field::Any, vec![])),
+        4 => extra,
     ];
     leaf.prop_recursive(3, 8, 3, |inner| {
         prop_oneof![
@@ -376,6 +382,8 @@ pub fn expressions() -> impl Strategy<Value = Expression> {
 /// Whether a rule is about IP packets only.
 pub fn about_ip(e: &Expression) -> bool {
     let mut ip = false;
-    matching::visit(e, &mut |t| ip |= !matches!(t.field, Field::Any | Field::Mark));
+    const OTHERS: &[Field] =
+        &[Field::Any, Field::Mark, Field::Vlan, Field::Ethertype, Field::MacSrc, Field::MacDst, Field::Iif];
+    e.visit(&mut |t| ip |= !OTHERS.contains(&t.field));
     ip
 }

@@ -527,6 +527,7 @@ impl<'a> Reader<'a> {
                 class: Some(Spanned::new(path.clone(), entry.key.span)),
                 actions: Default::default(),
                 actions_span: Span::NONE,
+                classifier: None,
                 sound: true,
             });
         }

@@ -1,10 +1,10 @@
 //! Rules and what they do.
 
 use super::{Reader, Whole};
-use crate::codes::{EMPTY_RULE, UNKNOWN_KEY, WRONG_SHAPE};
+use crate::codes::{BAD_VALUE, EMPTY_RULE, UNKNOWN_KEY, WRONG_SHAPE};
 use crate::diagnostic::Diagnostic;
 use crate::kind::action::Actions;
-use crate::policy::model::Rule;
+use crate::policy::model::{Classifier, Rule};
 use crate::source::{Span, Spanned};
 use crate::syntax::document::{Entry, Node, Value};
 use crate::unit::{self, Unit};
@@ -33,7 +33,7 @@ impl<'a> Reader<'a> {
         let Some(entries) = self.entries(node, "a rule", "{ class: ssh, match: tcp dport 22 }") else { return };
         let (mut class, mut actions, mut actions_span) = (None, Actions::default(), Span::NONE);
         let mut matches: Vec<Option<Spanned<_>>> = vec![None];
-        let mut sound = true;
+        let (mut classifier, mut sound) = (None, true);
         for (i, entry) in entries.iter().enumerate() {
             if self.repeated(entries, i) {
                 continue;
@@ -59,6 +59,10 @@ impl<'a> Reader<'a> {
                     sound &= read.iter().all(Option::is_some);
                     matches = read;
                 }
+                "classifier" => {
+                    classifier = self.classifier(&entry.node);
+                    sound &= classifier.is_some();
+                }
                 "do" => {
                     actions_span = entry.node.span;
                     match self.actions(&entry.node, whole) {
@@ -76,7 +80,7 @@ impl<'a> Reader<'a> {
                         None => format!("write `do: {{ {word}: … }}`"),
                     });
                     let message = format!("`{word}` is no part of a rule");
-                    self.unknown_or(&UNKNOWN_KEY, message, &entry.key, ["class", "do", "match"], help);
+                    self.unknown_or(&UNKNOWN_KEY, message, &entry.key, ["class", "do", "match", "classifier"], help);
                 }
             }
         }
@@ -95,10 +99,25 @@ impl<'a> Reader<'a> {
                 class: class.clone(),
                 actions: actions.clone(),
                 actions_span,
+                classifier: classifier.clone(),
                 span: node.span,
                 sound,
             });
         }
+    }
+
+    /// A classifier that rules are pinned to.
+    pub(super) fn classifier(&mut self, node: &'a Node) -> Option<Spanned<Classifier>> {
+        let (settled, _) = self.settle(node)?;
+        let word = settled.as_word().unwrap_or_default();
+        let found = Classifier::WORDS.iter().find(|(known, _)| *known == word);
+        if found.is_none() {
+            let what = if word.is_empty() { settled.shape().to_owned() } else { format!("`{word}`") };
+            let d = Diagnostic::new(&BAD_VALUE, format!("{what} is no classifier that rules can be pinned to"));
+            let words: Vec<String> = Classifier::WORDS.iter().map(|(word, _)| format!("`{word}`")).collect();
+            self.sink.push(d.at(node.span, "").help(format!("write one of {}", words.join(", "))));
+        }
+        found.map(|(_, classifier)| Spanned::new(*classifier, node.span))
     }
 
     /// What a rule does: a word, a pair, a kind with its options, or a list of these. Mistakes in several of a list are all

@@ -6,8 +6,9 @@ use crate::diagnostic::Diagnostic;
 use crate::kind::{self, Role};
 use crate::source::Span;
 use crate::syntax::document::{Entry, Item, Name, Node, Value};
-use crate::syntax::expression::{Expression, View, Way};
-use crate::syntax::{expression_parser, names};
+use crate::syntax::expression::{Expression, Field, Item as Term, Test, View, Way};
+use crate::syntax::{expression_parser, names, services};
+use compact_str::CompactString;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -231,7 +232,21 @@ impl<'a> Reader<'a> {
 
     /// Reads an expression; `None` after an error in it.
     pub(super) fn expression(&mut self, text: &str, at: Span) -> Option<Expression> {
-        let Reader { lets, sets, sink, way, both, .. } = self;
+        let view = View { way: self.way.unwrap_or_default(), reversed: self.both && self.way == Some(Way::Down) };
+        let expression = self.parsed(text, at, view)?;
+        let expression = self.without_services(expression, view, 0)?;
+        if expression.is_never() && !self.both {
+            let what = if view.way == Way::Up { "is sent" } else { "arrives" };
+            let d =
+                Diagnostic::new(&MATCHES_NOTHING, format!("this is asked of what {what} only, and matches none of it"));
+            self.sink.push(d.at(at, "").help("leave the rule out, or put it under `both`"));
+        }
+        Some(expression)
+    }
+
+    /// An expression as it is written.
+    fn parsed(&mut self, text: &str, at: Span, view: View) -> Option<Expression> {
+        let Reader { lets, sets, sink, way, .. } = self;
         let names = |name: &str| {
             let entry = lets.get(name).or_else(|| sets.get(name))?;
             let node = this_way(*way, &entry.node)?;
@@ -244,15 +259,71 @@ impl<'a> Reader<'a> {
                 _ => None,
             }
         };
-        let view = View { way: way.unwrap_or_default(), reversed: *both && *way == Some(Way::Down) };
-        let expression = expression_parser::parse_seen(text, at, view, &names, sink)?;
-        if expression.is_never() && !*both {
-            let what = if view.way == Way::Up { "is sent" } else { "arrives" };
-            let d =
-                Diagnostic::new(&MATCHES_NOTHING, format!("this is asked of what {what} only, and matches none of it"));
-            self.sink.push(d.at(at, "").help("leave the rule out, or put it under `both`"));
+        expression_parser::parse_seen(text, at, view, &names, sink)
+    }
+
+    /// Puts what a service is in the place of its name.
+    fn without_services(&mut self, expression: Expression, view: View, depth: usize) -> Option<Expression> {
+        let mut asked = Vec::new();
+        expression.visit(&mut |t| {
+            if t.field == Field::Service {
+                let names = t.items.iter().filter_map(|i| if let Term::Name(name) = i { Some(name.clone()) } else { None });
+                asked.extend(names.map(|name| (name, t.span)));
+            }
+        });
+        if asked.is_empty() {
+            return Some(expression);
         }
-        Some(expression)
+        let mut found: HashMap<CompactString, Expression> = HashMap::new();
+        let mut sound = true;
+        for (name, span) in asked {
+            match self.service(&name, span, view, depth) {
+                Some(expression) => {
+                    found.insert(name, expression);
+                }
+                None => sound = false,
+            }
+        }
+        let mut of = |test: &Test| {
+            let name = |item: &Term| if let Term::Name(name) = item { found.get(name).cloned() } else { None };
+            let services = (test.field == Field::Service).then(|| test.items.iter().filter_map(name));
+            services.and_then(Expression::or)
+        };
+        sound.then(|| expression.replaced(&mut of))
+    }
+
+    /// The match that a service stands for: the policy's own, or else the one that everybody knows.
+    fn service(&mut self, name: &str, used: Span, view: View, depth: usize) -> Option<Expression> {
+        if depth > DEPTH {
+            let d = Diagnostic::new(&TOO_DEEP, "services stand for services too often").at(used, "starts here");
+            self.sink.push(d.help("write the ports of one of them"));
+            return None;
+        }
+        let (text, at) = match self.services.get(name) {
+            Some(entry) => match entry.node.as_word() {
+                Some(text) => (text, entry.node.span),
+                None => {
+                    self.shape(&entry.node, "a service", "services: { voice: udp port 5060-5061 }");
+                    return None;
+                }
+            },
+            None => match services::find(name) {
+                Some(text) => (text, Span::NONE),
+                None => {
+                    let d = Diagnostic::new(&UNKNOWN_NAME, format!("no service is called `{name}`")).at(used, "");
+                    let own = self.services.keys().copied();
+                    let known = services::SERVICES.iter().map(|(name, _)| *name).chain(own);
+                    let help = match names::nearest(name, known) {
+                        Some(near) => format!("did you mean `{near}`?"),
+                        None => format!("define it: `services: {{ {name}: udp port 5060-5061 }}`"),
+                    };
+                    self.sink.push(d.help(help));
+                    return None;
+                }
+            },
+        };
+        let expression = self.parsed(text, at, view)?;
+        self.without_services(expression, view, depth + 1)
     }
 
     /// Reports a value that a unit refuses. `defined` is the place of the `let` that it came from.

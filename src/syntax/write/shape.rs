@@ -97,6 +97,7 @@ impl Writer<'_> {
             let statement = match key {
                 "let" => "let",
                 "sets" => "set",
+                "services" => "service",
                 "profiles" => "profile",
                 "interfaces" => "interface",
                 "blocks" => "block",
@@ -196,7 +197,7 @@ impl Writer<'_> {
                 if let [entry] = &entries[..]
                     && !matches!(
                         (keyword, entry.key.value.as_str()),
-                        (_, "rules" | "filters") | ("leaf", "up" | "down")
+                        (_, "rules" | "filters" | "classifier") | ("leaf", "up" | "down")
                     )
                     && !entry.node.entries().is_some_and(<[_]>::is_empty)
                     && !has_comment(entry.trivia.as_deref(), false)
@@ -244,7 +245,7 @@ impl Writer<'_> {
         match (keyword, kind, self.vocabulary.action(kind)) {
             ("ingress", "shape", _) => self.direction("shape", &entry.node, indent, trivia),
             ("leaf", "up" | "down", _) => self.direction(kind, &entry.node, indent, trivia),
-            ("ingress", "hook" | "block" | "egress_block", _) => self.option_value(&entry.node, indent, trivia),
+            ("ingress", "hook" | "block" | "egress_block", _) | (_, "classifier", _) => self.option_value(&entry.node, indent, trivia),
             ("ingress", _, Some(Arity::Value)) => {
                 self.push(noise(kind));
                 self.option_value(&entry.node, indent, trivia);
@@ -581,6 +582,10 @@ impl Writer<'_> {
     fn rule(&self, node: &Node, indent: usize) -> String {
         let mut text = "rule".to_owned();
         let part = |key: &str| node.get(key).map(|e| &e.node).filter(|n| !matches!(n.value, Value::Null));
+        if let Some(pinned) = part("classifier") {
+            text.push_str(" classifier ");
+            text.push_str(&self.one_line(pinned));
+        }
         if let Some(class) = part("class") {
             text.push_str(" class ");
             text.push_str(&match &class.value {
