@@ -198,6 +198,16 @@ impl Packet {
         self.link_octets(at.saturating_add(self.network as i64), count)
     }
 
+    /// Four octets `at` so many from the network header. Before the link header there is room in the kernel's buffer, of
+    /// which nobody knows what it holds: of a word that begins there, as that of a hardware address does, the rest counts.
+    pub fn word(&self, at: i64) -> Octet {
+        let from = at.saturating_add(self.network as i64);
+        match usize::try_from(from.saturating_add(4)) {
+            Ok(count @ 1..4) => self.link_octets(0, count).number(),
+            _ => self.link_octets(from, 4).number(),
+        }
+    }
+
     /// What is in the bytes.
     pub fn layers(&self) -> &Layers {
         self.layers.get_or_init(|| Layers::of(self))

@@ -370,9 +370,7 @@ fn narrow(parts: &mut Vec<Formula>, part: Formula) {
         _ => None,
     });
     let Some(old) = same else { return parts.push(part) };
-    let both = |(a, b): (u128, u128)| {
-        ranges.iter().map(move |(c, d)| (a.max(*c), b.min(*d))).filter(|(a, b)| a <= b)
-    };
+    let both = |(a, b): (u128, u128)| ranges.iter().map(move |(c, d)| (a.max(*c), b.min(*d))).filter(|(a, b)| a <= b);
     *old = merged(&std::mem::take(old).into_iter().flat_map(both).collect::<Vec<_>>());
     if old.is_empty() {
         parts.push(Formula::no());

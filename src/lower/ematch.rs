@@ -66,10 +66,8 @@ fn plain(what: What) -> Term {
 
 fn range(field: Field, from: u128, to: u128) -> Result<Term, Known> {
     let width = (field.width / 8) as u8;
-    let whole = field.base == Base::Network
-        && field.start >= 0
-        && field.start % 8 == 0
-        && [8, 16, 32].contains(&field.width);
+    let whole =
+        field.base == Base::Network && field.start >= 0 && field.start % 8 == 0 && [8, 16, 32].contains(&field.width);
     if !whole || prefixes(from, to, field.width).nth(1).is_none() {
         let parts = prefixes(from, to, field.width).map(|(v, m)| cube(&field.cube(v, m)));
         return Ok(group(parts.collect::<Result<_, _>>()?, Join::Or));

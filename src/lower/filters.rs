@@ -423,8 +423,7 @@ impl Saying<'_> {
             let options = Basic { matches: tree(formula)?, ..Basic::default() };
             Ok(made(Made::new(&cls_basic::KIND, protocol, options, Beside::Nobody)))
         };
-        let make =
-            |protocol: Option<u16>, formula: &Formula| Ok(vec![basic(protocol.unwrap_or(ALL), formula)?]);
+        let make = |protocol: Option<u16>, formula: &Formula| Ok(vec![basic(protocol.unwrap_or(ALL), formula)?]);
         if matched.same().is_some() || matched.others.is_no() {
             return self.each(&matched, make, || other_protocols("basic"));
         }
@@ -592,11 +591,9 @@ pub(super) fn unknown(kind: &str, known: Known) -> Unsaid {
         Known::Vlan | Known::Inner => (&[Field::Vlan], "a packet's VLAN", "set a `mark` with nftables and match that"),
         Known::Ether => (&[Field::Ethertype], "another ethertype than its own", "name one ethertype, without `not`"),
         Known::Priority => (&[Field::Priority], "a packet's priority", "match what sets the priority, or a `mark`"),
-        Known::Cgroup => (
-            &[Field::Cgroup],
-            "who sent a packet",
-            "set a `mark` with nftables (`socket cgroupv2`) and match that",
-        ),
+        Known::Cgroup => {
+            (&[Field::Cgroup], "who sent a packet", "set a `mark` with nftables (`socket cgroupv2`) and match that")
+        }
         Known::ConnMark => (
             &[Field::ConnMark],
             "a connection's mark",
@@ -607,7 +604,9 @@ pub(super) fn unknown(kind: &str, known: Known) -> Unsaid {
             "where a packet came in, but for one link",
             "write a rule for `iif` of this link before, or set a `mark` with nftables (`iifname`) and match that",
         ),
-        Known::Mark => (&[Field::Mark], "a packet's mark", "match the mark alone in a rule"),
+        Known::Mark => {
+            (&[Field::Mark], "a packet's mark", "leave the choice to the compiler, or match the mark alone in a rule")
+        }
         Known::Proto | Known::Pieces => {
             (&[], "where the transport header is", "leave the choice to the compiler, or write `classifier: bpf`")
         }
@@ -617,9 +616,8 @@ pub(super) fn unknown(kind: &str, known: Known) -> Unsaid {
 
 /// Writes the programs: rules beside each other that only name a class have one together, as long as it is not too long.
 fn programs(wanted: Vec<Wanted>, facts: &Facts) -> Vec<Wanted> {
-    let joins = |w: &Wanted| {
-        matches!(w.look, Look::Program { protocol: ALL, .. }) && w.actions.is_none() && w.target.is_some()
-    };
+    let joins =
+        |w: &Wanted| matches!(w.look, Look::Program { protocol: ALL, .. }) && w.actions.is_none() && w.target.is_some();
     let (mut out, mut run, mut number) = (Vec::with_capacity(wanted.len()), Vec::new(), 0);
     for one in wanted {
         if joins(&one) {
@@ -813,7 +811,11 @@ pub fn place(
         };
         let key = if let Some(key) = named {
             key
-        } else if *nth == 0 { format_compact!("{print:016x}") } else { format_compact!("{print:016x}.{nth}") };
+        } else if *nth == 0 {
+            format_compact!("{print:016x}")
+        } else {
+            format_compact!("{print:016x}.{nth}")
+        };
         singles.push(Entry { key, sort: w.look.sort(*nth, serial as u32) });
     }
     let any = Cube::default();

@@ -22,11 +22,7 @@ const IS_FIRST: u32 = 2;
 const PORTS: [u8; 3] = [6, 17, 132];
 
 /// The filters for alternatives among packets of one protocol, or of all, each with its protocol.
-pub fn filters(
-    world: Option<u16>,
-    cubes: &[Cube],
-    matched: &Matched,
-) -> Result<Vec<(u16, Flower)>, Unsaid> {
+pub fn filters(world: Option<u16>, cubes: &[Cube], matched: &Matched) -> Result<Vec<(u16, Flower)>, Unsaid> {
     let mut out: Vec<(u16, Flower)> = Vec::new();
     for cube in cubes {
         let read = Read::new(world, cube, matched)?;
@@ -53,9 +49,10 @@ fn joined(into: &mut (u16, Flower), other: &(u16, Flower)) -> bool {
     }
     for src in [true, false] {
         let (left, right) = if src { (a.src_port, b.src_port) } else { (a.dst_port, b.dst_port) };
-        let meet = left.and_then(ends).zip(right.and_then(ends)).filter(|((_, end), (from, _))| {
-            end.checked_add(1) == Some(*from)
-        });
+        let meet = left
+            .and_then(ends)
+            .zip(right.and_then(ends))
+            .filter(|((_, end), (from, _))| end.checked_add(1) == Some(*from));
         if let Some(((from, _), (_, to))) = meet.filter(|_| bare(a, src) == bare(b, src)) {
             let ports = Some(Ports::range(from, to));
             let slot = if src { &mut into.1.src_port } else { &mut into.1.dst_port };

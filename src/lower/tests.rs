@@ -7,8 +7,8 @@ mod tables;
 
 use super::*;
 use crate::classify::{self, Side};
-use crate::kind::filter::fw;
 use crate::kind::action::skbedit::Skbedit;
+use crate::kind::filter::fw;
 use crate::policy::model::{Class, Classifier};
 use crate::unit::{Hex, LinkLayer};
 use build::*;

@@ -455,8 +455,8 @@ impl<'a> Reader<'a> {
                 filters = self.filters(&entry.node, whole);
             }
             let place = |of: &dyn Fn(&Entry) -> bool| block.iter().position(of);
-            let first =
-                place(&|e| e.key.value == "rules") < place(&|e| !matches!(e.key.value.as_str(), "rules" | "filters" | "classifier"));
+            let first = place(&|e| e.key.value == "rules")
+                < place(&|e| !matches!(e.key.value.as_str(), "rules" | "filters" | "classifier"));
             if let Some(entry) = block.iter().find(|e| e.key.value == "rules") {
                 let listed = self.rules(&entry.node, whole);
                 let at = if first { 0 } else { rules.len() };

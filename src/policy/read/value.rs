@@ -267,7 +267,8 @@ impl<'a> Reader<'a> {
         let mut asked = Vec::new();
         expression.visit(&mut |t| {
             if t.field == Field::Service {
-                let names = t.items.iter().filter_map(|i| if let Term::Name(name) = i { Some(name.clone()) } else { None });
+                let names =
+                    t.items.iter().filter_map(|i| if let Term::Name(name) = i { Some(name.clone()) } else { None });
                 asked.extend(names.map(|name| (name, t.span)));
             }
         });

@@ -245,7 +245,9 @@ impl Writer<'_> {
         match (keyword, kind, self.vocabulary.action(kind)) {
             ("ingress", "shape", _) => self.direction("shape", &entry.node, indent, trivia),
             ("leaf", "up" | "down", _) => self.direction(kind, &entry.node, indent, trivia),
-            ("ingress", "hook" | "block" | "egress_block", _) | (_, "classifier", _) => self.option_value(&entry.node, indent, trivia),
+            ("ingress", "hook" | "block" | "egress_block", _) | (_, "classifier", _) => {
+                self.option_value(&entry.node, indent, trivia)
+            }
             ("ingress", _, Some(Arity::Value)) => {
                 self.push(noise(kind));
                 self.option_value(&entry.node, indent, trivia);

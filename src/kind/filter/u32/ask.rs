@@ -79,7 +79,7 @@ pub(super) fn gather<'a>(groups: Vec<Vec<Filter<'a>>>) -> Vec<Box<dyn Asked + 'a
 impl Key {
     /// What the packet has there; `next` is where the next header begins.
     fn read(&self, packet: &Packet, base: i64, next: i64) -> Octet {
-        packet.octets(base + i64::from(self.offset) + if self.next { next } else { 0 }, 4).number()
+        packet.word(base + i64::from(self.offset) + if self.next { next } else { 0 })
     }
 }
 
