@@ -101,6 +101,8 @@ pub struct Verdict {
     pub end: End,
     /// The filters that took it, in order; the last one decided.
     pub rules: Vec<Place>,
+    /// If the class stands for several of which nobody can tell which one it is, what is known of them.
+    pub one_of: Option<String>,
     /// What the packet does not show, and how it was supposed to be.
     pub settled: Vec<(String, bool)>,
     /// Each step.

@@ -45,6 +45,10 @@ pub struct Meta {
     pub mark: u32,
     /// The priority (`skb->priority`): a small number, or a class as `1:10`.
     pub priority: u32,
+    /// The link that it is at.
+    pub link: Option<CompactString>,
+    /// Whether it arrives there: its link header is taken off then, and its length without it.
+    pub arrives: bool,
     /// The link that it came in by, of a packet that came in.
     pub iif: Option<CompactString>,
     /// The net_cls class of the sender's control group.

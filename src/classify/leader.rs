@@ -42,8 +42,14 @@ impl<'m, 't> Leader<'m, 't> {
         given: &'m [(String, bool)],
         steps: bool,
     ) -> Verdict {
-        let verdict =
-            Verdict { stops: Vec::new(), end: End::Up, rules: Vec::new(), settled: Vec::new(), trail: Vec::new() };
+        let verdict = Verdict {
+            stops: Vec::new(),
+            end: End::Up,
+            rules: Vec::new(),
+            one_of: None,
+            settled: Vec::new(),
+            trail: Vec::new(),
+        };
         let mut leader = Leader {
             model,
             packet: packet.clone(),
@@ -85,6 +91,8 @@ impl<'m, 't> Leader<'m, 't> {
     /// What leaves by a link: the hook's filters first, then the root.
     fn leaves(&mut self, link: &CompactString) -> End {
         self.say(None, || format!("leaves by {link}"));
+        self.packet.meta.arrives = false;
+        self.packet.meta.link = Some(link.clone());
         if let Some(end) = self.hook(link, Side::Egress) {
             return end;
         }
@@ -96,6 +104,9 @@ impl<'m, 't> Leader<'m, 't> {
     /// What arrives at a link.
     fn arrives(&mut self, link: &CompactString) -> End {
         self.say(None, || format!("arrives at {link}"));
+        self.packet.meta.arrives = true;
+        self.packet.meta.link = Some(link.clone());
+        self.packet.meta.iif.get_or_insert(link.clone());
         self.hook(link, Side::Ingress).unwrap_or_else(|| {
             self.say(None, || "goes up to the host".to_owned());
             End::Up
@@ -198,6 +209,11 @@ impl Walk for Leader<'_, '_> {
 
     fn note(&mut self, filter: Option<usize>, text: &dyn Fn() -> String) {
         self.say(filter, text);
+    }
+
+    fn one_of(&mut self, text: &str) {
+        self.say(None, || text.to_owned());
+        self.verdict.one_of = Some(text.to_owned());
     }
 
     fn reach(&mut self, filter: &Filter, class: Option<Handle>) {

@@ -217,6 +217,8 @@ pub trait Walk {
     fn settle(&mut self, question: &str) -> bool;
     /// Notes a step on the way, at a filter or without.
     fn note(&mut self, filter: Option<usize>, text: &dyn Fn() -> String);
+    /// Notes that the class which is said next stands for others: which it is, nobody can tell.
+    fn one_of(&mut self, text: &str);
     /// Says that a filter takes the packet, and sets the class.
     fn reach(&mut self, filter: &Filter, class: Option<Handle>);
     /// Runs actions.

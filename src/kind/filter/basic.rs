@@ -5,8 +5,10 @@ use super::ematch::Matches;
 use super::{ACTION, Doing, FLOWID};
 use crate::facts::Facts;
 use crate::kind::action::Actions;
+use crate::kind::walk::{self, Asked, Filter, Takes};
 use crate::kind::wire::{Attributes, Malformed, Payload};
 use crate::kind::{Children, Finding, Kind, Options, Role, Row, attribute, no_option, no_xstats, read_named};
+use crate::packet::Packet;
 use crate::rows;
 use crate::unit::{ClassId, Decimal, Handle, Reader, Refusal, Words};
 
@@ -68,6 +70,14 @@ const DOING: Doing = Doing { action: 3, police: 4 };
 const WORDS: &[&str] = &["match", "classid", "=flowid", "action", "police"];
 
 impl Options for Basic {
+    fn takes(&self, packet: &Packet, _handle: u32) -> Takes {
+        self.matches.as_ref().map_or(Takes::Yes, |matches| matches.holds(packet))
+    }
+
+    fn gather<'a>(&self, priorities: Vec<Vec<Filter<'a>>>) -> Vec<Box<dyn Asked + 'a>> {
+        walk::youngest_first(priorities)
+    }
+
     fn encode(&self, out: &mut Attributes, facts: &Facts) {
         let Basic { matches, flowid, action, seen: _, hits: _ } = self;
         if let Some(matches) = matches {

@@ -4,11 +4,12 @@
 use super::ematch::Matches;
 use super::{ACTION, Doing};
 use crate::facts::Facts;
-use crate::kind::action::Actions;
+use crate::kind::action::{Actions, Control};
+use crate::kind::walk::{Asked, Filter, Takes, Walk};
 use crate::kind::wire::{Attributes, Malformed, Payload};
 use crate::kind::{Children, Finding, Kind, Options, Role, Row, attribute, no_xstats, read_named};
 use crate::rows;
-use crate::unit::{Reader, Refusal, Words};
+use crate::unit::{Handle, Reader, Refusal, Words};
 
 rows! {
     /// Packets by the control group of who sent them.
@@ -46,7 +47,27 @@ const DOING: Doing = Doing { action: 1, police: 2 };
 /// tc's words, in the order in which it tries their beginnings.
 const WORDS: &[&str] = &["match", "action", "police"];
 
+/// `cls_cgroup_classify`: one filter, and the class is the control group's.
+struct Groups<'a>(Vec<Filter<'a>>);
+
+impl Asked for Groups<'_> {
+    fn ask(&self, walk: &mut dyn Walk) -> Control {
+        let Some(filter) = self.0.last() else { return Control::CONTINUE };
+        let Some(class) = walk.packet().meta.cgroup.filter(|class| *class != 0) else {
+            walk.note(Some(filter.object), &|| "the packet says no control group of its sender".to_owned());
+            return Control::CONTINUE;
+        };
+        let matches = filter.options.as_kind::<Cgroup>().and_then(|cgroup| cgroup.matches.as_ref());
+        let holds = matches.map_or(Takes::Yes, |matches| matches.holds(walk.packet()));
+        if walk.decide(holds) { walk.take(filter, Some(Handle(class))) } else { Control::CONTINUE }
+    }
+}
+
 impl Options for Cgroup {
+    fn gather<'a>(&self, priorities: Vec<Vec<Filter<'a>>>) -> Vec<Box<dyn Asked + 'a>> {
+        priorities.into_iter().map(|filters| Box::new(Groups(filters)) as Box<dyn Asked + 'a>).collect()
+    }
+
     fn encode(&self, out: &mut Attributes, facts: &Facts) {
         let Cgroup { matches, action } = self;
         if let Some(matches) = matches {

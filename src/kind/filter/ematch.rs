@@ -8,6 +8,8 @@
 //! `and` and `or` bind alike; the kernel goes from the left to the right and stops as soon as the rest cannot change the
 //! result.
 
+mod holds;
+
 use crate::codes;
 use crate::facts::{Facts, Reference};
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};

@@ -1,11 +1,14 @@
 //! `flow`: net/sched/cls_flow.c, tc-flow(8). A packet's class is computed from what it is: one key mapped to a number, or
 //! several hashed. Its number must be given.
 
+mod ask;
+
 use super::ematch::Matches;
 use super::{ACTION, Doing};
 use crate::codes;
 use crate::facts::Facts;
 use crate::kind::action::Actions;
+use crate::kind::walk::{Asked, Filter};
 use crate::kind::wire::{Attributes, Malformed, Payload};
 use crate::kind::{Children, Finding, Kind, Options, Role, Row, attribute, fits, no_xstats, read_named};
 use crate::rows;
@@ -230,6 +233,14 @@ fn then((mask, xor): (u32, u32), and: u32, turn: u32) -> (u32, u32) {
 }
 
 impl Options for Flow {
+    fn gather<'a>(&self, priorities: Vec<Vec<Filter<'a>>>) -> Vec<Box<dyn Asked + 'a>> {
+        let one = |filters: Vec<Filter<'a>>| {
+            let flows = filters.into_iter().filter_map(|f| Some((f, f.options.as_kind::<Flow>()?)));
+            Box::new(ask::Flows(flows.collect())) as Box<dyn Asked + 'a>
+        };
+        priorities.into_iter().map(one).collect()
+    }
+
     fn encode(&self, out: &mut Attributes, facts: &Facts) {
         let Flow { hash, keys, and, xor, or, rshift, addend, divisor, baseclass, perturb, matches, action } = self;
         for (number, value) in [

@@ -6,8 +6,10 @@ use super::{ACTION, Doing, FLOWID};
 use crate::codes;
 use crate::facts::Facts;
 use crate::kind::action::Actions;
+use crate::kind::walk::Takes;
 use crate::kind::wire::{Attributes, Malformed, Payload};
 use crate::kind::{Children, Finding, Kind, Options, Role, Row, attribute, fits, no_xstats, read_named};
+use crate::packet::Packet;
 use crate::rows;
 use crate::unit::{ClassId, Handle, Info, Name, Number, Reader, Refusal, Schema, Unit, Words};
 use std::fs;
@@ -118,6 +120,19 @@ impl Unit for Realm {
 }
 
 impl Options for Route {
+    /// What the routing table says of a packet, the packet does not.
+    fn takes(&self, _packet: &Packet, _handle: u32) -> Takes {
+        let mut words = Vec::new();
+        for (word, realm) in [("to", self.to), ("from", self.from)] {
+            words.extend(realm.map(|realm| format!("{word} realm {}", realm.show())));
+        }
+        words.extend(self.fromif.as_ref().map(|link| format!("in by {}", link.0)));
+        match words.is_empty() {
+            true => Takes::Yes,
+            false => Takes::If(format!("its route leads {}", words.join(" and ")).into()),
+        }
+    }
+
     fn encode(&self, out: &mut Attributes, facts: &Facts) {
         let Route { to, from, fromif, flowid, order: _, action } = self;
         for (number, realm) in [(TO, to), (FROM, from)] {
