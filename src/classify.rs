@@ -52,8 +52,10 @@ pub struct Place {
 pub struct Step {
     /// Where.
     pub place: Option<Place>,
-    /// What happens.
+    /// What happens there; empty where it only comes by.
     pub text: String,
+    /// Whether it comes to a link.
+    pub link: bool,
 }
 
 /// A discipline that a packet has come to, and what it made of it.
@@ -67,10 +69,14 @@ pub struct Stop {
     pub class: Option<Handle>,
     /// The class as an object, if it is one.
     pub object: Option<Place>,
+    /// The filter that decided.
+    pub rule: Option<Place>,
+    /// Whether it had something to choose.
+    pub chose: bool,
 }
 
 /// What became of a packet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum End {
     /// It waits in the last of the stops: in its own queue ("band 1"), or in the default queue of the class.
     Queued {
@@ -99,7 +105,7 @@ pub struct Verdict {
     pub stops: Vec<Stop>,
     /// What became of it.
     pub end: End,
-    /// The filters that took it, in order; the last one decided.
+    /// The filters that decided something, in order: of hooks and of disciplines.
     pub rules: Vec<Place>,
     /// If the class stands for several of which nobody can tell which one it is, what is known of them.
     pub one_of: Option<String>,
@@ -113,6 +119,14 @@ impl Verdict {
     /// The class that the first discipline chose.
     pub fn class(&self) -> Option<Handle> {
         self.stops.first().and_then(|stop| stop.class)
+    }
+
+    /// The rule that decided last: among disciplines if there was one that chose, else at a hook.
+    pub fn rule(&self) -> Option<&Place> {
+        if self.stops.iter().any(|stop| stop.chose) {
+            return self.stops.iter().rev().find_map(|stop| stop.rule.as_ref());
+        }
+        self.rules.last()
     }
 
     /// The innermost class that was chosen.

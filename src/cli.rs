@@ -198,6 +198,8 @@ pub enum Command {
         #[command(subcommand)]
         from: From,
     },
+    /// Tell where packets go: which rule takes them, into which class, by which steps; reads filters as the kernel would
+    Classify(ClassifyArgs),
     /// Give an interface back its default
     Clear {
         /// The interface
@@ -274,6 +276,48 @@ pub enum Command {
 pub enum From {
     /// Shell scripts and batch files of tc and ip commands
     Tc(ImportArgs),
+}
+
+/// Packets, and the tree that they are led through.
+#[derive(Clone, Debug, Args)]
+#[command(group = clap::ArgGroup::new("packets").required(true).args(["packet", "pcap"]))]
+pub struct ClassifyArgs {
+    /// The policy
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+    /// A packet in the words of a match, `tcp dport 22 src 10.0.0.5`; several times for several packets
+    #[arg(long, value_name = "MATCH")]
+    pub packet: Vec<String>,
+    /// The packets of a capture (pcap or pcapng) as a table of classes; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub pcap: Option<String>,
+    /// Ask the tree that the kernel holds instead of a policy, of one interface or of all
+    #[arg(long, value_name = "INTERFACE", num_args = 0..=1, conflicts_with = "file")]
+    pub held: Option<Option<String>>,
+    /// The interface, where the policy has several
+    #[arg(short, long, value_name = "INTERFACE")]
+    pub interface: Option<String>,
+    /// What leaves (up) or what arrives (down) only; of a capture, which way its packets went
+    #[arg(long, value_enum)]
+    pub way: Option<WayArg>,
+    /// The mark that the packets of a capture carry
+    #[arg(long, value_name = "MARK", default_value_t = 0, value_parser = mark)]
+    pub mark: u32,
+}
+
+/// A way of packets, as an argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WayArg {
+    /// They leave
+    Up,
+    /// They arrive
+    Down,
+}
+
+/// A mark, decimal or hexadecimal.
+fn mark(text: &str) -> Result<u32, String> {
+    let number = text.strip_prefix("0x").map_or_else(|| text.parse(), |hex| u32::from_str_radix(hex, 16));
+    number.map_err(|_| "write a mark as 5 or 0x5".to_owned())
 }
 
 /// Scripts and what they do not say themselves.

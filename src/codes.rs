@@ -146,6 +146,7 @@ codes! {
     TOO_MANY_FILTERS "too-many-filters" Error "a match that comes to too many filters";
     MATCHES_NOTHING "matches-nothing" Warning "a match that no packet can have";
     MARK_UNSUPPORTED "mark-unsupported" Error "a match of the mark that this kernel cannot make";
+    NOT_A_PACKET "not-a-packet" Error "a description that is no packet";
     NO_FILTERS "no-filters" Error "a rule where no rule can be asked";
     NO_INTERFACE "no-interface" Error "the interface does not exist here";
     INTERFACE_ELSEWHERE "interface-elsewhere" Warning "the interface does not exist on this machine";
@@ -220,6 +221,7 @@ static STRUCTURAL: &[&Code] = &[
     &NO_CLASSIFIER,
     &TOO_MANY_FILTERS,
     &MARK_UNSUPPORTED,
+    &NOT_A_PACKET,
     &NO_FILTERS,
     &NO_INTERFACE,
     &INTERFACE_ELSEWHERE,

@@ -4,6 +4,7 @@ mod apply;
 mod bring;
 mod carry;
 mod check;
+mod classify;
 mod clear;
 mod confirm;
 mod diff;
@@ -56,6 +57,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Show { interface, all } => show::run(&mut frame, interface.as_deref(), all),
         Command::Export { interfaces, to } => export::run(&mut frame, &interfaces, to),
         Command::Import { from: From::Tc(args) } => import::run(&mut frame, &args),
+        Command::Classify(args) => classify::run(&mut frame, &args),
         Command::Clear { interface, dry_run, wait } => clear::run(&mut frame, &interface, dry_run, wait.seconds),
         Command::Tc { words } => tc::run(&mut frame, &words),
         Command::Doctor { interface, policy } => doctor::run(&mut frame, interface.as_deref(), policy.as_deref()),

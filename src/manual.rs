@@ -53,6 +53,19 @@ pub fn commands() -> std::io::Result<String> {
          \\fB\\-j\\fR (JSON), \\fB\\-n NAME\\fR (a network namespace), and \\fB\\-batch FILE\\fR with \\fB\\-force\\fR, which \
          goes on after a line that fails. What is shown is one object a line.\n.PP\nA line is read whole before \
          anything is sent. The exit status is 1 for a line that is wrong and 3 for one that the kernel refuses.\n\
+         .SH WHERE A PACKET GOES\n\\fBshapectl classify\\fR leads packets through the compiled filters as the kernel would, and \
+         tells each step. A packet is described in the words of a match: tests joined by \\(lqand\\(rq. For alternatives \
+         (\\fBor\\fR, a set, both ends of a range) there is a packet for each, 16 at most. What is not said is: ",
+    );
+    let _ = write!(out, "{}.\n.PP\n", escape(crate::packet::describe::DEFAULTS));
+    out.push_str(
+        "Unless the description has a \\fBpriority\\fR, that of an IPv4 packet that leaves is made from its TOS octet, as the \
+         kernel does where it forwards; of all others it is 0. What a packet does not show (connection tracking, whether a \
+         policer is exceeded, chance, sets, sockets) is supposed not to be so; the other ways that the packet may go are \
+         listed behind \\(lqif\\(rq.\n.PP\nOf a capture (pcap, pcapng; Ethernet, Linux cooked v1 and v2, bare IP) \
+         packets leave, unless the capture or \\fB\\-\\-way\\fR says otherwise; their mark is that of \\fB\\-\\-mark\\fR. The \
+         exit status is 0 if there is an answer, 1 if the policy, the description or the capture is refused, 3 if the \
+         kernel cannot be asked, 64 for wrong usage.\n\
          .SH EXIT STATUS\n.TP\n0\ndone, or no difference\n.TP\n1\nthe policy has errors or cannot be read\n\
          .TP\n2\nthere is a difference (diff), or a file is not in its normal layout (fmt --check)\n\
          .TP\n3\nthe kernel refused, or what stands is not what was asked\n.TP\n64\nwrong usage\n\

@@ -2,11 +2,13 @@
 //! priority, the link that it came in by). Nothing here knows of filters: kinds read packets, and [`crate::classify`]
 //! leads packets through trees.
 //!
-//! - [`build`]: bytes from fields; `describe`: fields from an expression; `capture`: packets from a capture file
+//! - [`build`]: bytes from fields; [`describe`]: fields from an expression; [`capture`]: packets from a capture file
 //! - [`layers`]: what is in the bytes, read as the kernel's flow dissector reads it
 //! - [`meaning`]: what an expression says of a packet, without any filter
 
 pub mod build;
+pub mod capture;
+pub mod describe;
 pub mod layers;
 pub mod meaning;
 
@@ -51,6 +53,8 @@ pub struct Meta {
     pub arrives: bool,
     /// The link that it came in by, of a packet that came in.
     pub iif: Option<CompactString>,
+    /// The mark of its connection.
+    pub connmark: Option<u32>,
     /// The net_cls class of the sender's control group.
     pub cgroup: Option<u32>,
     /// The transmit queue, from 0 (`queue_mapping`).
@@ -138,10 +142,19 @@ impl Packet {
         }
     }
 
-    /// The same, of which the capture has less than there was.
-    #[must_use]
-    pub fn of_length(self, length: usize) -> Packet {
-        Packet { length: length.max(self.bytes.len()), ..self }
+    /// A packet of a link whose header is not kept: from its network header on, or from a VLAN tag. `length` is the whole
+    /// packet's, of which a capture may have less. `None` if it ends within a tag.
+    pub fn cooked(protocol: u16, bytes: &[u8], length: usize) -> Option<Packet> {
+        let (mut tag, mut ether_type, mut rest) = (None, protocol, bytes);
+        if matches!(protocol, VLAN | SERVICE_VLAN) {
+            let [high, low, inner @ .., _, _] = bytes.first_chunk::<6>()?;
+            let tci = u16::from_be_bytes([*high, *low]);
+            tag = Some(Tag { protocol, priority: (tci >> 13) as u8, id: tci & 0xfff });
+            ether_type = u16::from_be_bytes(*inner);
+            rest = bytes.get(4..)?;
+        }
+        let length = length.saturating_sub(bytes.len() - rest.len()).max(rest.len());
+        Some(Packet { length, tag, ..Packet::raw(ether_type, rest.to_vec()) })
     }
 
     /// The protocol that filters are asked by (`skb_protocol`): that of the VLAN tag, if there is one.

@@ -1,5 +1,6 @@
 //! Plans and trees for people and for machines: the picture of a difference, and of what stands.
 
+pub mod classify;
 mod doctor;
 mod list;
 pub mod plan;

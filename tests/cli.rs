@@ -239,3 +239,63 @@ fn operators_in_capitals_are_refused_and_not_read_for_ever() {
         assert!(err(&o).contains("syntax"), "{text}: {}", err(&o));
     }
 }
+
+/// A packet's way through a policy, for people and for machines; nothing of it asks a kernel.
+#[test]
+fn a_packet_is_explained() {
+    let run = Run::new();
+    let policy =
+        GOOD.replace("          b:", "          c: { rate: 1mbit, ceil: 2mbit, match: udp dport 53 }\n          b:");
+    let file = run.file("p.yaml", policy);
+    let o = run.go(&["classify", &file, "--packet", "tcp dport 22", "--packet", "udp dport {53, 54}"]);
+    assert_eq!(code(&o), 0, "{}", err(&o));
+    let text = out(&o);
+    for wanted in ["leaves by none9", "class a (htb 1:1)", "p.yaml:7", "=> c (1:2)", "=> b (1:3)", "no rule takes it"] {
+        assert!(text.contains(wanted), "{wanted} in {text}");
+    }
+    let o = run.go(&["classify", &file, "--packet", "tcp dport 22", "--format", "json"]);
+    let json: Value = serde_json::from_str(&out(&o)).expect("json");
+    let way = &json["packets"][0]["ways"][0];
+    assert_eq!((&way["class"], &way["name"], &way["rule"]["line"]), (&"1:1".into(), &"a".into(), &7.into()));
+    assert_eq!(way["end"], "queued");
+    let refused = run.go(&["classify", &file, "--packet", "dport not 22"]);
+    assert_eq!(code(&refused), 1);
+    assert!(err(&refused).contains("not-a-packet"), "{}", err(&refused));
+    assert_eq!(code(&run.go(&["classify", &file])), 64, "neither a packet nor a capture");
+    assert_eq!(code(&run.go(&["classify", &file, "-i", "eth7", "--packet", "tcp"])), 1);
+}
+
+/// A capture as a table: what goes where, and what no rule takes.
+#[test]
+fn a_capture_is_a_table_of_classes() {
+    let run = Run::new();
+    let file = run.file("p.yaml", GOOD);
+    let frame = |port: u8, length: usize| {
+        let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
+        frame.extend([0x45, 0, 0, (length - 14) as u8, 0, 0, 0, 0, 64, 6, 0, 0, 192, 0, 2, 1, 198, 51, 100, 1]);
+        frame.extend([0x9c, 0x40, 0, port]);
+        frame.resize(length, 0);
+        frame
+    };
+    let mut pcap: Vec<u8> =
+        [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65535, 1].iter().flat_map(|n| n.to_le_bytes()).collect();
+    for frame in [frame(22, 60), frame(22, 100), frame(80, 140)] {
+        let length = (frame.len() as u32).to_le_bytes();
+        pcap.extend([[0; 4], [0; 4], length, length].concat());
+        pcap.extend(frame);
+    }
+    let capture = run.file("c.pcap", pcap);
+    let o = run.go(&["classify", &file, "--pcap", &capture, "--format", "json"]);
+    assert_eq!(code(&o), 0, "{}", err(&o));
+    let json: Value = serde_json::from_str(&out(&o)).expect("json");
+    let rows: Vec<_> = json["classes"].as_array().expect("rows").iter().collect();
+    let row = |name: &str| *rows.iter().find(|row| row["name"] == name).expect("a row");
+    assert_eq!((&row("a")["packets"], &row("a")["bytes"], &row("a")["no_rule"]), (&2.into(), &160.into(), &0.into()));
+    assert_eq!((&row("b")["packets"], &row("b")["bytes"], &row("b")["no_rule"]), (&1.into(), &140.into(), &1.into()));
+    assert_eq!((&json["packets"], &json["no_rule"], &json["way_unknown"]), (&3.into(), &1.into(), &3.into()));
+    let text = out(&run.go(&["classify", &file, "--pcap", &capture]));
+    assert!(text.contains("a (1:1)") && text.contains("53.3 %") && text.contains("no rule takes them"), "{text}");
+    let bad = run.go(&["classify", &file, "--pcap", &file]);
+    assert_eq!(code(&bad), 1);
+    assert!(err(&bad).contains("neither pcap nor pcapng"), "{}", err(&bad));
+}

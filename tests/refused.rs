@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 /// Codes that no file earns by itself, and where they are tested instead.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("handle-budget", "policy::check::tests::numbers_run_out"),
+    ("not-a-packet", "packet::describe, and tests/cli.rs"),
     ("no-words", "syntax::write, which alone says it"),
     ("no-interface", "commands on a machine"),
     ("interface-elsewhere", "commands on a machine"),

@@ -29,6 +29,8 @@ pub(super) struct Leader<'m, 't> {
     discipline: Handle,
     /// What the filter that took it last has said.
     class: Handle,
+    /// The filter that took it last.
+    took: Option<usize>,
     /// Where an action has sent it.
     sent: Option<(CompactString, Side)>,
 }
@@ -61,6 +63,7 @@ impl<'m, 't> Leader<'m, 't> {
             ready: None,
             discipline: Handle(0),
             class: Handle(0),
+            took: None,
             sent: None,
         };
         leader.sent = Some((link.into(), side));
@@ -80,7 +83,13 @@ impl<'m, 't> Leader<'m, 't> {
     fn say(&mut self, place: Option<usize>, text: impl FnOnce() -> String) {
         if self.steps {
             let place = place.map(|object| self.place(object));
-            self.verdict.trail.push(Step { place, text: text() });
+            self.verdict.trail.push(Step { place, text: text(), link: false });
+        }
+    }
+
+    fn comes(&mut self, text: impl FnOnce() -> String) {
+        if self.steps {
+            self.verdict.trail.push(Step { place: None, text: text(), link: true });
         }
     }
 
@@ -90,7 +99,7 @@ impl<'m, 't> Leader<'m, 't> {
 
     /// What leaves by a link: the hook's filters first, then the root.
     fn leaves(&mut self, link: &CompactString) -> End {
-        self.say(None, || format!("leaves by {link}"));
+        self.comes(|| format!("leaves by {link}"));
         self.packet.meta.arrives = false;
         self.packet.meta.link = Some(link.clone());
         if let Some(end) = self.hook(link, Side::Egress) {
@@ -103,7 +112,7 @@ impl<'m, 't> Leader<'m, 't> {
 
     /// What arrives at a link.
     fn arrives(&mut self, link: &CompactString) -> End {
-        self.say(None, || format!("arrives at {link}"));
+        self.comes(|| format!("arrives at {link}"));
         self.packet.meta.arrives = true;
         self.packet.meta.link = Some(link.clone());
         self.packet.meta.iif.get_or_insert(link.clone());
@@ -146,9 +155,10 @@ impl<'m, 't> Leader<'m, 't> {
             };
             let handle = object.handle().unwrap_or_default();
             self.discipline = handle;
-            self.say(Some(i), || "comes to it".to_owned());
-            let stop = Stop { discipline: Some(self.place(i)), handle, class: None, object: None };
-            self.verdict.stops.push(stop);
+            self.say(Some(i), String::new);
+            let discipline = Some(self.place(i));
+            self.verdict.stops.push(Stop { discipline, handle, class: None, object: None, rule: None, chose: false });
+            let rules = self.verdict.rules.len();
             let children = object.kind.map_or(Children::None, |kind| kind.children);
             let choice = match object.options.choose(self) {
                 Some(choice) => choice,
@@ -158,11 +168,18 @@ impl<'m, 't> Leader<'m, 't> {
                     Choice::Queue(by.into())
                 }
             };
+            let rule = self.verdict.rules.get(rules..).and_then(<[_]>::last).cloned();
+            if let Some(stop) = self.verdict.stops.last_mut() {
+                stop.chose = rule.is_some() || children != Children::Leaf && !matches!(choice, Choice::Queue(_));
+                stop.rule = rule;
+            }
             match choice {
                 Choice::Class(class) => {
                     let object = self.ready.and_then(|ready| ready.classes.get(&class)).map(|(i, _)| *i);
                     if children != Children::Leaf {
-                        self.say(object, || format!("class {}", class.show()));
+                        self.say(object, || {
+                            if object.is_some() { String::new() } else { format!("band {}", class.show()) }
+                        });
                         let place = object.map(|object| self.place(object));
                         if let Some(stop) = self.verdict.stops.last_mut() {
                             (stop.class, stop.object) = (Some(class), place);
@@ -202,7 +219,7 @@ impl Walk for Leader<'_, '_> {
             return *is;
         }
         let is = self.given.iter().find(|(known, _)| known == question).is_some_and(|(_, is)| *is);
-        self.say(None, || format!("supposed {}that {question}", if is { "" } else { "not " }));
+        self.say(None, || format!("supposed{} to be so: {question}", if is { "" } else { " not" }));
         self.verdict.settled.push((question.to_owned(), is));
         is
     }
@@ -222,8 +239,7 @@ impl Walk for Leader<'_, '_> {
             Some(class) => format!("takes it, to {}", class.show()),
             None => "takes it".to_owned(),
         });
-        let place = self.place(filter.object);
-        self.verdict.rules.push(place);
+        self.took = Some(filter.object);
     }
 
     /// `tcf_action_exec`.
@@ -291,6 +307,8 @@ impl Walk for Leader<'_, '_> {
                 } else if let Some(other) = control.chain() {
                     again = Some(other);
                 } else if control.0 >= 0 {
+                    let rule = self.took.take().map(|object| self.place(object));
+                    self.verdict.rules.extend(rule);
                     return Answer { control, class: self.class };
                 }
                 if again.is_some() {

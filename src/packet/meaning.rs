@@ -56,6 +56,7 @@ fn test_holds(test: &Test, packet: &Packet) -> bool {
     match test.field {
         Field::Any => return true,
         Field::Mark => return is(packet.meta.mark.into()),
+        Field::ConnMark => return packet.meta.connmark.is_some_and(|n| is(n.into())),
         Field::Priority => return is(packet.meta.priority.into()),
         Field::Cgroup => return packet.meta.cgroup.is_some_and(|n| is(n.into())),
         Field::Vlan => return packet.tag().is_some_and(|tag| is(tag.id.into())),

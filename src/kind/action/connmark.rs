@@ -2,6 +2,7 @@
 
 use super::control::{CONTROL, Control, INDEX, Index, figures, head, read_end, read_head};
 use crate::facts::Facts;
+use crate::kind::walk::Walk;
 use crate::kind::wire::{Attributes, Malformed, Payload};
 use crate::kind::{Children, Kind, Options, Role, Row, attribute, no_option, read_row};
 use crate::rows;
@@ -43,6 +44,15 @@ const PARMS: u16 = 1;
 const TM: u16 = 2;
 
 impl Options for Connmark {
+    /// What nobody has said of the connection stays unknown, and the packet's mark as it is.
+    fn act(&self, walk: &mut dyn Walk) -> Control {
+        match walk.packet().meta.connmark {
+            Some(mark) => walk.packet_mut().meta.mark = mark,
+            None => walk.note(None, &|| "the mark of its connection is not known: the packet's stays".to_owned()),
+        }
+        self.control.unwrap_or(Control::PIPE)
+    }
+
     fn encode(&self, out: &mut Attributes, _facts: &Facts) {
         let Connmark { zone, control, index } = self;
         // struct tc_connmark goes on: zone, and two octets to a multiple of four

@@ -242,8 +242,10 @@ impl Police {
 impl Options for Police {
     /// Whether a packet is above the rate depends on those before it.
     fn act(&self, walk: &mut dyn Walk) -> Control {
-        let mut words = Vec::new();
-        self.tc(&mut words);
+        let said = ["rate", "burst", "peakrate", "avrate", "pkts_rate", "index"];
+        let rows = Police::ROWS.iter().enumerate().filter(|(_, row)| said.contains(&row.word));
+        let mut words = vec!["police".to_owned()];
+        rows.filter_map(|(i, row)| Some((row, self.slot(i)?))).for_each(|(row, slot)| row_words(row, slot, &mut words));
         // one that has no rate here stands elsewhere, and is named by its number
         let limits = [self.rate.is_some(), self.avrate.is_some(), self.pkts_rate.is_some(), self.index.is_some()];
         let above = limits.contains(&true) && walk.settle(&format!("it is above the rate of `{}`", words.join(" ")));
