@@ -117,6 +117,7 @@ codes! {
     LET_CYCLE "let-cycle" Error "values or profiles that stand for each other in a circle";
     EMPTY_RULE "empty-rule" Error "a rule without a target";
     NO_CHILDREN "no-children" Error "something hangs below a discipline that cannot hold it";
+    FAIR_LEAF "fair-leaf" Error "a discipline that cannot share by host as it is asked";
     INNER_CLASS "inner-class" Error "packets are sent to a class that has classes of its own";
     LEAF_ON_INNER "leaf-on-inner" Error "a class with classes and a leaf";
     BAD_NAME "bad-name" Error "a name that cannot be used";

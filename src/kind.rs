@@ -371,6 +371,26 @@ pub struct Place {
     pub words: usize,
 }
 
+/// An end of a packet's way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Where it comes from.
+    Source,
+    /// Where it goes.
+    Destination,
+}
+
+/// How a discipline shares among hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fairness {
+    /// Not at all.
+    None,
+    /// It tells hosts by itself.
+    Own,
+    /// It has so many queues that take turns, and a filter chooses one.
+    Queues(u32),
+}
+
 /// The options of one object. All defaults work from the rows; a kind overrides what differs.
 pub trait Options: Rows {
     /// Appends the payload of `TCA_OPTIONS`: the attributes of the rows that are set. Nothing appended means that the
@@ -511,6 +531,12 @@ pub trait Options: Rows {
     /// table has to.
     fn count_as(&mut self, _packing: Packing, _overhead: i32, _mpu: u32) -> bool {
         false
+    }
+
+    /// Has hosts take turns in place of connections, told by one end of their packets; `nat` if their addresses are changed
+    /// on this link.
+    fn fair_by(&mut self, _end: End, _nat: bool) -> Fairness {
+        Fairness::None
     }
 
     /// Whether it stands at the root only.

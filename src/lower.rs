@@ -13,6 +13,7 @@ mod arena;
 mod bpf;
 mod cube;
 mod ematch;
+mod fair;
 mod filters;
 mod flower;
 mod given;
@@ -34,7 +35,7 @@ use crate::facts::Facts;
 use crate::kind::action::skbedit::Skbedit;
 use crate::kind::action::{Act, Actions, Control, mirred, police};
 use crate::kind::qdisc::{clsact, hfsc, htb};
-use crate::kind::{self, Options};
+use crate::kind::{self, End, Fairness, Options};
 use crate::policy::model::{self, Children, Direction, Ingress, Interface, Policy, Rule};
 use crate::source::{Span, Spanned};
 use crate::tree::{self, Blocks, Branch, Id, Link, OWN_ALIAS, Object, Origin, Stab, Tree};
@@ -179,7 +180,9 @@ impl Lowering<'_> {
                 numbers.tables.insert(discipline.key.clone(), tables);
             }
         }
+        let fair: Vec<_> = arena.disciplines.iter().filter_map(|d| fair::filter(d, &given, self.facts)).collect();
         objects.extend(given);
+        objects.extend(fair);
         (Branch { objects, ..Branch::default() }, numbers)
     }
 
@@ -203,6 +206,12 @@ impl Lowering<'_> {
             if let Some(slot) = row.and_then(|row| options.slot_mut(row)).filter(|slot| !slot.is_set()) {
                 slot.set_number(bands.len() as u64);
             }
+        }
+        if let Some(fair) = &source.fair
+            && options.fair_by(fair.end, fair.nat) == Fairness::Own
+        {
+            let end = if fair.end == End::Source { "source" } else { "destination" };
+            remarks.push(format!("equal shares for hosts, told by the {end} of packets"));
         }
         let mut stab = source.stab.as_ref().map(|stab| stab.value.clone());
         if node.parent.is_none() && stab.is_none() {

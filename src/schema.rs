@@ -111,6 +111,7 @@ fn class(kind: &Kind, fresh: fn() -> Box<dyn Options>) -> Value {
     properties
         .insert("profile".into(), json!({ "description": "a body of `profiles` to start from", "type": "string" }));
     properties.insert("match".into(), reference("expression"));
+    properties.insert("fair".into(), reference("fair"));
     properties.insert("leaf".into(), reference("leaf"));
     properties.insert("classes".into(), map_of(reference(&format!("{}-class", kind.name))));
     json!({ "anyOf": [object(properties), { "type": "null" }] })
@@ -223,6 +224,15 @@ pub fn schema() -> Value {
     });
     defs.insert("expression".into(), matches);
     defs.insert("discipline".into(), one_of_kinds(kinds.iter(), false));
+    let by = json!({ "enum": ["by host", "by src", "by dst", "host", "src", "dst"] });
+    let fair = json!({
+        "type": "object", "properties": { "by": by, "perturb": { "type": "string" } }, "additionalProperties": false,
+        "required": ["by"],
+    });
+    defs.insert(
+        "fair".into(),
+        json!({ "description": "equal shares for hosts that nobody lists", "anyOf": [by, fair, each_way(by.clone())] }),
+    );
     defs.insert("leaf".into(), json!({ "anyOf": [reference("discipline"), each_way(reference("discipline"))] }));
     defs.insert("direction".into(), one_of_kinds(kinds.iter(), true));
     defs.insert("each-way".into(), each_way(json!({ "type": ["string", "number", "boolean", "array"] })));

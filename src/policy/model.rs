@@ -2,11 +2,11 @@
 //! everything with its place.
 
 use crate::kind::action::Actions;
-use crate::kind::{Kind, Options};
+use crate::kind::{End, Kind, Options};
 use crate::source::{Span, Spanned};
 use crate::syntax::document::Name;
 use crate::syntax::expression::{Expression, Way};
-use crate::unit::{Estimator, LinkLayer, Packing, Presets, Rate, Stab};
+use crate::unit::{Estimator, LinkLayer, Packing, Presets, Rate, Seconds, Stab};
 use compact_str::CompactString;
 
 /// A whole policy.
@@ -213,8 +213,23 @@ pub struct Discipline {
     pub stab: Option<Spanned<Stab>>,
     /// The kernel's estimator.
     pub estimator: Option<Estimator>,
+    /// By what hosts share it equally, if they do.
+    pub fair: Option<Fair>,
     /// What hangs below.
     pub children: Children,
+}
+
+/// Equal shares for hosts that nobody lists.
+#[derive(Clone, Debug)]
+pub struct Fair {
+    /// The end of a packet that is the host.
+    pub end: End,
+    /// Whether its address is changed on this link before the packet is seen.
+    pub nat: bool,
+    /// How often hashes are made anew, where there are any.
+    pub perturb: Option<Seconds>,
+    /// Where it is said.
+    pub span: Span,
 }
 
 /// What hangs below a discipline.

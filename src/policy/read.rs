@@ -3,6 +3,7 @@
 //! by [`super::check`].
 
 mod discipline;
+mod fair;
 mod filter;
 mod rule;
 #[cfg(test)]
@@ -60,6 +61,8 @@ struct Reader<'a> {
     /// Which way the packets go of what is read: what values each way (`{ up: …, down: … }`) are chosen by. `None` where
     /// there is no way.
     way: Option<Way>,
+    /// Whether addresses are changed on the link that is read.
+    nat: bool,
     /// Whether it is read for both ways, one after the other.
     both: bool,
     /// Suggestions made so far; after many the search for near names is left out.
@@ -81,6 +84,7 @@ pub fn read(documents: &Documents, facts: &dyn Fn(&str) -> Facts, sink: &mut Sin
         matches: Vec::new(),
         circle: false,
         way: None,
+        nat: false,
         both: false,
         suggested: 0,
     };
@@ -233,6 +237,7 @@ impl<'a> Reader<'a> {
         if let Some(link) = entries.iter().find(|e| e.key.value == "link") {
             (out.link, refused) = self.link(&link.node);
         }
+        self.nat = out.link.nat.is_some_and(|nat| nat.value);
         let whole = |way: Way| {
             let speed = out.link.speed(way).map(|r| r.value).or(speed);
             Whole { rate: speed, ceil: speed, unsure: refused }

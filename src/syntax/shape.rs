@@ -1429,7 +1429,16 @@ impl<'s> Reader<'s, '_> {
             };
             return Some(Entry::new(key, node));
         }
-        let node = self.value(&key.value, key.span)?;
+        let node = match (key.value.as_str(), self.word(), self.beyond()) {
+            ("fair", Some("by"), Token::Word(by)) => {
+                let start = self.start;
+                self.advance();
+                let node = Node::word(format!("by {by}"), self.span(start, self.end));
+                self.advance();
+                node
+            }
+            _ => self.value(&key.value, key.span)?,
+        };
         if self.is_mark(',') {
             self.loose_list(&key);
         }
@@ -1947,6 +1956,7 @@ mod tests {
                 "htb { class ssh rate 1mbit { sfq perturb 10s } }",
                 "{htb: {classes: {ssh: {rate: 1mbit, leaf: {sfq: {perturb: 10s}}}}}}",
             ),
+            ("htb { class a fair by host { sfq } }", "{htb: {classes: {a: {fair: by host, leaf: sfq}}}}"),
             (
                 "htb { class ssh rate { up 1mbit; down 2mbit } ceil 9mbit { leaf { up sfq; down tbf rate 1mbit } } }",
                 "{htb: {classes: {ssh: {rate: {up: 1mbit, down: 2mbit}, ceil: 9mbit, leaf: {up: sfq, down: {tbf: {rate: 1mbit}}}}}}}",

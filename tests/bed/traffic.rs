@@ -4,7 +4,7 @@
 use super::netns::Netns;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io::ErrorKind;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -23,6 +23,7 @@ pub struct Flow {
     tos: Option<u32>,
     mark: Option<u32>,
     from_port: Option<u16>,
+    from: Option<Ipv4Addr>,
     datagrams: u64,
     stop: Option<Arc<AtomicBool>>,
 }
@@ -41,6 +42,7 @@ impl Flow {
             from_port: None,
             datagrams: u64::MAX,
             stop: None,
+            from: None,
         }
     }
 
@@ -65,6 +67,12 @@ impl Flow {
     /// The port it is sent from.
     pub fn source_port(mut self, port: u16) -> Flow {
         self.from_port = Some(port);
+        self
+    }
+
+    /// The IPv4 address it is sent from.
+    pub fn source(mut self, address: &str) -> Flow {
+        self.from = Some(address.parse().expect("an address"));
         self
     }
 
@@ -96,7 +104,7 @@ impl Flow {
             socket.set_mark(mark).expect("SO_MARK");
         }
         let own: SocketAddr = if self.to.is_ipv4() {
-            ([0, 0, 0, 0], self.from_port.unwrap_or(0)).into()
+            (self.from.unwrap_or(Ipv4Addr::UNSPECIFIED), self.from_port.unwrap_or(0)).into()
         } else {
             ([0u16; 8], self.from_port.unwrap_or(0)).into()
         };

@@ -268,6 +268,59 @@ interfaces:
     assert_rate(&rest, 5e6);
 }
 
+/// The rates of two hosts that both ask for more than half of a line: one with a single connection, one with twenty.
+fn of_two_hosts(to: &Netns, from: &Netns, hosts: [&str; 2], flow_of: impl Fn(&str, u64) -> Flow) -> [f64; 2] {
+    let receivers = hosts.map(|host| Receiver::at(to, host).start(SETTLE, during()));
+    let mut senders = vec![flow_of(hosts[0], 5_000_000).start(from)];
+    senders.extend((0..20).map(|_| flow_of(hosts[1], 300_000).start(from)));
+    for sender in senders {
+        sender.join().unwrap();
+    }
+    receivers.map(|receiver| receiver.join().unwrap().rate())
+}
+
+/// A host with one connection gets what a host with twenty gets, whichever discipline shares, sent and arriving. Without
+/// `fair` it gets a part of one in 21.
+#[test]
+fn hosts_share_equally_whatever_the_number_of_their_connections() {
+    needs!("ifb", "htb", "mirred", "u32", "cake", "fq_codel", "sfq", "flow", "veth");
+    let cable = Cable::new();
+    for host in ["10.9.0.11", "10.9.0.12"] {
+        cable.near.netns.ip(&format!("addr add {host}/24 dev eth0"));
+    }
+    let (near, far) = (&cable.near.netns, &cable.far.netns);
+    let lasts = SETTLE + during() + Duration::from_millis(300);
+    let virtually = kernel::virtual_time();
+    for (how, fair) in [
+        ("fair: by host", true),
+        ("leaf: fq_codel", false),
+        ("fair: by host, leaf: { fq_codel: { flows: 4096 } }", true),
+        ("fair: by src, leaf: { sfq: { divisor: 4096 } }", true),
+    ]
+    .into_iter()
+    .take(if virtually { 4 } else { 1 })
+    {
+        let classes = format!("line: {{ rate: {{ up: 4mbit, down: 6mbit }}, {how} }}");
+        let both = format!("both: {{ htb: {{ default: line, classes: {{ {classes} }} }} }}");
+        let policy = cable.near.apply_text(&format!("interfaces: {{ eth0: {{ {both} }} }}\n"));
+        cable.near.assert_settled(&policy);
+        // each of near's addresses sends to a port of its own
+        let from = |to: &str, offered| Flow::to(to, offered, lasts).source(&format!("10.9.0.{}", &to[to.len() - 2..]));
+        let sent = of_two_hosts(far, near, ["10.9.0.2:5011", "10.9.0.2:5012"], from).map(|rate| rate / 2e6);
+        let to = |to: &str, offered| Flow::to(to, offered, lasts);
+        let arriving = of_two_hosts(near, far, ["10.9.0.11:5001", "10.9.0.12:5001"], to).map(|rate| rate / 3e6);
+        println!("{how}: of an equal share {sent:.4?} when sent, {arriving:.4?} when arriving");
+        for [one, twenty] in [sent, arriving] {
+            if fair {
+                let tolerance = if virtually { 0.02 } else { 0.1 }; // cake throws dice
+                assert!((one - 1.0).abs() < tolerance && (twenty - 1.0).abs() < tolerance, "{how}: {one} {twenty}");
+            } else {
+                assert!(one < 0.5, "connections share, and not hosts: {one} {twenty}");
+            }
+        }
+    }
+}
+
 /// How many of twenty datagrams to a port of the far machine arrive there.
 fn arriving(cable: &Cable, port: u16) -> u64 {
     let receiver = Receiver::at(&cable.far.netns, &format!("10.9.0.2:{port}")).start(SETTLE, during());

@@ -129,6 +129,13 @@ const KEY_NAMES: &[&str] = &[
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keys(pub u32);
 
+impl Keys {
+    /// One key by its name.
+    pub fn named(name: &str) -> Option<Keys> {
+        KEY_NAMES.iter().position(|known| *known == name).map(|bit| Keys(1 << bit))
+    }
+}
+
 impl Unit for Keys {
     const INFO: Info = Info {
         name: "keys of a flow",

@@ -4,7 +4,8 @@ use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::wire::{Attributes, Malformed, Parsed, Payload};
 use crate::kind::{
-    Attribute, Children, Finding, Kind, Options, Role, Row, Rows, Wire, attribute, no_option, read_row, row_words,
+    Attribute, Children, End, Fairness, Finding, Kind, Options, Role, Row, Rows, Wire, attribute, no_option, read_row,
+    row_words,
 };
 use crate::rows;
 use crate::unit::{
@@ -369,6 +370,17 @@ impl Options for Cake {
         self.overhead = Some(Signed(overhead));
         self.mpu = Some(Length(mpu)).filter(|_| mpu != 0);
         true
+    }
+
+    /// Hosts first, and the connections of each among themselves. Tins would give a host more for the marks it sets.
+    fn fair_by(&mut self, end: End, nat: bool) -> Fairness {
+        self.flowmode = choice(match end {
+            End::Source => "dual-srchost",
+            End::Destination => "dual-dsthost",
+        });
+        self.diffserv = self.diffserv.or(choice("besteffort"));
+        self.nat = self.nat.or(nat.then_some(Flag(true)));
+        Fairness::Own
     }
 
     /// tc says the word and nothing with it.

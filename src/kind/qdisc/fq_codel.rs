@@ -4,7 +4,7 @@ use super::codel::check_codel;
 use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::wire::Payload;
-use crate::kind::{Attribute, Children, Finding, Kind, Options, Role, Row, Wire, attribute};
+use crate::kind::{Attribute, Children, End, Fairness, Finding, Kind, Options, Role, Row, Wire, attribute};
 use crate::rows;
 use crate::unit::{Bytes, Flag, Length, MaskedOctet, Number, Packets, Time};
 
@@ -67,6 +67,10 @@ const ATTRIBUTES: &[Attribute] = &[
 impl Options for FqCodel {
     fn takes_filters(&self) -> bool {
         true
+    }
+
+    fn fair_by(&mut self, _end: End, _nat: bool) -> Fairness {
+        Fairness::Queues(self.flows.map_or(1024, |n| n.0))
     }
 
     fn assume(&mut self, facts: &Facts) {

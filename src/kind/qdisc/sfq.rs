@@ -4,7 +4,7 @@ use super::red::{self, Backlog, ECN, HARDDROP, PROBABILITY, average_of, check_av
 use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
-use crate::kind::{Children, Finding, Kind, Options, Place, Role, Row, Rows, fits, row_words};
+use crate::kind::{Children, End, Fairness, Finding, Kind, Options, Place, Role, Row, Rows, fits, row_words};
 use crate::rows;
 use crate::unit::{Bytes, Flag, Length, Number, Packets, Probability, Refusal, Seconds, Unit};
 
@@ -107,6 +107,12 @@ impl Sfq {
 impl Options for Sfq {
     fn takes_filters(&self) -> bool {
         true
+    }
+
+    fn fair_by(&mut self, _end: End, _nat: bool) -> Fairness {
+        // the hash is the filter's, and made anew there
+        self.perturb.get_or_insert(Seconds(10));
+        Fairness::Queues(self.divisor.map_or(1024, |n| n.0))
     }
 
     /// `struct tc_sfq_qopt_v1`. Zero leaves the kernel's default; without any row nothing is sent, as tc does.

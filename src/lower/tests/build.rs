@@ -33,6 +33,7 @@ pub fn qdisc(name: &str, words: &str) -> Discipline {
         id: None,
         default: None,
         default_number: None,
+        fair: None,
         stab: None,
         estimator: None,
         children: Children::None,

@@ -166,7 +166,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn body(&mut self, kind: Spanned<&'static Kind>, entries: &'a [Entry], at: Span, whole: Whole) -> Discipline {
+    /// The body of a discipline of that kind.
+    pub(super) fn body(
+        &mut self,
+        kind: Spanned<&'static Kind>,
+        entries: &'a [Entry],
+        at: Span,
+        whole: Whole,
+    ) -> Discipline {
         let facts = kind.value;
         let owner = format!("`{}`", facts.name);
         let mut written = Written::new((facts.options)());
@@ -231,6 +238,7 @@ impl<'a> Reader<'a> {
             id,
             default,
             default_number: None,
+            fair: None,
             stab,
             estimator,
             children,
@@ -402,7 +410,7 @@ impl<'a> Reader<'a> {
             written.places.spoil(entry.node.span);
         }
         let owner = format_args!("a class of `{}`", kind.name).to_compact_string();
-        let (mut classes, mut leaf, mut matches) = (None, None, None);
+        let (mut classes, mut leaf, mut matches, mut fair) = (None, None, None, None);
         for line in &lines {
             let entry = line.entry;
             match entry.key.value.as_str() {
@@ -412,10 +420,17 @@ impl<'a> Reader<'a> {
                 "classes" => classes = Some(*line),
                 "leaf" => leaf = Some(*line),
                 "match" => matches = Some(entry),
+                "fair" => fair = Some(entry),
                 // a class's own options come first, so that what is set is not the profile's to set
                 word if line.profile.is_some() && written.place(word).is_some() => {}
                 _ => {
-                    self.option(&mut written, entry, whole, &owner, &["id", "profile", "match", "leaf", "classes"]);
+                    self.option(
+                        &mut written,
+                        entry,
+                        whole,
+                        &owner,
+                        &["id", "profile", "match", "fair", "leaf", "classes"],
+                    );
                 }
             }
         }
@@ -429,6 +444,9 @@ impl<'a> Reader<'a> {
         if let Some(line) = leaf {
             let leaf = self.within(line, |r, e| r.discipline(&e.node, e.key.span, inner, &[]));
             class.leaf = leaf.map(Box::new);
+        }
+        if let Some(entry) = fair {
+            self.fair(entry, &mut class.leaf);
         }
         class.options = written.options;
         class.places = written.places;

@@ -368,11 +368,12 @@ impl Writer<'_> {
             _ => {
                 let key = self.key(owner, entry);
                 self.start(above, indent, first, &key);
-                if !self.is_set_flag(owner, entry) {
-                    self.option_value(&entry.node, indent, trivia);
-                } else {
+                if by(entry).is_some() || self.is_set_flag(owner, entry) {
+                    self.push(&by(entry).map_or_else(String::new, |text| format!(" {text}")));
                     self.lines.end(trivia.and_then(|t| t.beside.as_deref()));
                     self.lines.comments(below(trivia), indent, false);
+                } else {
+                    self.option_value(&entry.node, indent, trivia);
                 }
             }
         }
@@ -423,7 +424,10 @@ impl Writer<'_> {
         if self.is_set_flag(owner, entry) {
             return key;
         }
-        format!("{key} {}", self.one_line(&entry.node))
+        match by(entry) {
+            Some(text) => format!("{key} {text}"),
+            None => format!("{key} {}", self.one_line(&entry.node)),
+        }
     }
 
     /// Whether an option is a flag that its word alone sets.
@@ -637,6 +641,12 @@ impl Writer<'_> {
             .collect();
         actions.join(" then ")
     }
+}
+
+/// The words of `fair by host`, which are one text.
+fn by(entry: &Entry) -> Option<&str> {
+    let text = entry.node.as_word().filter(|_| entry.key.value == "fair")?;
+    text.strip_prefix("by ").filter(|by| lexis::is_bare(by)).map(|_| text)
 }
 
 /// Whether a value stands beside others on a line: a word, a list, or a word for each way (`{ up 2mbit; down 9mbit }`).
