@@ -109,6 +109,9 @@ pub enum Command {
         /// Treat an interface that does not exist here as an error
         #[arg(long)]
         live: bool,
+        /// Tell of each list of rules what none of them takes and where that goes, and which rules overlap
+        #[arg(long)]
+        rules: bool,
     },
     /// Print the policy as a runnable sh script of tc and ip commands
     Script {

@@ -141,6 +141,10 @@ codes! {
     HANDLE_BUDGET "handle-budget" Error "more classes or disciplines than the kernel has numbers";
     SFQ_AT_ROOT "sfq-at-root" Warning "a fair queue where no queue forms";
     UNREACHABLE_RULE "unreachable-rule" Warning "a rule that no packet can reach";
+    EQUAL_RULES "equal-rules" Warning "two rules that match the same packets";
+    UNREACHED_CLASS "unreached-class" Warning "a class that no packet is sent to";
+    OVERLAPPING_RULES "overlapping-rules" Note "two rules that share packets, where only their order decides";
+    RULE_TOO_VARIED "rule-too-varied" Note "a rule that is too varied to be held against the others";
     TOS_ON_IFB "tos-on-ifb" Warning "a priomap where packets have no priority yet";
     NO_CLASSIFIER "no-classifier" Error "a match that no classifier can make here";
     U32_PORTS "u32-ports" Note "ports that u32 does not see everywhere";

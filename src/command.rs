@@ -44,7 +44,9 @@ pub enum Exit {
 pub fn run(cli: Cli) -> Exit {
     let mut frame = Frame::new(cli.global);
     match cli.command {
-        Command::Check { files, deny_warnings, live } => check::run(&mut frame, &files, deny_warnings, live),
+        Command::Check { files, deny_warnings, live, rules } => {
+            check::run(&mut frame, &files, deny_warnings, live, rules)
+        }
         Command::Script { policy, batch, fresh } => script::run(&mut frame, &policy, batch, fresh),
         Command::Apply { policy, dry_run, if_changed, confirm, wait } => {
             apply::run(&mut frame, &policy, apply::How { dry_run, if_changed, confirm, wait: wait.seconds })

@@ -76,6 +76,26 @@ fn all_mistakes_come_in_one_run_each_with_its_place() {
 }
 
 #[test]
+fn a_list_of_rules_is_told_as_a_whole_if_asked() {
+    let run = Run::new();
+    let file = run.file(
+        "p.yaml",
+        "interfaces:\n  none9:\n    egress:\n      htb:\n        default: a\n        classes:\n          a: { rate: 1mbit }\n          b: { rate: 1mbit }\n      rules:\n        - { class: a, match: tcp dport 22 }\n        - { class: b, match: src 192.0.2.0/24 }\n",
+    );
+    let o = run.go(&["check", "--rules", &file]);
+    assert!(err(&o).contains("two rules share packets"), "{}", err(&o));
+    assert!(out(&o).starts_with("none9 egress: 2 rules\n  no rule takes\n"), "{}", out(&o));
+    assert!(out(&o).ends_with("  which goes to `a`, the default of `htb`\n"), "{}", out(&o));
+    let o = run.go(&["check", "--rules", "--format", "json", &run.file("g.yaml", GOOD)]);
+    let json: Value = serde_json::from_str(&out(&o)).unwrap();
+    assert_eq!(json["lists"][0]["goes"], "goes to `b`, the default of `htb`");
+    assert_eq!(json["lists"][0]["left"][0], "IPv4 and IPv6: proto not tcp");
+    let plain: Value = serde_json::from_str(&out(&run.go(&["check", "--format", "json", &file]))).unwrap();
+    let codes: Vec<_> = plain["diagnostics"].as_array().unwrap().iter().map(|d| d["code"].clone()).collect();
+    assert_eq!((codes, plain.get("lists")), (vec!["interface-elsewhere".into()], None));
+}
+
+#[test]
 fn what_is_no_policy_is_said_and_exits_with_1() {
     let run = Run::new();
     let dir = run.dir.path().to_string_lossy().into_owned();

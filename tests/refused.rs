@@ -23,6 +23,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("not-a-packet", "packet::describe, and tests/cli.rs"),
     ("no-words", "syntax::write, which alone says it"),
     ("no-interface", "commands on a machine"),
+    ("overlapping-rules", "tests/cli.rs"),
+    ("rule-too-varied", "policy::check::tests::what_is_too_varied_is_said_if_asked"),
     ("interface-elsewhere", "commands on a machine"),
     ("kernel-refused", "commands on a machine"),
     ("kernel-lacks", "commands on a machine"),

@@ -14,6 +14,10 @@ const STRANGERS: &[(&str, &[&str])] = &[
     ("kind", &["policy", "lower", "tree", "plan", "script", "netlink", "kernel", "view", "command", "tc", "classify"]),
     ("packet", &["kind", "lower", "tree", "plan", "script", "netlink", "kernel", "view", "command", "tc", "classify"]),
     ("classify", &["policy", "lower", "plan", "script", "netlink", "kernel", "view", "command", "tc"]),
+    (
+        "analysis",
+        &["unit", "kind", "policy", "lower", "tree", "plan", "script", "netlink", "kernel", "view", "command", "tc"],
+    ),
     ("policy", &["lower", "tree", "plan", "script", "netlink", "kernel", "view", "command", "tc"]),
     ("lower", &["plan", "script", "netlink", "kernel", "view", "command"]),
     ("raise", &["script", "netlink", "kernel", "view", "command"]),

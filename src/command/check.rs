@@ -3,9 +3,10 @@
 use super::Exit;
 use super::frame::{Frame, Machine};
 use crate::diagnostic::{Diagnostic, codes};
-use serde_json::json;
+use crate::policy::check::{Summary, summaries};
+use serde_json::{Value, json};
 
-pub(super) fn run(frame: &mut Frame, files: &[String], deny_warnings: bool, live: bool) -> Exit {
+pub(super) fn run(frame: &mut Frame, files: &[String], deny_warnings: bool, live: bool, rules: bool) -> Exit {
     let state = frame.state();
     let files = match files {
         [] => vec![frame.which(None, &state)],
@@ -21,10 +22,14 @@ pub(super) fn run(frame: &mut Frame, files: &[String], deny_warnings: bool, live
         crate::kernel::Kernel::open(None).ok()
     };
     let machine = Machine::read(kernel.as_mut()).unwrap_or_default();
+    let mut lists = Vec::new();
     for file in &files {
         let facts = |name: &str| machine.facts(name);
         let policy = frame.policy(file, &facts);
         frame.lower(&policy, &facts, &state.ids);
+        if rules && !frame.found.has_errors() {
+            lists.extend(summaries(&policy, &mut frame.found));
+        }
         for interface in &policy.interfaces {
             if !machine.has(&interface.name.value) {
                 let code = if live { &codes::NO_INTERFACE } else { &codes::INTERFACE_ELSEWHERE };
@@ -42,8 +47,13 @@ pub(super) fn run(frame: &mut Frame, files: &[String], deny_warnings: bool, live
     });
     let diagnostics = frame.report();
     if frame.is_json() {
-        frame.json(&json!({ "ok": !bad, "files": files, "diagnostics": diagnostics }));
+        let mut out = json!({ "ok": !bad, "files": files, "diagnostics": diagnostics });
+        if let (true, Some(members)) = (rules, out.as_object_mut()) {
+            members.insert("lists".to_owned(), lists.iter().map(as_json).collect());
+        }
+        frame.json(&out);
     } else {
+        lists.iter().for_each(|list| frame.print(&as_text(list)));
         let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
         let verdict = if bad { "refused" } else { "clean" };
         frame.say(&format!(
@@ -54,4 +64,27 @@ pub(super) fn run(frame: &mut Frame, files: &[String], deny_warnings: bool, live
         ));
     }
     if bad { Exit::Refused } else { Exit::Done }
+}
+
+/// A list of rules, with what it leaves and where that goes.
+fn as_text(list: &Summary) -> String {
+    let Summary { interface, side, rules, left, whole, goes } = list;
+    let mut out = format!("{interface} {side}: {rules} rule{}\n", if *rules == 1 { "" } else { "s" });
+    match left.is_empty() {
+        true if *whole => out.push_str("  every packet is taken by a rule\n"),
+        true => out.push_str("  what no rule takes is too varied to be told\n"),
+        false => {
+            out.push_str(if *whole { "  no rule takes\n" } else { "  no rule takes, among others\n" });
+            left.iter().for_each(|line| out.push_str(&format!("    {line}\n")));
+        }
+    }
+    if !(left.is_empty() && *whole) {
+        out.push_str(&format!("  which {goes}\n"));
+    }
+    out
+}
+
+fn as_json(list: &Summary) -> Value {
+    let Summary { interface, side, rules, left, whole, goes } = list;
+    json!({ "interface": interface, "side": side, "rules": rules, "left": left, "whole": whole, "goes": goes })
 }

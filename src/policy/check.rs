@@ -5,8 +5,12 @@ mod budget;
 mod classes;
 mod kinds;
 mod link;
+mod list;
 mod quantum;
+mod reached;
 mod rules;
+
+pub use list::{Summary, summaries};
 
 use super::model::{Children, Class, Direction, Discipline, Interface, Policy};
 use crate::diagnostic::Sink;
@@ -81,6 +85,7 @@ fn direction(place: &Place, direction: &Direction, sink: &mut Sink) {
     link::check(place, &direction.discipline, sink);
     budget::check(&direction.discipline, sink);
     rules::check(place, &direction.rules, sink);
+    reached::check(direction, sink);
     kinds::filters(&direction.filters, place.facts, sink);
 }
 
