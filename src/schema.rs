@@ -286,6 +286,12 @@ pub fn schema() -> Value {
         },
     });
     let words = json!({ "anyOf": [{ "type": "array", "items": { "type": ["string", "integer"] } }, { "type": ["string", "integer"] }] });
+    let file = json!({
+        "description": "a list in a file of its own: one address, prefix, range or port a line",
+        "type": "object", "additionalProperties": false, "required": ["file"],
+        "properties": { "file": { "type": "string" } },
+    });
+    let set = json!({ "anyOf": [words, file] });
     let profile = json!({ "description": "a class body to reuse", "type": "object" });
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -295,7 +301,7 @@ pub fn schema() -> Value {
             "shapectl": { "description": "the version of the language", "type": "integer", "const": 1 },
             "include": words,
             "let": map_of(json!({ "anyOf": [{ "type": ["string", "number", "boolean"] }, reference("each-way")] })),
-            "sets": map_of(words),
+            "sets": map_of(set),
             "services": map_of(json!({ "description": "a match that `service NAME` stands for", "type": "string" })),
             "profiles": map_of(profile),
             "accept": { "description": "codes of findings that are meant", "type": ["array", "string"], "items": { "type": "string" } },

@@ -7,6 +7,7 @@
 //! | `shapectl 1` | `shapectl: 1` |
 //! | `let up = 2mbit` | `let: { up: 2mbit }` |
 //! | `set office = { 192.0.2.0/24, 198.51.100.7 }` | `sets: { office: [192.0.2.0/24, 198.51.100.7] }` |
+//! | `set office file office.txt` | `sets: { office: { file: office.txt } }` |
 //! | `include "a.shape"` | `include: [a.shape]` |
 //! | `profile gold rate 1mbit { … }` | `profiles: { gold: { rate: 1mbit, … } }` |
 //! | `interface eth0 { … }` | `interfaces: { eth0: { … } }` |
@@ -40,6 +41,7 @@ pub mod document;
 pub mod expression;
 pub mod expression_parser;
 pub mod lexis;
+pub mod list;
 pub mod names;
 pub mod services;
 pub mod shape;

@@ -7,11 +7,13 @@ use crate::diagnostic::{Diagnostic, Sink};
 use crate::kind::Vocabulary;
 use crate::source::{FileId, Notation, Source, Sources, Span};
 use crate::syntax::document::{Document, Node, Value};
+use crate::syntax::list::List;
 use crate::syntax::{Limits, shape, yaml};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 /// The name that stands for standard input.
 pub const STDIN: &str = "-";
@@ -24,6 +26,8 @@ const PEEK: usize = 8 << 10;
 pub struct Documents {
     /// Each with its file.
     pub list: Vec<(FileId, Document)>,
+    /// The lists that sets stand in, by the place of the policy that names their file.
+    pub lists: HashMap<Span, Arc<List>>,
 }
 
 /// Reads a policy's file, or standard input for `-`, and all that it includes; the texts go to `sources`. `None` if the
@@ -35,6 +39,7 @@ pub fn load(name: &str, limits: &Limits, sources: &mut Sources, sink: &mut Sink)
         sink,
         seen: HashSet::new(),
         open: Vec::new(),
+        lists: HashMap::new(),
         count: 0,
         documents: Documents::default(),
     };
@@ -56,7 +61,7 @@ pub fn load(name: &str, limits: &Limits, sources: &mut Sources, sink: &mut Sink)
 pub fn parse(source: Source, limits: &Limits, sources: &mut Sources, sink: &mut Sink) -> Option<Documents> {
     let file = sources.add(source);
     let document = document(sources.get(file)?, file, limits, sink)?;
-    Some(Documents { list: vec![(file, document)] })
+    Some(Documents { list: vec![(file, document)], ..Documents::default() })
 }
 
 /// Reads one file as it is written: what it includes stays where it is.
@@ -107,6 +112,8 @@ struct Loader<'a> {
     seen: HashSet<PathBuf>,
     /// The files around the one that is read, each with the place that includes the next.
     open: Vec<(PathBuf, Span)>,
+    /// Lists that have been read, by their true path.
+    lists: HashMap<PathBuf, Arc<List>>,
     count: usize,
     documents: Documents,
 }
@@ -187,6 +194,13 @@ impl Loader<'_> {
         let Some(document) = document(source, file, self.limits, self.sink) else { return false };
         if let Some(entry) = document.root.get("include") {
             self.include(&entry.node, file, key);
+        }
+        for set in document.root.get("sets").and_then(|sets| sets.node.entries()).unwrap_or_default() {
+            if let Some(path) = set.node.get("file")
+                && let Some(name) = path.node.as_word()
+            {
+                self.list(name, &path.node, file);
+            }
         }
         self.documents.list.push((file, document));
         true
@@ -279,10 +293,7 @@ impl Loader<'_> {
 
     fn one(&mut self, path: &Path, at: Span) {
         let key = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        // `parts/../a.yaml` is shown as `a.yaml`, unless a link in between makes that another file
-        let short = shortened(path);
-        let path = if short.canonicalize().is_ok_and(|k| k == key) { &short } else { path };
-        let name = path.to_string_lossy().into_owned();
+        let name = name_of(path, &key);
         if let Some(first) = self.open.iter().position(|(open, _)| *open == key) {
             let mut d = Diagnostic::new(&INCLUDE_CYCLE, format!("`{name}` includes itself"))
                 .at(at, "and here the circle closes");
@@ -295,13 +306,7 @@ impl Loader<'_> {
         if !self.seen.insert(key.clone()) {
             return;
         }
-        self.count += 1;
-        if self.count > self.limits.includes {
-            if self.count == self.limits.includes + 1 {
-                let d =
-                    Diagnostic::new(&INCLUDE_LIMIT, format!("more than {} files are included", self.limits.includes));
-                self.sink.push(d.at(at, "").help("put several of them into one file"));
-            }
+        if !self.counted(at) {
             return;
         }
         match read(&name, self.limits) {
@@ -311,6 +316,51 @@ impl Loader<'_> {
             Err(fault) => self.sink.push(fault.diagnostic(&name, at, self.limits).at(at, "included here")),
         }
     }
+
+    /// Counts one more file; whether it is not too many.
+    fn counted(&mut self, at: Span) -> bool {
+        self.count += 1;
+        let most = self.limits.includes;
+        if self.count == most + 1 {
+            let d = Diagnostic::new(&INCLUDE_LIMIT, format!("more than {most} files are included"));
+            self.sink.push(d.at(at, "").help("put several of them into one file"));
+        }
+        self.count <= most
+    }
+
+    /// Reads the list of a set; its file is read once, however many sets stand in it.
+    fn list(&mut self, name: &str, node: &Node, file: FileId) {
+        let path = self.sources.directory(file).join(name);
+        let key = path.canonicalize().unwrap_or_else(|_| path.clone());
+        if let Some(list) = self.lists.get(&key) {
+            self.documents.lists.insert(node.span, Arc::clone(list));
+            return;
+        }
+        if !self.counted(node.span) {
+            return;
+        }
+        let name = name_of(&path, &key);
+        let bytes = match read(&name, self.limits) {
+            Ok(bytes) => bytes,
+            Err(fault) => {
+                self.sink.push(fault.diagnostic(&name, node.span, self.limits).at(node.span, "the list is there"));
+                return;
+            }
+        };
+        let Some(text) = self.decode(&name, bytes, node.span) else { return };
+        let id = self.sources.add(Source::with_notation(name, text, Notation::Shape));
+        let Some(source) = self.sources.get(id) else { return };
+        let list = Arc::new(List::read(source, id, self.sink));
+        self.documents.lists.insert(node.span, Arc::clone(&list));
+        self.lists.insert(key, list);
+    }
+}
+
+/// How a file is called: `parts/../a.yaml` is shown as `a.yaml`, unless a link in between makes that another file.
+fn name_of(path: &Path, key: &Path) -> String {
+    let short = shortened(path);
+    let path = if short.canonicalize().is_ok_and(|k| k == key) { &short } else { path };
+    path.to_string_lossy().into_owned()
 }
 
 /// A path without `.` and `NAME/..`.
@@ -384,6 +434,25 @@ mod tests {
             &[("a.yaml", b"include: \"*.yaml\"\ninterfaces: {}"), ("b.yaml", b"let: { b: 1 }")];
         let (names, found, _) = in_directory(files, &Limits::default());
         assert_eq!((names.unwrap(), codes(&found)), (vec!["b.yaml".to_owned(), "a.yaml".to_owned()], vec![]));
+    }
+
+    #[test]
+    fn lists_are_read_once_beside_the_file_that_names_them() {
+        let files: &[(&str, &[u8])] = &[
+            ("main.yaml", b"include: parts/a.shape\nsets: { b: { file: lists/l.txt } }"),
+            ("parts/a.shape", b"set a file ../lists/l.txt\nset c file c.txt\n"),
+            ("lists/l.txt", b"192.0.2.1 # one\nbad.example\n"),
+            ("parts/c.txt", b"80\n"),
+        ];
+        let (names, found, sources) = in_directory(files, &Limits::default());
+        assert_eq!(names.unwrap().len(), 2);
+        assert_eq!(codes(&found), ["match-value"]);
+        let (name, line, _) = sources.locate(found[0].span()).unwrap();
+        assert!(name.ends_with("lists/l.txt") && line == 2, "{name}:{line}");
+        let (_, found, _) = in_directory(&files[..3], &Limits::default());
+        assert_eq!(codes(&found), ["input", "match-value"]);
+        let (_, found, _) = in_directory(files, &Limits { includes: 2, ..Limits::default() });
+        assert_eq!(codes(&found), ["include-limit", "match-value"]);
     }
 
     #[test]

@@ -22,10 +22,12 @@ use crate::kind::link::Link as LinkRows;
 use crate::source::{Span, Spanned};
 use crate::syntax::document::{Entry, Node, Value};
 use crate::syntax::expression::Way;
+use crate::syntax::list::List;
 use crate::unit::{LinkLayer, Packing, Presets, Rate, Stab};
 use compact_str::CompactString;
 use discipline::Written;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// The dialect that this version reads.
 const DIALECT: &str = "1";
@@ -47,6 +49,7 @@ struct Reader<'a> {
     sets: HashMap<&'a str, &'a Entry>,
     profiles: HashMap<&'a str, &'a Entry>,
     services: HashMap<&'a str, &'a Entry>,
+    lists: &'a HashMap<Span, Arc<List>>,
     sink: &'a mut Sink,
     /// Names of the classes around the place that is read.
     path: Vec<CompactString>,
@@ -77,6 +80,7 @@ pub fn read(documents: &Documents, facts: &dyn Fn(&str) -> Facts, sink: &mut Sin
         sets: HashMap::new(),
         profiles: HashMap::new(),
         services: HashMap::new(),
+        lists: &documents.lists,
         sink,
         path: Vec::new(),
         open: Vec::new(),
@@ -128,7 +132,10 @@ impl<'a> Reader<'a> {
                 "include" => {} // read by `load`
                 "accept" => self.accept(&entry.node),
                 "let" => self.named(entry, "value", |r| &mut r.lets),
-                "sets" => self.named(entry, "set", |r| &mut r.sets),
+                "sets" => {
+                    self.named(entry, "set", |r| &mut r.sets);
+                    entry.node.entries().unwrap_or_default().iter().for_each(|set| self.set_of_file(set));
+                }
                 "profiles" => self.named(entry, "profile", |r| &mut r.profiles),
                 "services" => self.named(entry, "service", |r| &mut r.services),
                 "interfaces" => {
@@ -176,6 +183,28 @@ impl<'a> Reader<'a> {
                 Some(other) => self.duplicate(what, entry, other.key.span),
                 None => {
                     map(self).insert(&entry.key.value, entry);
+                }
+            }
+        }
+    }
+
+    /// A set that is a block names the file of its list, and nothing else.
+    fn set_of_file(&mut self, set: &'a Entry) {
+        let Value::Block(entries) = &set.node.value else { return };
+        for (i, entry) in entries.iter().enumerate() {
+            if self.repeated(entries, i) {
+                continue;
+            }
+            match (entry.key.value.as_str(), entry.node.as_word()) {
+                ("file", Some(_)) => {}
+                ("file", None) => {
+                    let message = format!("the name of a file is wanted here, and this is {}", entry.node.shape());
+                    let d = Diagnostic::new(&WRONG_SHAPE, message).at(entry.node.span, "");
+                    self.sink.push(d.help("write `file: lists/office.txt`"));
+                }
+                (word, _) => {
+                    let message = format!("`{word}` is no part of a set");
+                    self.unknown(&UNKNOWN_KEY, message, &entry.key, ["file"]);
                 }
             }
         }

@@ -6,6 +6,7 @@
 
 use super::expression::{Expression, Field, Item, Test, View, Way};
 use super::lexis;
+use super::list::List;
 use super::names::{self, Table};
 use crate::codes::{
     BOTH_WAYS, Code, HOST_BITS, MATCH_CLASH, MATCH_VALUE, MATCHES_NOTHING, SYNTAX, TOO_DEEP, TOS_ECN, UNKNOWN_FIELD,
@@ -22,10 +23,33 @@ use nom::sequence::preceded;
 use nom::{IResult, Parser as _};
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
-/// What `$name` and `@name` stand for: the texts of a `let` value's or a set's items, each with its place; `None` if there
-/// is no such name. Asked without the sigil.
-pub type Names<'a> = dyn Fn(&str) -> Option<Vec<(String, Span)>> + 'a;
+/// What `$name` and `@name` stand for; `None` if there is no such name. Asked without the sigil.
+pub type Names<'a> = dyn Fn(&str) -> Option<Named> + 'a;
+
+/// What a name stands for.
+#[derive(Clone, Debug)]
+pub enum Named {
+    /// The texts of a `let` value's or a set's items, each with its place.
+    Texts(Vec<(String, Span)>),
+    /// A list from a file.
+    List(Arc<List>),
+}
+
+/// Reads one line of a list: an address, a prefix, a range, a port by number or name. What is wrong with it is reported.
+pub fn listed(text: &str, at: Span, sink: &mut Sink) -> Option<Item> {
+    let field = if text.contains(['.', ':']) { Field::Host } else { Field::Port };
+    let (code, fault, item) = match item(field, text) {
+        Ok((item, None)) => return Some(item),
+        Ok((item, Some((code, fault)))) => (code, fault, Some(item)),
+        Err(fault) => (&MATCH_VALUE, fault, None),
+    };
+    let mut d = Diagnostic::new(code, fault.message).at(at, fault.label);
+    d.help = fault.help.map(|h| crate::diagnostic::visible(&h));
+    sink.push(d);
+    item
+}
 
 /// Levels of parentheses and `not` in one expression.
 pub const DEPTH: usize = 64;
@@ -1410,6 +1434,13 @@ impl<'t> Parser<'_, 't> {
             return;
         };
         let before = (items.len(), self.errors);
+        let texts = match texts {
+            Named::Texts(texts) => texts,
+            Named::List(list) => {
+                self.list(field, name, &list, used, items);
+                Vec::new()
+            }
+        };
         for (text, span) in texts {
             let tokens = self.lex(&text, Place::new(&text, span));
             for token in &tokens {
@@ -1426,6 +1457,25 @@ impl<'t> Parser<'_, 't> {
         if before == (items.len(), self.errors) {
             let message = format!("`{name}` holds no value");
             self.report(Diagnostic::new(&MATCH_VALUE, message).at(used, ""));
+        }
+    }
+
+    /// The items of a list that has been read already, if all of them suit the field.
+    fn list(&mut self, field: Field, name: &str, list: &List, used: Span, items: &mut Vec<Item>) {
+        let suits = |item: &Item| match (field, item) {
+            (Field::Src | Field::Dst | Field::Host, item) => matches!(item, Item::Prefix(..) | Item::Addresses(..)),
+            (field, Item::Number(n)) => numbers(field).is_some_and(|numbers| *n <= numbers.max),
+            (field, Item::Range(_, n)) => numbers(field).is_some_and(|numbers| numbers.ranges && *n <= numbers.max),
+            _ => false,
+        };
+        match list.items().iter().position(|item| !suits(item)) {
+            None => items.extend_from_slice(list.items()),
+            Some(at) => {
+                let shown = list.items().get(at).map_or_else(String::new, |item| item.show(Field::Dport));
+                let message = format!("`{name}` holds `{shown}`, and `{}` wants {}", word_of(field), wants(field).0);
+                let d = Diagnostic::new(&MATCH_VALUE, message).at(list.place(at), "").at(used, "used here");
+                self.report(d.help("give addresses and ports a list each"));
+            }
         }
     }
 
@@ -1731,7 +1781,7 @@ fn protocols(test: &Test) -> Option<Vec<u64>> {
 
 /// Why no packet passes both tests, if none does.
 fn clash(first: &Test, second: &Test) -> Option<Fault> {
-    let (shown, shown_first) = (second.to_string(), first.to_string());
+    let never = || format!("`{second}` never holds together with `{first}`");
     if families(first) & families(second) == 0 {
         let name = |t: &Test| match families(t) {
             V4 => "IPv4",
@@ -1739,8 +1789,7 @@ fn clash(first: &Test, second: &Test) -> Option<Fault> {
             OTHER => "neither IPv4 nor IPv6",
             _ => "IP",
         };
-        let message = format!("`{shown}` never holds together with `{shown_first}`");
-        return Some(fault(message, format!("this is {}, and the other {}", name(second), name(first))));
+        return Some(fault(never(), format!("this is {}, and the other {}", name(second), name(first))));
     }
     if let (Some(a), Some(b)) = (protocols(first), protocols(second))
         && !a.iter().any(|p| b.contains(p))
@@ -1752,7 +1801,7 @@ fn clash(first: &Test, second: &Test) -> Option<Fault> {
             Field::IcmpType | Field::IcmpCode => "only icmp and icmp6 have types and codes".to_owned(),
             _ => "a packet has one protocol".to_owned(),
         };
-        let wrong = fault(format!("`{shown}` never holds together with `{shown_first}`"), label);
+        let wrong = fault(never(), label);
         return Some(match (first.field, second.field) {
             (Field::Proto, Field::Proto) => {
                 let words: Vec<String> =
@@ -1765,8 +1814,7 @@ fn clash(first: &Test, second: &Test) -> Option<Fault> {
     let later = |t: &Test| t.field == Field::Fragment && t.items == [Item::Number(2)];
     let above_ip = |t: &Test| t.field != Field::Proto && protocols(t).is_some();
     if later(first) && above_ip(second) || later(second) && above_ip(first) {
-        let message = format!("`{shown}` never holds together with `{shown_first}`");
-        return Some(fault(message, "only the first fragment carries the header with ports"));
+        return Some(fault(never(), "only the first fragment carries the header with ports"));
     }
     let comparable = !matches!(
         first.field,
@@ -1786,8 +1834,7 @@ fn clash(first: &Test, second: &Test) -> Option<Fault> {
         && !first.items.iter().any(|a| second.items.iter().any(|b| overlap(a, b)))
     {
         let word = word_of(first.field);
-        let wrong =
-            fault(format!("`{shown}` never holds together with `{shown_first}`"), format!("a packet has one `{word}`"));
+        let wrong = fault(never(), format!("a packet has one `{word}`"));
         let values: Vec<String> = first.items.iter().chain(&second.items).map(|i| i.show(first.field)).collect();
         return Some(match values.len() {
             2..=6 => wrong.help(format!("for either of them write `{word} {{{}}}`", values.join(", "))),
@@ -1855,7 +1902,11 @@ mod tests {
         Span::new(FileId(0), 100, 100 + text.len())
     }
 
-    fn names(name: &str) -> Option<Vec<(String, Span)>> {
+    fn names(name: &str) -> Option<Named> {
+        texts(name).map(Named::Texts)
+    }
+
+    fn texts(name: &str) -> Option<Vec<(String, Span)>> {
         let item = |text: &str, at| (text.to_owned(), Span::new(FileId(0), at, at + text.len()));
         match name {
             "office" => Some(vec![item("192.0.2.0/24", 0), item("198.51.100.7", 20)]),

@@ -807,6 +807,13 @@ impl<'s> Reader<'s, '_> {
             self.slip(d.at(key.span, "").help(help));
             key.value = plain;
         }
+        if let ("set", Token::Word("file")) = (keyword, &self.token) {
+            let at = self.here();
+            self.advance();
+            let path = self.value("file", at)?;
+            let span = at.to(path.span);
+            return Some((key, Node::block(vec![Entry::new(Spanned::new("file".into(), at), path)], span)));
+        }
         if self.is_mark('=') {
             self.advance();
         } else if self.at_end() {
@@ -1921,6 +1928,8 @@ mod tests {
             ("shapectl 1", "{shapectl: 1}"),
             ("let up = 2mbit", "{let: {up: 2mbit}}"),
             ("set office = { 192.0.2.0/24, 198.51.100.7 }", "{sets: {office: [192.0.2.0/24, 198.51.100.7]}}"),
+            ("set office file lists/office.txt", "{sets: {office: {file: lists/office.txt}}}"),
+            ("set file = { 192.0.2.1 }; set x file \"a b\"", "{sets: {file: [192.0.2.1], x: {file: a b}}}"),
             ("include \"a.shape\"", "{include: [\"a.shape\"]}"),
             ("profile gold rate 1mbit { sfq }", "{profiles: {gold: {rate: 1mbit, leaf: sfq}}}"),
             ("interface eth0 { }", "{interfaces: {eth0: ~}}"),

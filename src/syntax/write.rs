@@ -669,7 +669,8 @@ interface eth3 {
                 block_of(link.into_iter().chain(directions).collect())
             });
         let value = prop_oneof![some_word(), some_list(), small_block()];
-        let definition = prop_oneof![some_word(), some_list()];
+        let file = (some_word(), trivia()).prop_map(|(path, trivia)| block_of(vec![entry("file", path, trivia)]));
+        let definition = prop_oneof![some_word(), some_list(), file];
         let parts = (
             prop::option::of((named_plainly(value.boxed()), trivia())),
             prop::option::of((named_plainly(definition.boxed()), trivia())),

@@ -7,10 +7,12 @@ use crate::kind::{self, Role};
 use crate::source::Span;
 use crate::syntax::document::{Entry, Item, Name, Node, Value};
 use crate::syntax::expression::{Expression, Field, Item as Term, Test, View, Way};
-use crate::syntax::{expression_parser, names, services};
+use crate::syntax::expression_parser::{self, Named};
+use crate::syntax::{names, services};
 use compact_str::CompactString;
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// How many near names are looked for in one run: the search reads all names each time.
 const SUGGESTED: usize = 200;
@@ -246,17 +248,22 @@ impl<'a> Reader<'a> {
 
     /// An expression as it is written.
     fn parsed(&mut self, text: &str, at: Span, view: View) -> Option<Expression> {
-        let Reader { lets, sets, sink, way, .. } = self;
+        let Reader { lets, sets, lists, sink, way, .. } = self;
         let names = |name: &str| {
             let entry = lets.get(name).or_else(|| sets.get(name))?;
             let node = this_way(*way, &entry.node)?;
             match &node.value {
-                Value::Word(word) => Some(vec![(word.text.to_string(), node.span)]),
+                Value::Word(word) => Some(Named::Texts(vec![(word.text.to_string(), node.span)])),
                 Value::List(items) => {
                     let words = items.iter().map(|i| Some((i.node.as_word()?.to_owned(), i.node.span)));
-                    words.collect()
+                    words.collect::<Option<_>>().map(Named::Texts)
                 }
-                _ => None,
+                Value::Block(_) => {
+                    // a list that could not be read is empty, and that it could not has been said
+                    let list = lists.get(&node.get("file")?.node.span);
+                    Some(list.map_or(Named::Texts(Vec::new()), |list| Named::List(Arc::clone(list))))
+                }
+                Value::Null => None,
             }
         };
         expression_parser::parse_seen(text, at, view, &names, sink)

@@ -65,6 +65,14 @@ fn has_inner_comment(node: &Node) -> bool {
     !out.is_empty()
 }
 
+/// The path of a set that stands in a file of its own.
+fn list_file(node: &Node) -> Option<&Node> {
+    match node.entries()? {
+        [entry] if entry.key.value == "file" => Some(&entry.node),
+        _ => None,
+    }
+}
+
 struct Writer<'v> {
     lines: Lines,
     vocabulary: &'v dyn Vocabulary,
@@ -131,6 +139,16 @@ impl Writer<'_> {
                 // What is spread out stands apart, as its statements are long.
                 let first = self.lines.text.is_empty() || (number == 0 && self.lines.text.ends_with("\n\n"));
                 let name = name(&inner.key.value, &[]);
+                let path = if statement == "set" { list_file(&inner.node) } else { None };
+                if let Some(path) = path {
+                    gathered(&inner.node, &mut carried);
+                    self.start(&std::mem::take(&mut carried), 0, first, &format!("set {name} file "));
+                    let path = self.one_line(path);
+                    self.push(&path);
+                    self.lines.end(trivia.and_then(|t| t.beside.as_deref()));
+                    carried.extend(below(trivia).iter().cloned());
+                    continue;
+                }
                 self.start(&std::mem::take(&mut carried), 0, first, &format!("{statement} {name}"));
                 match statement {
                     "interface" => self.interface(&inner.node, trivia),
