@@ -249,13 +249,14 @@ pub enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Open the page of a code, of a kind, or of TOS: `explain ceil-below-rate`, `explain htb`, `explain tos 0x10`
+    /// Open the page of a code, of a kind, of TOS or of marks: `explain ceil-below-rate`, `explain htb`,
+    /// `explain tos 0x10`, `explain marks`
     Explain {
-        /// A code, a kind, or `tos`
+        /// A code, a kind, `tos`, or `marks`
         what: Option<String>,
         /// For `tos`: an octet (0x10) or a name of RFC 1349 (minimize-delay); all sixteen without it
         octet: Option<String>,
-        /// For `tos`: the policy whose bands are meant
+        /// For `tos`: the policy whose bands are meant; for `marks`: the policy whose marks the firewall is to set
         #[arg(long, value_name = "FILE")]
         policy: Option<String>,
     },

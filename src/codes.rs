@@ -137,6 +137,8 @@ codes! {
     NEVER_SERVED "never-served" Warning "packets that a schedule never lets through";
     NO_DEFAULT "no-default" Warning "packets that no rule takes leave unshaped, or are dropped";
     NAT_SOURCE "nat-source" Warning "a private source is matched where addresses are already changed";
+    NAT_HOSTS "nat-hosts" Warning "hosts are told apart by an address that all of them share";
+    MARK_ON_ARRIVAL "mark-on-arrival" Warning "a mark is matched where nobody has set one yet";
     STAB_AND_OVERHEAD "stab-and-overhead" Error "the link's overhead and a class's own are both given";
     HANDLE_BUDGET "handle-budget" Error "more classes or disciplines than the kernel has numbers";
     SFQ_AT_ROOT "sfq-at-root" Warning "a fair queue where no queue forms";

@@ -10,7 +10,8 @@ use crate::netlink::{self, Machine};
 use crate::plan::Verb;
 use crate::policy;
 use crate::source::{FileId, Notation, Source, Sources, Span};
-use crate::syntax::{Limits, expression_parser, shape, write, yaml};
+use crate::syntax::expression_parser::{self, Named};
+use crate::syntax::{Limits, shape, write, yaml};
 use crate::unit::Handle;
 
 /// A file in the DSL: read or refused with a reason, and every finding points into the text.
@@ -65,8 +66,8 @@ pub fn fuzz_expression(bytes: &[u8]) {
     let read = |text: &str| {
         let names = |name: &str| match name {
             "none" => None,
-            "ports" => Some(vec![("{22, 80}".to_owned(), Span::NONE)]),
-            _ => Some(vec![("192.0.2.0/24".to_owned(), Span::NONE), ("$ports".to_owned(), Span::NONE)]),
+            "ports" => Some(Named::Texts(vec![("{22, 80}".to_owned(), Span::NONE)])),
+            _ => Some(Named::Texts(vec![("192.0.2.0/24".to_owned(), Span::NONE), ("$ports".to_owned(), Span::NONE)])),
         };
         let mut sink = Sink::new();
         let expression = expression_parser::parse(text, Span::new(FileId(0), 0, text.len()), &names, &mut sink);

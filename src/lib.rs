@@ -1,7 +1,7 @@
 //! shapectl: a traffic-control compiler for Linux.
 
-pub mod classify;
 pub mod analysis;
+pub mod classify;
 pub mod cli;
 pub mod codes;
 pub mod command;

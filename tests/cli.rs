@@ -193,6 +193,26 @@ fn tos_is_explained_in_the_bands_of_a_policy() {
 }
 
 #[test]
+fn marks_are_explained_with_the_firewalls_side() {
+    let run = Run::new();
+    let o = run.go(&["explain", "marks"]);
+    assert!(code(&o) == 0 && out(&o).contains("ctinfo: { cpmark: yes }"));
+    let file = "samples/p2p-by-mark.yaml";
+    let o = run.go(&["explain", "marks", "--policy", file]);
+    let nft = out(&o);
+    assert!(nft.contains("# tcp dport 6881-6999 ct mark set 0x70\n"), "{nft}{}", err(&o));
+    assert!(nft.contains(&format!("# {file}:28: eth0 egress, class line/p2p\n")), "{nft}");
+    assert!(nft.contains("# What arrives has no mark before netfilter"), "{nft}");
+    let masked = GOOD.replace("tcp dport 22", "mark 0x10/0xf0");
+    let o = run.go(&["explain", "marks", "--format", "json", "--policy", &run.file("m.yaml", masked)]);
+    let json: Value = serde_json::from_str(&out(&o)).unwrap();
+    assert_eq!((json["marks"][0]["value"].as_u64(), json["marks"][0]["mask"].as_u64()), (Some(0x10), Some(0xf0)));
+    let nft = json["nft"].as_str().unwrap();
+    assert!(nft.contains("ct mark set ct mark & 0xffffff0f | 0x10") && !nft.contains("What arrives"), "{nft}");
+    assert_eq!(code(&run.go(&["explain", "marks", "--policy", &run.file("n.yaml", GOOD)])), 1);
+}
+
+#[test]
 fn fmt_is_idempotent_and_keeps_comments_in_both_notations() {
     let run = Run::new();
     let text = "# the uplink\nlet up = 2mbit\ninterface none9 {\n    # all of it\n    egress tbf rate $up latency 50ms burst 10kb   # slow\n}\n";

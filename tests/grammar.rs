@@ -27,7 +27,7 @@ impl Vocabulary for Words {
         match word {
             _ if BARE.contains(&word) => Some(Arity::Flag),
             _ if VALUED.contains(&word) => Some(Arity::Value),
-            "police" => Some(Arity::Options),
+            "police" | "ctinfo" => Some(Arity::Options),
             _ => None,
         }
     }
@@ -100,7 +100,7 @@ fn prose(text: &str) -> Prose {
         "the name of a flag of that kind" => Prose(FLAGS, None),
         "the name of an action that takes nothing" => Prose(BARE, None),
         "the name of an action that takes a value" => Prose(VALUED, None),
-        "the name of an action that takes options" => Prose(&["police"], None),
+        "the name of an action that takes options" => Prose(&["police", "ctinfo"], None),
         "the name of a port" => Prose(&["ssh", "http", "domain"], None),
         "the name of an ICMP type" => Prose(&["echo-request", "packet-too-big", "redirect"], None),
         "the name of a DSCP" => Prose(&["ef", "AF11", "cs6"], None),

@@ -2,6 +2,12 @@
 //!
 //! Packets are IPv4, IPv6 or neither ([`World`]), and each has all the fields of its world: also those that its protocol
 //! does not have, for every test of such a field asks for the protocol first. So what no packet has changes no answer.
+//!
+//! Classifiers see differently far: over IP options and extension headers, or not. Each sort of packet that one of them
+//! parts from others is a sort here ([`Dim::Shape`]), so that what is found holds for a list whichever takes it.
+//!
+//! A frame with a VLAN's tag is of the tag's ethertype, and only a match that names a VLAN looks into it. In a list in which
+//! none does, such frames are [`World::Other`] like all that is not IP.
 
 use super::CELLS;
 use super::set::Set;
@@ -43,6 +49,8 @@ pub enum Dim {
     Ethertype,
     /// 0 without a tag, else one more than the id.
     Vlan,
+    /// Which tag it is, by its place in [`TAGS`].
+    Tag,
     /// Source hardware address.
     MacSrc,
     /// Destination hardware address.
@@ -75,6 +83,8 @@ pub enum Dim {
     Ttl,
     /// Those bits of the mark, moved together. All masks of a list are made of such pieces.
     Mark(u32),
+    /// The same of the mark of its connection.
+    ConnMark(u32),
     /// The socket buffer's priority.
     Priority,
     /// The class of net_cls.
@@ -94,6 +104,9 @@ pub const FIRST_OPTIONS: u128 = 3;
 /// A later fragment, which has no ports.
 pub const LATER: u128 = 4;
 
+/// Ethertypes of VLANs' tags.
+const TAGS: [u64; 2] = [0x8100, 0x88a8];
+
 impl Dim {
     /// The first of them.
     pub const FIRST: Dim = Dim::Ethertype;
@@ -103,13 +116,13 @@ impl Dim {
         match self {
             Dim::Src | Dim::Dst => 128,
             Dim::MacSrc | Dim::MacDst => 48,
-            Dim::Mark(bits) => bits.count_ones(),
+            Dim::Mark(bits) | Dim::ConnMark(bits) => bits.count_ones(),
             Dim::Priority | Dim::Cgroup => 32,
             Dim::Ethertype | Dim::Iif | Dim::Sport | Dim::Dport | Dim::Len => 16,
             Dim::Vlan => 12,
             Dim::Proto | Dim::IcmpType | Dim::IcmpCode | Dim::TcpFlags | Dim::Tos | Dim::Ttl => 8,
             Dim::Shape => 2,
-            Dim::Opaque(_) => 1,
+            Dim::Tag | Dim::Opaque(_) => 1,
         }
     }
 
@@ -122,6 +135,7 @@ impl Dim {
             // an IPv6 packet has its header besides what its length counts
             (Dim::Len, World::V6) => Set::range(40, 40 + 0xffff),
             (Dim::Vlan, _) => Set::range(0, 4096),
+            (Dim::Shape, World::V6) => Set::new(vec![(WHOLE, WHOLE), (FIRST, FIRST), (LATER, LATER)]),
             (Dim::Shape, _) => Set::range(WHOLE, LATER),
             (dim, _) => Set::range(0, (1 << dim.width()) - 1),
         }
@@ -129,7 +143,8 @@ impl Dim {
 
     /// Whether writing the one may change the other.
     pub fn kin(self, other: Dim) -> bool {
-        self == other || matches!((self, other), (Dim::Mark(_), Dim::Mark(_)))
+        use Dim::{ConnMark, Mark};
+        self == other || matches!((self, other), (Mark(_), Mark(_)) | (ConnMark(_), ConnMark(_)))
     }
 }
 
@@ -180,6 +195,11 @@ impl Cell {
         let some = !narrowed.is_empty();
         self.put(dim, narrowed);
         some
+    }
+
+    /// Those of them whose field is in the set.
+    fn with(mut self, dim: Dim, set: &Set) -> Option<Cell> {
+        self.narrow(dim, set).then_some(self)
     }
 
     fn and(&self, other: &Cell) -> Option<Cell> {
@@ -242,6 +262,10 @@ impl Cell {
 pub(super) struct Space {
     /// Bits of the mark that are always tested together.
     marks: Vec<u32>,
+    /// The same of the connection's mark.
+    connmarks: Vec<u32>,
+    /// Whether a VLAN is named.
+    vlans: bool,
     interfaces: Vec<CompactString>,
     pub opaque: IndexSet<(Field, Item)>,
 }
@@ -252,12 +276,14 @@ struct TooMany;
 impl Space {
     /// The fields that these expressions tell apart.
     pub fn new<'e>(expressions: impl Iterator<Item = &'e Expression>) -> Space {
-        let mut masks = BTreeSet::new();
+        let (mut masks, mut connmasks, mut vlans) = (BTreeSet::new(), BTreeSet::new(), false);
         let mut names = BTreeSet::new();
         let mut opaque = IndexSet::new();
         for expression in expressions {
-            visit(expression, &mut |test| match test.field {
+            expression.visit(&mut |test| match test.field {
                 Field::Mark => masks.extend(test.items.iter().filter_map(masked).map(|(_, mask)| mask)),
+                Field::ConnMark => connmasks.extend(test.items.iter().filter_map(masked).map(|(_, mask)| mask)),
+                Field::Vlan => vlans = true,
                 Field::Iif => names.extend(test.items.iter().filter_map(|i| match i {
                     Item::Name(name) => Some(name.clone()),
                     _ => None,
@@ -266,11 +292,8 @@ impl Space {
                 _ => {}
             });
         }
-        let mut marks: Vec<u32> = vec![u32::MAX];
-        for mask in masks {
-            marks = marks.into_iter().flat_map(|piece| [piece & mask, piece & !mask]).filter(|p| *p != 0).collect();
-        }
-        Space { marks, interfaces: names.into_iter().collect(), opaque }
+        let (marks, connmarks) = (pieces(masks), pieces(connmasks));
+        Space { marks, connmarks, vlans, interfaces: names.into_iter().collect(), opaque }
     }
 
     /// Every packet.
@@ -287,13 +310,27 @@ impl Space {
     /// The packets that an expression matches; all of them without one. `None` if they come to too many cells.
     pub fn cells(&self, expression: Option<&Expression>) -> Option<Vec<Cell>> {
         let Some(expression) = expression else { return Some(self.everything()) };
-        let mut of_ip = false;
-        visit(expression, &mut |test| of_ip |= looks_into_ip(test.field));
+        let (mut of_ip, mut vlan, mut ethertype) = (false, false, false);
+        expression.visit(&mut |test| {
+            of_ip |= looks_into_ip(test.field);
+            vlan |= test.field == Field::Vlan;
+            ethertype |= test.field == Field::Ethertype;
+        });
         let mut out = Vec::new();
         for world in World::ALL {
             // who looks into an IP header has no other packets, whatever he looks for
-            if world != World::Other || !of_ip {
-                out.extend(self.spread(expression, world, true).ok()?);
+            let own =
+                if world == World::Other && of_ip { Vec::new() } else { self.spread(expression, world, true).ok()? };
+            if !self.vlans || vlan || !(of_ip || ethertype) {
+                out.extend(own);
+                continue;
+            }
+            // without a VLAN's name a frame with a tag is nothing but that
+            out.extend(own.into_iter().filter_map(|cell| cell.with(Dim::Vlan, &Set::single(0))));
+            for (tag, number) in TAGS.iter().enumerate().filter(|_| !of_ip) {
+                let tagged = self.spread(&as_tagged(expression, *number), world, true).ok()?.into_iter();
+                let tagged = tagged.filter_map(|cell| cell.with(Dim::Vlan, &Set::range(1, 4096)));
+                out.extend(tagged.filter_map(|cell| cell.with(Dim::Tag, &Set::single(tag as u128))));
             }
         }
         (out.len() <= CELLS).then_some(out)
@@ -342,10 +379,10 @@ impl Space {
         let either = |a: Dim, b: Dim, with: &dyn Fn(Dim) -> Vec<Cell>| [with(a), with(b)].concat();
         let port = |dim: Dim| {
             let protocols = Set::new(WITH_PORTS.iter().map(|n| (u128::from(*n), u128::from(*n))).collect());
-            one(&[(Dim::Proto, protocols), (Dim::Shape, plain(world)), (dim, numbers(items))])
+            one(&[(Dim::Proto, protocols), (Dim::Shape, plain()), (dim, numbers(items))])
         };
         let behind = |proto: u128, dim: Dim, set: Set| {
-            one(&[(Dim::Proto, Set::single(proto)), (Dim::Shape, plain(world)), (dim, set)])
+            one(&[(Dim::Proto, Set::single(proto)), (Dim::Shape, plain()), (dim, set)])
         };
         let (icmp, strange) = if world == World::V6 { (58, 1) } else { (1, 58) };
         match test.field {
@@ -371,13 +408,19 @@ impl Space {
                 let wide = |(a, b): &(u128, u128)| (a << 2, b << 2 | 3);
                 one(&[(Dim::Tos, Set::new(numbers(items).intervals().iter().map(wide).collect()))])
             }
-            Field::Mark => items.iter().filter_map(masked).flat_map(|(v, m)| one(&self.mark(v, m))).fold(
-                Vec::new(),
-                |mut cells: Vec<Cell>, cell| {
-                    join(&mut cells, cell);
-                    cells
-                },
-            ),
+            Field::Mark | Field::ConnMark => {
+                let (own, pieces): (fn(u32) -> Dim, _) = match test.field {
+                    Field::Mark => (Dim::Mark, &self.marks),
+                    _ => (Dim::ConnMark, &self.connmarks),
+                };
+                let mut cells = Vec::new();
+                for (value, mask) in items.iter().filter_map(masked) {
+                    let pieces = pieces.iter().filter(|piece| *piece & mask != 0);
+                    let parts = pieces.map(|piece| (own(*piece), Set::single(gather(value, *piece).into())));
+                    one(&parts.collect::<Vec<_>>()).into_iter().for_each(|cell| join(&mut cells, cell));
+                }
+                cells
+            }
             Field::Priority => one(&[(Dim::Priority, numbers(items))]),
             Field::Cgroup => one(&[(Dim::Cgroup, numbers(items))]),
             Field::Vlan => {
@@ -386,10 +429,19 @@ impl Space {
             }
             Field::MacSrc => one(&[(Dim::MacSrc, stations(items))]),
             Field::MacDst => one(&[(Dim::MacDst, stations(items))]),
-            Field::Ethertype => match world.ethertype() {
-                Some(own) => whether(items.contains(&Item::Number(own))),
-                None => one(&[(Dim::Ethertype, numbers(items))]),
-            },
+            Field::Ethertype => {
+                let mut cells = match world.ethertype() {
+                    Some(own) => whether(items.contains(&Item::Number(own))),
+                    None => one(&[(Dim::Ethertype, numbers(items))]),
+                };
+                // beside a VLAN it is the type inside of the tag, unless it is the tag's own
+                let tags = TAGS.iter().enumerate().filter(|(_, n)| items.contains(&Item::Number(**n)));
+                let tags = Set::new(tags.map(|(at, _)| (at as u128, at as u128)).collect());
+                if self.vlans && !tags.is_empty() {
+                    cells.extend(one(&[(Dim::Vlan, Set::range(1, 4096)), (Dim::Tag, tags)]));
+                }
+                cells
+            }
             Field::Len => one(&[(Dim::Len, numbers(items))]),
             Field::Ttl => one(&[(Dim::Ttl, numbers(items))]),
             Field::Fragment => {
@@ -400,10 +452,7 @@ impl Space {
                 } else {
                     Set::range(FIRST, LATER)
                 };
-                match world {
-                    World::V6 => one(&[(Dim::Proto, Set::single(FRAGMENT)), (Dim::Shape, shapes)]),
-                    _ => one(&[(Dim::Shape, shapes)]),
-                }
+                one(&[(Dim::Shape, shapes)])
             }
             Field::Iif => {
                 let number = |item: &Item| self.interfaces.iter().position(|n| *item == Item::Name(n.clone()));
@@ -417,23 +466,27 @@ impl Space {
             }
         }
     }
-
-    /// The pieces of the mark that a mask is made of, with their values.
-    fn mark(&self, value: u32, mask: u32) -> Vec<(Dim, Set)> {
-        let pieces = self.marks.iter().filter(|piece| *piece & mask != 0);
-        pieces.map(|piece| (Dim::Mark(*piece), Set::single(u128::from(gather(value, *piece))))).collect()
-    }
 }
 
-/// Number of the IPv6 fragment header.
-const FRAGMENT: u128 = 44;
+/// The pieces that all masks are made of.
+fn pieces(masks: BTreeSet<u32>) -> Vec<u32> {
+    masks.into_iter().fold(vec![u32::MAX], |pieces, mask| {
+        pieces.into_iter().flat_map(|piece| [piece & mask, piece & !mask]).filter(|p| *p != 0).collect()
+    })
+}
 
-/// Every test of an expression.
-fn visit<'e>(expression: &'e Expression, see: &mut impl FnMut(&'e Test)) {
+/// What an expression without a VLAN's name says of a frame with a tag, whose ethertype is the tag's.
+fn as_tagged(expression: &Expression, tag: u64) -> Expression {
+    let all = |parts: &[Expression]| parts.iter().map(|p| as_tagged(p, tag)).collect();
     match expression {
-        Expression::And(parts) | Expression::Or(parts) => parts.iter().for_each(|p| visit(p, see)),
-        Expression::Not(inner) => visit(inner, see),
-        Expression::Test(test) => see(test),
+        Expression::And(parts) => Expression::And(all(parts)),
+        Expression::Or(parts) => Expression::Or(all(parts)),
+        Expression::Not(inner) => as_tagged(inner, tag).negated(),
+        Expression::Test(test) if test.field == Field::Ethertype => {
+            let always = Expression::Test(Test { field: Field::Any, items: Vec::new(), span: test.span });
+            if test.items.contains(&Item::Number(tag)) { always } else { always.negated() }
+        }
+        Expression::Test(_) => expression.clone(),
     }
 }
 
@@ -448,6 +501,7 @@ fn looks_into_ip(field: Field) -> bool {
         field,
         Field::Any
             | Field::Mark
+            | Field::ConnMark
             | Field::Priority
             | Field::Cgroup
             | Field::Vlan
@@ -458,12 +512,9 @@ fn looks_into_ip(field: Field) -> bool {
     )
 }
 
-/// The shapes in which ports can be read: IPv6 packets have no options, and fragments are a protocol of their own there.
-fn plain(world: World) -> Set {
-    match world {
-        World::V6 => Set::range(WHOLE, LATER),
-        _ => Set::new(vec![(WHOLE, WHOLE), (FIRST, FIRST)]),
-    }
+/// The shapes in which what lies behind the IP header can be read.
+fn plain() -> Set {
+    Set::new(vec![(WHOLE, WHOLE), (FIRST, FIRST)])
 }
 
 fn numbers(items: &[Item]) -> Set {

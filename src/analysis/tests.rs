@@ -102,7 +102,7 @@ fn what_is_left_is_said() {
         left(&["tcp dport {22, 80}", "udp"]),
         [
             "IPv4 and IPv6: proto not {tcp, udp}",
-            "IPv4: tcp without ports to be seen (later fragments, IP options)",
+            "IPv4 and IPv6: tcp without ports to be seen (later fragments, IP options)",
             "IPv4 and IPv6: tcp dport not {22, 80}",
             "neither IPv4 nor IPv6 (ARP and others)",
         ]
@@ -146,6 +146,11 @@ fn too_varied_is_unknown() {
     assert_eq!(list.reach(many.len()), Reach::Unknown);
 }
 
+fn pick(mark: u64, mask: u32) -> u128 {
+    let bits = (0..32).filter(|b| mask >> b & 1 == 1);
+    bits.enumerate().map(|(to, from)| u128::from(mark >> from & 1) << to).sum()
+}
+
 /// A packet as the expression language sees it.
 #[derive(Clone, Debug)]
 struct Packet {
@@ -162,6 +167,9 @@ struct Packet {
     len: u64,
     mark: u64,
     vlan: u64,
+    tag: u128,
+    connmark: u64,
+    ether: u64,
     iif: u128,
     raw: bool,
 }
@@ -169,7 +177,8 @@ struct Packet {
 impl Packet {
     fn value(&self, dim: Dim) -> u128 {
         match dim {
-            Dim::Ethertype => 0x0806,
+            Dim::Ethertype => self.ether.into(),
+            Dim::Tag => self.tag,
             Dim::Vlan => self.vlan.into(),
             Dim::Iif => self.iif,
             Dim::Src => self.src,
@@ -182,10 +191,8 @@ impl Packet {
             Dim::TcpFlags => self.flags.into(),
             Dim::Tos => self.tos.into(),
             Dim::Len => self.len.into(),
-            Dim::Mark(mask) => {
-                let bits = (0..32).filter(|b| mask >> b & 1 == 1);
-                bits.enumerate().map(|(to, from)| u128::from(self.mark >> from & 1) << to).sum()
-            }
+            Dim::Mark(mask) => pick(self.mark, mask),
+            Dim::ConnMark(mask) => pick(self.connmark, mask),
             Dim::Opaque(_) => self.raw.into(),
             _ => 0,
         }
@@ -212,12 +219,22 @@ impl Packet {
         }
     }
 
-    /// What an expression means, word for word.
-    fn meets(&self, e: &Expression) -> bool {
+    /// What an expression means, word for word. To one that names no VLAN, a frame with a tag is of the tag's type.
+    fn meets(&self, e: &Expression, tagged: bool) -> bool {
         match e {
-            Expression::And(parts) => parts.iter().all(|p| self.meets(p)),
-            Expression::Or(parts) => parts.iter().any(|p| self.meets(p)),
-            Expression::Not(inner) => !self.meets(inner),
+            Expression::And(parts) => parts.iter().all(|p| self.meets(p, tagged)),
+            Expression::Or(parts) => parts.iter().any(|p| self.meets(p, tagged)),
+            Expression::Not(inner) => !self.meets(inner, tagged),
+            Expression::Test(test) if test.field == Field::Ethertype => {
+                let tag = if self.tag == 0 { 0x8100 } else { 0x88a8 };
+                let inner = match self.world {
+                    World::V4 => 0x0800,
+                    World::V6 => 0x86dd,
+                    World::Other => self.ether,
+                };
+                let is = |n: u64| test.items.contains(&Item::Number(n));
+                if self.vlan > 0 { is(tag) || tagged && is(inner) } else { is(inner) }
+            }
             Expression::Test(test) => self.test(test),
         }
     }
@@ -231,10 +248,9 @@ impl Packet {
                 _ => false,
             })
         };
-        let readable = self.world == World::V6 || [WHOLE, FIRST].contains(&self.shape);
+        let readable = [WHOLE, FIRST].contains(&self.shape);
         let ports = readable && [6, 17].contains(&self.proto);
         let address = |a| test.items.iter().any(|i| self.address(a, i));
-        let fragment = self.world == World::V4 || self.proto == 44;
         match test.field {
             Field::Any => true,
             Field::Family => number(match self.world {
@@ -258,30 +274,31 @@ impl Packet {
             Field::Len => number(self.len),
             Field::Mark => number(self.mark),
             Field::Vlan => self.vlan > 0 && number(self.vlan - 1),
-            Field::Iif => test.items == [Item::Name("eth0".into())] && self.iif == 1,
-            Field::Raw => self.raw,
-            Field::Fragment => {
-                fragment
-                    && match test.items.as_slice() {
-                        [Item::Number(1)] => [FIRST, FIRST_OPTIONS].contains(&self.shape),
-                        [Item::Number(2)] => self.shape == LATER,
-                        _ => ![WHOLE, OPTIONS].contains(&self.shape),
-                    }
+            Field::Iif => {
+                let named =
+                    |n: usize, name: &str| self.iif == n as u128 && test.items.contains(&Item::Name(name.into()));
+                named(1, "eth0") || named(2, "eth1")
             }
+            Field::Raw => self.raw,
+            Field::ConnMark => number(self.connmark),
+            Field::Fragment => match test.items.as_slice() {
+                [Item::Number(1)] => [FIRST, FIRST_OPTIONS].contains(&self.shape),
+                [Item::Number(2)] => self.shape == LATER,
+                _ => ![WHOLE, OPTIONS].contains(&self.shape),
+            },
             other => panic!("{other:?}"),
         }
     }
 
-    /// Rules that look into IP packets have no others.
+    /// Rules that look into IP packets have no others, and look into a frame with a tag only if they name a VLAN.
     fn is_taken_by(&self, e: &Expression) -> bool {
-        fn looks(e: &Expression) -> bool {
-            match e {
-                Expression::And(parts) | Expression::Or(parts) => parts.iter().any(looks),
-                Expression::Not(inner) => looks(inner),
-                Expression::Test(t) => !matches!(t.field, Field::Any | Field::Mark | Field::Vlan | Field::Iif),
-            }
-        }
-        (self.world != World::Other || !looks(e)) && self.meets(e)
+        let (mut ip, mut vlan) = (false, false);
+        e.visit(&mut |t| {
+            use Field::{Any, ConnMark, Ethertype, Iif, Mark, Vlan};
+            ip |= !matches!(t.field, Any | Mark | ConnMark | Vlan | Iif | Ethertype);
+            vlan |= t.field == Vlan;
+        });
+        (!ip || self.world != World::Other && (vlan || self.vlan == 0)) && self.meets(e, vlan)
     }
 }
 
@@ -328,9 +345,20 @@ fn themes() -> Vec<Theme> {
             let low = (0..8).chain(16..24).flat_map(|n| [n, n | 0x20]).collect::<Vec<_>>();
             each(p, &low, |p, n| p.mark = n)
         }),
-        (&["vlan 0", "vlan 1-4095", "iif eth0", "u32 0x1 0x1 at 4", "not vlan 1"], &|p| {
-            let vlans = each(p, &[0, 1, 2, 3], |p, n| p.vlan = n);
-            let iifs: Vec<_> = vlans.iter().flat_map(|p| each(p, &[0, 1], |p, n| p.iif = n)).collect();
+        (&["connmark 1", "connmark 1/1", "connmark not 2/2", "mark 1"], &|p| {
+            let marks = each(p, &[0, 1, 2, 3, 4, 5, 6, 7], |p, n| p.connmark = n);
+            marks.iter().flat_map(|p| each(p, &[0, 1, 2], |p, n| p.mark = n)).collect()
+        }),
+        (
+            &["vlan 0", "vlan 1-4095", "ethertype {0x8100, arp}", "ethertype ip", "not ethertype 0x88a8", "not vlan 1"],
+            &|p| {
+                let vlans = each(p, &[0, 1, 2, 3], |p, n| p.vlan = n);
+                let tags: Vec<_> = vlans.iter().flat_map(|p| each(p, &[0, 1], |p, n| p.tag = n)).collect();
+                tags.iter().flat_map(|p| each(p, &[0x0806, 0x1234, 0x8100], |p, n| p.ether = n)).collect()
+            },
+        ),
+        (&["iif eth0", "iif {eth0, eth1}", "iif not eth0", "u32 0x1 0x1 at 4"], &|p| {
+            let iifs: Vec<_> = each(p, &[0, 1, 2], |p, n| p.iif = n);
             iifs.iter().flat_map(|p| each(p, &[true, false], |p, n| p.raw = n)).collect()
         }),
     ]
@@ -369,6 +397,9 @@ fn packets(themes_of: &[usize]) -> Vec<Packet> {
         len: 60,
         mark: 0,
         vlan: 0,
+        tag: 0,
+        connmark: 0,
+        ether: 0x0806,
         iif: 0,
         raw: false,
     };
@@ -382,17 +413,23 @@ fn packets(themes_of: &[usize]) -> Vec<Packet> {
     }
     // no IPv4 address is longer than 32 bits, and no other packet longer than its field of 16 says
     let fits = |p: &Packet| p.len <= 65535 && [p.src, p.dst].iter().all(|a| *a <= u32::MAX.into());
-    all.retain(|p| p.world == World::V6 || fits(p));
+    all.retain(|p| if p.world == World::V6 { [WHOLE, FIRST, LATER].contains(&p.shape) } else { fits(p) });
+    // what has no tag has no sort of tag
+    all.retain(|p| p.vlan > 0 || p.tag == 0);
     all
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// What is said of each rule is what a look at every packet says.
     #[test]
     fn every_packet_agrees((rules, themes) in lists()) {
-        let packets = packets(&themes);
+        let mut vlans = false;
+        rules.iter().for_each(|e| e.visit(&mut |t| vlans |= t.field == Field::Vlan));
+        let mut packets = packets(&themes);
+        // where no VLAN is named, a frame with a tag is a packet of the tag's type
+        packets.retain(|p| vlans || p.vlan == 0);
         let hits: Vec<Vec<bool>> =
             rules.iter().map(|e| packets.iter().map(|p| p.is_taken_by(e)).collect()).collect();
         let inside = |a: usize, by: &[usize]| (0..packets.len()).all(|p| !hits[a][p] || by.iter().any(|b| hits[*b][p]));

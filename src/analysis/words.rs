@@ -45,7 +45,7 @@ impl<'a> Words<'a> {
             match dim {
                 // a port says that it is there
                 Dim::Shape if reads => {}
-                Dim::Shape => parts.push(shape(set)),
+                Dim::Shape => parts.push(shape(set, cell.world)),
                 _ => parts.push(self.field(*dim, set, cell.world)),
             }
         }
@@ -68,7 +68,10 @@ impl<'a> Words<'a> {
         let word = match dim {
             Dim::Proto if not.is_empty() && said.intervals().len() == 1 && count(said) == 1 => String::new(),
             Dim::Mark(u32::MAX) => "mark ".to_owned(),
+            Dim::ConnMark(u32::MAX) => "connmark ".to_owned(),
             Dim::Mark(mask) => format!("mark&0x{mask:x} "),
+            Dim::ConnMark(mask) => format!("connmark&0x{mask:x} "),
+            Dim::Tag => "tag ".to_owned(),
             Dim::Shape => String::new(),
             _ => format!("{} ", field_of(dim).word()),
         };
@@ -120,7 +123,8 @@ impl<'a> Words<'a> {
                 names::name(names::ETHERTYPES, number).map_or_else(|| format!("0x{number:04x}"), str::to_owned)
             }
             Dim::Tos | Dim::TcpFlags => format!("0x{number:02x}"),
-            Dim::Mark(_) | Dim::Cgroup => format!("0x{number:x}"),
+            Dim::Tag => if number == 0 { "802.1q" } else { "802.1ad" }.to_owned(),
+            Dim::Mark(_) | Dim::ConnMark(_) | Dim::Cgroup => format!("0x{number:x}"),
             _ => number.to_string(),
         }
     }
@@ -129,7 +133,7 @@ impl<'a> Words<'a> {
 fn field_of(dim: Dim) -> Field {
     match dim {
         Dim::Ethertype => Field::Ethertype,
-        Dim::Vlan => Field::Vlan,
+        Dim::Vlan | Dim::Tag => Field::Vlan,
         Dim::MacSrc => Field::MacSrc,
         Dim::MacDst => Field::MacDst,
         Dim::Iif => Field::Iif,
@@ -146,6 +150,7 @@ fn field_of(dim: Dim) -> Field {
         Dim::Len => Field::Len,
         Dim::Ttl => Field::Ttl,
         Dim::Mark(_) => Field::Mark,
+        Dim::ConnMark(_) => Field::ConnMark,
         Dim::Priority => Field::Priority,
         Dim::Cgroup => Field::Cgroup,
         Dim::Opaque(_) => Field::Raw,
@@ -161,7 +166,11 @@ fn is_run(set: &Set) -> bool {
     set.intervals().len() == 1 && set.lowest() != 0
 }
 
-fn shape(set: &Set) -> String {
+fn shape(set: &Set, world: World) -> String {
+    // where the ports of some other rule cannot be seen
+    if world == World::V6 && *set == Set::single(LATER) {
+        return shape(&Set::new(vec![(OPTIONS, OPTIONS), (FIRST_OPTIONS, LATER)]), World::V4);
+    }
     let has = |shapes: &[u128]| shapes.iter().all(|s| set.has(*s)) && count(set) == shapes.len() as u128;
     let text = if has(&[LATER]) {
         "frag later"
@@ -169,10 +178,14 @@ fn shape(set: &Set) -> String {
         "frag first"
     } else if has(&[FIRST, FIRST_OPTIONS, LATER]) {
         "frag"
-    } else if has(&[WHOLE, OPTIONS]) {
+    } else if has(&[WHOLE, OPTIONS]) || has(&[WHOLE]) {
         "not frag"
     } else if has(&[WHOLE, OPTIONS, FIRST, FIRST_OPTIONS]) {
         "not frag later"
+    } else if has(&[FIRST, LATER]) {
+        "frag"
+    } else if has(&[FIRST]) {
+        "frag first"
     } else if has(&[OPTIONS, FIRST_OPTIONS, LATER]) {
         "without ports to be seen (later fragments, IP options)"
     } else if has(&[OPTIONS, FIRST_OPTIONS]) {

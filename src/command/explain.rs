@@ -1,4 +1,6 @@
-//! `explain`: the page of a code or kind, and TOS.
+//! `explain`: the page of a code or kind, TOS, and marks.
+
+mod marks;
 
 use super::Exit;
 use super::frame::{Frame, Machine};
@@ -16,6 +18,7 @@ pub(super) fn run(frame: &mut Frame, what: Option<&str>, octet: Option<&str>, po
             Exit::Done
         }
         Some("tos") => of_tos(frame, octet, policy),
+        Some("marks") => marks::run(frame, policy),
         Some(what) => match explain::page(what) {
             Ok(page) => {
                 frame.print(&format!("{}\n", page.trim_end()));

@@ -6,13 +6,13 @@ mod classes;
 mod kinds;
 mod link;
 mod list;
+mod nat;
 mod quantum;
 mod reached;
-mod rules;
 
 pub use list::{Summary, summaries};
 
-use super::model::{Children, Class, Direction, Discipline, Interface, Policy};
+use super::model::{Children, Class, Direction, Discipline, Interface, Policy, Rule};
 use crate::diagnostic::Sink;
 use crate::facts::Facts;
 use crate::source::Spanned;
@@ -39,7 +39,8 @@ fn whole(policy: &Policy, facts: &dyn Fn(&str) -> Facts, sink: &mut Sink) {
             if let Some(police) = &ingress.police {
                 kinds::actions(&police.value, police.span, &known, sink);
             }
-            rules::check(&place, &ingress.rules, sink);
+            rules(&place, &ingress.rules, sink);
+            nat::marks(interface, ingress, sink);
             kinds::filters(&ingress.filters, &known, sink);
             if let Some(shape) = &ingress.shape {
                 direction(&place, &shape.value, sink);
@@ -84,9 +85,18 @@ fn direction(place: &Place, direction: &Direction, sink: &mut Sink) {
     quantum::check(&direction.discipline, sink);
     link::check(place, &direction.discipline, sink);
     budget::check(&direction.discipline, sink);
-    rules::check(place, &direction.rules, sink);
+    rules(place, &direction.rules, sink);
+    nat::hosts(place, direction, sink);
     reached::check(direction, sink);
     kinds::filters(&direction.filters, place.facts, sink);
+}
+
+fn rules(place: &Place, rules: &[Rule], sink: &mut Sink) {
+    for rule in rules {
+        kinds::actions(&rule.actions, rule.actions_span, place.facts, sink);
+    }
+    nat::addresses(place, rules, sink);
+    list::unreachable(rules, sink);
 }
 
 /// A discipline or a class.

@@ -35,6 +35,8 @@ pub enum Named {
     Texts(Vec<(String, Span)>),
     /// A list from a file.
     List(Arc<List>),
+    /// A list whose file could not be read, which has been reported.
+    Unread,
 }
 
 /// Reads one line of a list: an address, a prefix, a range, a port by number or name. What is wrong with it is reported.
@@ -1436,6 +1438,10 @@ impl<'t> Parser<'_, 't> {
         let before = (items.len(), self.errors);
         let texts = match texts {
             Named::Texts(texts) => texts,
+            Named::Unread => {
+                self.errors += 1;
+                return;
+            }
             Named::List(list) => {
                 self.list(field, name, &list, used, items);
                 Vec::new()

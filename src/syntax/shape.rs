@@ -1929,7 +1929,7 @@ mod tests {
             ("let up = 2mbit", "{let: {up: 2mbit}}"),
             ("set office = { 192.0.2.0/24, 198.51.100.7 }", "{sets: {office: [192.0.2.0/24, 198.51.100.7]}}"),
             ("set office file lists/office.txt", "{sets: {office: {file: lists/office.txt}}}"),
-            ("set file = { 192.0.2.1 }; set x file \"a b\"", "{sets: {file: [192.0.2.1], x: {file: a b}}}"),
+            ("set file = { 192.0.2.1 }; set x file \"a b\"", "{sets: {file: [192.0.2.1], x: {file: \"a b\"}}}"),
             ("include \"a.shape\"", "{include: [\"a.shape\"]}"),
             ("profile gold rate 1mbit { sfq }", "{profiles: {gold: {rate: 1mbit, leaf: sfq}}}"),
             ("interface eth0 { }", "{interfaces: {eth0: ~}}"),

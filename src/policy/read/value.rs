@@ -259,9 +259,8 @@ impl<'a> Reader<'a> {
                     words.collect::<Option<_>>().map(Named::Texts)
                 }
                 Value::Block(_) => {
-                    // a list that could not be read is empty, and that it could not has been said
                     let list = lists.get(&node.get("file")?.node.span);
-                    Some(list.map_or(Named::Texts(Vec::new()), |list| Named::List(Arc::clone(list))))
+                    Some(list.map_or(Named::Unread, |list| Named::List(Arc::clone(list))))
                 }
                 Value::Null => None,
             }

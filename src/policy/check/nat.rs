@@ -1,0 +1,165 @@
+//! What source NAT and netfilter's place in the stack make of rules: addresses that are not there, hosts that cannot be told
+//! apart, marks that nobody has set yet.
+//!
+//! What leaves is seen after its source was changed; what arrives before its destination is changed back, and before
+//! netfilter has given it a mark (`__netif_receive_skb_core` in net/core/dev.c asks tc first).
+
+use super::{Place, Visit, walk};
+use crate::codes::{MARK_ON_ARRIVAL, NAT_HOSTS, NAT_SOURCE};
+use crate::diagnostic::{Diagnostic, Sink};
+use crate::kind::action::ctinfo::Ctinfo;
+use crate::kind::action::skbedit::Skbedit;
+use crate::kind::action::{Act, Actions};
+use crate::kind::filter::flow::Flow;
+use crate::kind::qdisc::cake::Cake;
+use crate::policy::model::{Direction, Filter, Ingress, Interface, Rule};
+use crate::source::Span;
+use crate::syntax::expression::{Field, Item, Test};
+use crate::unit::Unit;
+use std::net::IpAddr;
+
+/// So many addresses are taken over into a line that is to be pasted.
+const SHOWN: usize = 4;
+
+/// The line that gives what arrives the mark of its connection.
+const RESTORE: &str = "ingress: { rules: [ { do: [ { ctinfo: { cpmark: yes } }, continue ] } ], shape: … }";
+
+/// The place of `nat: yes`.
+fn masquerades(place: &Place) -> Option<Span> {
+    place.interface.link.nat.as_ref().filter(|nat| nat.value).map(|nat| nat.span)
+}
+
+/// A private address of this side is gone after source NAT on the way out, and not back yet on the way in.
+pub(super) fn addresses(place: &Place, rules: &[Rule], sink: &mut Sink) {
+    let Some(nat) = masquerades(place) else { return };
+    for expression in rules.iter().filter_map(|rule| rule.matches.as_ref()) {
+        expression.value.visit(&mut |test| {
+            let (field, side) = if place.arriving { (Field::Dst, "destination") } else { (Field::Src, "source") };
+            if (test.field != field && test.field != Field::Host) || !test.items.iter().any(private) {
+                return;
+            }
+            let when = if place.arriving { "before they are changed back" } else { "after they are changed" };
+            let message = format!("a private {side} is matched on a link that masquerades: packets are seen {when}");
+            let d = Diagnostic::new(&NAT_SOURCE, message).at(test.span, "never there").at(nat, "the link masquerades");
+            sink.push(d.help(remedy(place, test)));
+        });
+    }
+}
+
+fn remedy(place: &Place, test: &Test) -> String {
+    let hosts = test.items.iter().filter(|item| private(item));
+    let shown: Vec<String> = hosts.clone().take(SHOWN).map(|item| item.show(Field::Src)).collect();
+    let more = if hosts.count() > SHOWN { ", …" } else { "" };
+    let set = match shown.as_slice() {
+        [one] if more.is_empty() => one.clone(),
+        several => format!("{{ {}{more} }}", several.join(", ")),
+    };
+    let mark = format!(
+        "match on the interface toward these hosts; or mark their connections before the addresses are changed, and write \
+         `match: mark 5` here:\nnft add rule inet filter forward ip saddr {set} ct mark set 5\nnft add rule inet filter \
+         forward meta mark set ct mark"
+    );
+    if place.arriving {
+        format!("{mark}\nand restore the mark, which comes too late for what arrives: `{RESTORE}`")
+    } else {
+        mark
+    }
+}
+
+/// RFC 1918 and RFC 6598.
+fn private(item: &Item) -> bool {
+    let private = |a: &IpAddr| match a {
+        IpAddr::V4(a) => a.is_private() || matches!(a.octets(), [100, b, ..] if b & 0xc0 == 64),
+        IpAddr::V6(_) => false,
+    };
+    match item {
+        Item::Prefix(a, length) => *length >= 8 && private(a),
+        Item::Addresses(a, b) => private(a) && private(b),
+        _ => false,
+    }
+}
+
+/// Disciplines and filters that would tell hosts apart by an address that all of them share there.
+pub(super) fn hosts(place: &Place, direction: &Direction, sink: &mut Sink) {
+    let Some(nat) = masquerades(place) else { return };
+    let mut found = |at: Span, message: String, help: String| {
+        let d = Diagnostic::new(&NAT_HOSTS, message).at(at, "").at(nat, "the link masquerades");
+        sink.push(d.help(help));
+    };
+    walk(&direction.discipline, &mut |visit| {
+        let Visit::Discipline(discipline) = visit else { return };
+        let Some(cake) = discipline.options.as_kind::<Cake>() else { return };
+        let mode = cake.flowmode.as_ref().map_or_else(|| "triple-isolate".to_owned(), Unit::show);
+        // hosts of this side are sources of what is sent and destinations of what arrives
+        let own = if place.arriving { "dst" } else { "src" };
+        let tells =
+            ["hosts", "triple-isolate"].contains(&mode.as_str()) || mode.starts_with("dual-") && mode.contains(own);
+        if cake.nat.is_none() && (tells || mode == format!("{own}host")) {
+            found(
+                discipline.kind.span,
+                format!(
+                    "`cake` takes all hosts behind this link for one: `{mode}` looks at addresses that are changed"
+                ),
+                "write `nat: yes` in `cake`; or `nat: no`, if it is meant".to_owned(),
+            );
+        }
+    });
+    for filter in &direction.filters {
+        let Some(key) = filter.options.as_kind::<Flow>().and_then(|flow| masked_key(place, flow)) else { continue };
+        found(
+            filter.span,
+            format!("`flow` takes all hosts behind this link for one: `{key}` is an address that is changed"),
+            format!("write `nfct-{key}`, which is the address before that"),
+        );
+    }
+}
+
+/// The key of a `flow` filter that is the same for all hosts.
+fn masked_key(place: &Place, flow: &Flow) -> Option<&'static str> {
+    let own = if place.arriving { "dst" } else { "src" };
+    let keys = flow.keys.as_ref()?.show();
+    let has = |key: &str| keys.split(',').any(|k| k.trim() == key);
+    (has(own) && !has("nfct-src") && !has("nfct-dst")).then_some(own)
+}
+
+/// Marks that are matched where none can be: what arrives has none before netfilter, unless one is restored.
+pub(super) fn marks(interface: &Interface, ingress: &Ingress, sink: &mut Sink) {
+    let mut written = ingress.filters.iter().any(may_mark) || ingress.block.is_some();
+    let shaped = ingress.shape.iter().flat_map(|shape| &shape.value.rules);
+    for rule in ingress.rules.iter().chain(shaped) {
+        if let (false, Some(expression)) = (written, &rule.matches) {
+            let mut first = None;
+            expression.value.visit(&mut |test| {
+                if test.field == Field::Mark && first.is_none() {
+                    first = Some(test.span);
+                }
+            });
+            if let Some(at) = first {
+                let at = if at.is_none() { expression.span } else { at };
+                let d =
+                    Diagnostic::new(&MARK_ON_ARRIVAL, "what arrives has no mark yet: it is seen here before netfilter");
+                let instead =
+                    if interface.both.is_some() { "write `egress` and `ingress` in place of `both`, and " } else { "" };
+                let help = format!("{instead}give it the mark of its connection first: `{RESTORE}`");
+                sink.push(d.at(at, "").help(help));
+                return;
+            }
+        }
+        written |= marks_packets(&rule.actions);
+    }
+}
+
+/// Whether a filter as it is may give packets a mark: its actions are not looked into.
+fn may_mark(filter: &Filter) -> bool {
+    let leaves = filter.at.as_ref().is_some_and(|at| at.value == "egress");
+    !leaves && filter.options.row("action").is_some_and(|row| filter.options.slot(row).is_some_and(|s| s.is_set()))
+}
+
+fn marks_packets(actions: &Actions) -> bool {
+    actions.0.iter().any(|act: &Act| match act.name.as_str() {
+        "connmark" | "bpf" | "ife" => true,
+        "ctinfo" => act.options.as_kind::<Ctinfo>().is_none_or(|info| info.cpmark.is_some()),
+        "skbedit" => act.options.as_kind::<Skbedit>().is_none_or(|edit| edit.mark.is_some()),
+        _ => act.kind.is_none(),
+    })
+}
