@@ -354,7 +354,7 @@ fn themes() -> Vec<Theme> {
             &|p| {
                 let vlans = each(p, &[0, 1, 2, 3], |p, n| p.vlan = n);
                 let tags: Vec<_> = vlans.iter().flat_map(|p| each(p, &[0, 1], |p, n| p.tag = n)).collect();
-                tags.iter().flat_map(|p| each(p, &[0x0806, 0x1234, 0x8100], |p, n| p.ether = n)).collect()
+                tags.iter().flat_map(|p| each(p, &[0x0806, 0x1234, 0x8100, 0x88a8], |p, n| p.ether = n)).collect()
             },
         ),
         (&["iif eth0", "iif {eth0, eth1}", "iif not eth0", "u32 0x1 0x1 at 4"], &|p| {
@@ -420,7 +420,7 @@ fn packets(themes_of: &[usize]) -> Vec<Packet> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// What is said of each rule is what a look at every packet says.
     #[test]

@@ -224,7 +224,7 @@ pub fn wanted(
         spot.ports.set(spot.ports.get().or(Some(m.span)));
     }
     let n = looks.len();
-    let text = rule.matches.as_ref().map(|m| m.value.to_string());
+    let text = rule.matches.as_ref().map(|m| brief(m.value.to_string()));
     let remark = |i: usize| match (&text, n) {
         (None, _) => None,
         (Some(text), 1) => Some(format!("{text}; {why}")),
@@ -235,6 +235,15 @@ pub fn wanted(
         Wanted { look, target, actions: actions.clone(), origin }
     };
     looks.into_iter().enumerate().map(make).collect()
+}
+
+/// The most characters of a match that a remark repeats: a set may hold thousands, and each of its filters has the remark.
+const REPEATED: usize = 400;
+
+/// A text up to an item of a set.
+fn brief(text: String) -> String {
+    let Some(start) = text.char_indices().nth(REPEATED).and_then(|(at, _)| text.get(..at)) else { return text };
+    format!("{}, …", start.rsplit_once(", ").map_or(start, |(start, _)| start))
 }
 
 /// Whether actions keep packets back.
