@@ -598,6 +598,9 @@ pub trait Options: Rows {
         named.or_else(|| matches(self).find_map(|matches| matches.absent(facts)))
     }
 
+    /// Of a held class: it is about to lose its classes, and is compared as the leaf that it will be.
+    fn become_leaf(&mut self) {}
+
     /// What the kernel does to a discipline of kind `leaf` that hangs below when these options are changed in place.
     fn change_resets(&self, _leaf: &str) -> Option<Reset> {
         None

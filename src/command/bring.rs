@@ -8,6 +8,7 @@ use crate::diagnostic::{Diagnostic, codes};
 use crate::doctor::{self, Answer, Feature, Need, Thing};
 use crate::facts::Facts;
 use crate::kernel::{self, Error, Kernel};
+use crate::kind::action::forget_numbers;
 use crate::lower::{self, Hook, Ids};
 use crate::netlink::Snapshot;
 use crate::plan::{self, LinkChange, Plan, Step, Subject, Verb};
@@ -306,6 +307,8 @@ impl<'a> Before<'a> {
             let mut interface =
                 Interface { egress: held.egress.clone(), ingress: held.ingress.clone(), ..Interface::default() };
             interface.link.txqueuelen = held.link.txqueuelen;
+            let branches = [&mut interface.egress, &mut interface.ingress].into_iter().flatten();
+            branches.flat_map(|b| &mut b.objects).for_each(|o| forget_numbers(o.options.as_mut()));
             goal.interfaces.insert((*name).into(), interface);
         }
         // devices of ours that stood before stand again, before what redirects to them; those made meanwhile carry our

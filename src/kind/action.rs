@@ -166,6 +166,18 @@ impl Act {
         Act::of(&skbedit::KIND, Box::new(options))
     }
 
+    /// Of a held action: forgets its number, if it is this filter's alone. The kernel gave it, and may have given it to
+    /// another action since; asked for by that number, the filter would get that one.
+    fn forget_number(&mut self) {
+        let figure = |name| self.counters.iter().flat_map(|c| &c.own).find(|(n, _)| *n == name).map(|(_, n)| *n);
+        let alone = figure("references") == Some(1) && figure("bindings") == Some(1);
+        if let Some(row) = self.options.row("index").filter(|_| alone)
+            && let Some(slot) = self.options.slot_mut(row)
+        {
+            slot.clear();
+        }
+    }
+
     /// Reads tc's words of one action, from its kind's name or a verdict on, as `parse_action` in iproute2's
     /// tc/m_action.c does.
     fn read_tc(words: &mut Words, reader: &mut Reader) -> Result<Act, Refusal> {
@@ -781,6 +793,15 @@ impl Unit for Actions {
 
     fn tc(&self) -> String {
         self.0.iter().map(|act| act.tc().join(" ")).collect::<Vec<_>>().join(" action ")
+    }
+}
+
+/// Of a held filter: its actions forget the numbers that are no others' too.
+pub fn forget_numbers(filter: &mut dyn Options) {
+    for row in 0..filter.rows().len() {
+        let slot = filter.slot_mut(row);
+        let actions = slot.and_then(|slot| slot.as_any_mut().downcast_mut::<Option<Actions>>());
+        actions.into_iter().flatten().flat_map(|actions| &mut actions.0).for_each(Act::forget_number);
     }
 }
 

@@ -259,7 +259,16 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
                 match classes.get(&handle) {
                     Some(held) if !anew.contains(&own(handle)) => {
                         if held.id.parent() == parent && held.name == object.name {
-                            change(object, held, s);
+                            // htb takes no quantum for a class that still has children: it waits until they are gone
+                            let waits = was_inner.contains(&handle) && !inner.contains(&handle);
+                            if waits {
+                                let mut leaf = Object::clone(held);
+                                leaf.options.become_leaf();
+                                let Settler { interface, facts, .. } = *s;
+                                change(object, &leaf, &mut Settler { interface, facts, steps: &mut late });
+                            } else {
+                                change(object, held, s);
+                            }
                         } else {
                             s.delete(held, Some("it moves to another parent"));
                             s.add(object);
@@ -569,6 +578,8 @@ mod tests {
         let asked = vec![htb_root(), class(0, 1, 900_000), leaf(1, 2, 100)];
         assert_eq!(steps(asked, held), ["Delete htb 1:10 ", "Add fq_codel 2: "]);
         let held = vec![htb_root(), class(0, 1, 900_000), class(1, 16, 500_000)];
+        let asked = vec![htb_root(), class(0, 1, 800_000)];
+        assert_eq!(steps(asked, held.clone()), ["Delete htb 1:10 ", "Change htb 1:1 rate,ceil"]);
         assert_eq!(steps(vec![htb_root()], held), ["Delete htb 1:10 ", "Delete htb 1:1 "]);
     }
 

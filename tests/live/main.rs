@@ -20,6 +20,7 @@ mod recordings;
 mod safe;
 mod samples;
 mod sets;
+mod soak;
 mod tc;
 mod testbed;
 mod tos;

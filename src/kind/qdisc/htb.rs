@@ -298,6 +298,10 @@ impl Options for Class {
         Ok(())
     }
 
+    fn become_leaf(&mut self) {
+        self.level = None;
+    }
+
     /// Sizes are compared as the ticks they travel in. The kernel takes quantum and prio of an inner class at its birth
     /// only, when it is a leaf still, and never uses them: they are not compared.
     fn same(&self, other: &dyn Options, row: usize, facts: &Facts) -> bool {
