@@ -5,6 +5,7 @@
 #[path = "../bed/mod.rs"]
 mod bed;
 mod classful;
+mod classify;
 mod doctor;
 mod drift;
 mod export;
