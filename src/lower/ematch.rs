@@ -12,16 +12,15 @@ const PROTOCOL: u16 = 7;
 const MARK: u16 = 12;
 const VLAN: u16 = 46;
 
-/// The tree; none for what holds of all packets.
+/// The tree of a formula [in order](Formula::in_order); none for what holds of all packets.
 ///
 /// # Errors
 /// Extended matches do not know that of a packet.
 pub fn tree(formula: &Formula) -> Result<Option<Matches>, Known> {
-    let formula = formula.clone().in_order();
     if formula.is_yes() {
         return Ok(None);
     }
-    Ok(Some(Matches(match term(&formula)? {
+    Ok(Some(Matches(match term(formula)? {
         Term { not: false, what: What::Group(terms), .. } => terms,
         one => vec![one],
     })))
@@ -29,6 +28,8 @@ pub fn tree(formula: &Formula) -> Result<Option<Matches>, Known> {
 
 fn term(formula: &Formula) -> Result<Term, Known> {
     Ok(match formula {
+        // a group of nothing would be everything: no octet is less than 0
+        no if no.is_no() => plain(What::Cmp(Cmp { width: 1, operand: Operand::Lt, ..Cmp::default() })),
         Formula::All(parts) => group(parts.iter().map(term).collect::<Result<_, _>>()?, Join::And),
         Formula::Any(parts) => group(parts.iter().map(term).collect::<Result<_, _>>()?, Join::Or),
         Formula::Guarded(guard, inner) => group(vec![term(guard)?, term(inner)?], Join::And),

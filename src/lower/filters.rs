@@ -423,7 +423,7 @@ impl Saying<'_> {
     }
 
     fn by_basic(&self) -> Result<Vec<Look>, Unsaid> {
-        let matched = self.compile(Sight::Fixed);
+        let matched = self.compile(Sight::Fixed).in_order();
         if matched.tagged && matched.same().is_none() {
             return Err(unknown("basic", Known::Inner));
         }
@@ -446,7 +446,7 @@ impl Saying<'_> {
     }
 
     fn by_bpf(&self) -> Result<Vec<Look>, Unsaid> {
-        let formula = self.compile(Sight::Walking).whole().in_order();
+        let formula = self.compile(Sight::Walking).in_order().whole();
         if let Some(known) = bpf::unknown(&formula) {
             return Err(unknown("bpf", known));
         }
@@ -471,7 +471,7 @@ impl Saying<'_> {
     fn by_cgroup(&self) -> Result<Vec<Look>, Unsaid> {
         const CGROUP: &[Field] = &[Field::Cgroup];
         const BY_MARK: &str = "set a `mark` with nftables (`socket cgroupv2`, `meta cgroup`) and match that";
-        let matched = self.compile(Sight::Fixed);
+        let matched = self.compile(Sight::Fixed).in_order();
         let make = |protocol: Option<u16>, formula: &Formula| {
             let Some((number, rest)) = group_of(formula) else {
                 let why = "a control group can only be asked for by one number, and not under `not` or `or`";

@@ -49,6 +49,13 @@ impl Matched {
         self.worlds.iter().all(|(_, f)| *f == self.others).then_some(&self.others)
     }
 
+    /// The same for whoever asks parts in their order ([`Formula::in_order`]).
+    #[must_use]
+    pub fn in_order(self) -> Matched {
+        let worlds = self.worlds.into_iter().map(|(n, f)| (n, f.in_order())).collect();
+        Matched { worlds, others: self.others.in_order(), ..self }
+    }
+
     /// All of it as one formula.
     pub fn whole(&self) -> Formula {
         if let Some(formula) = self.same() {

@@ -6,6 +6,7 @@
 mod bed;
 mod classful;
 mod classify;
+mod classifiers;
 mod doctor;
 mod drift;
 mod export;
