@@ -88,8 +88,7 @@ impl Aim {
             }
         };
         let mut times = Times::start();
-        let facts = |name: &str| machine.facts(name);
-        let policy = frame.policy(&file, &facts);
+        let policy = frame.policy(&file, &|name| machine.facts(name));
         times.end("policy");
         for interface in &policy.interfaces {
             if !machine.has(&interface.name.value) {
@@ -110,11 +109,11 @@ impl Aim {
             }
         };
         times.end("held");
-        let (mut asked, mut ids) = frame.lower(&policy, &facts, &beside(&state.ids, &held));
+        let (mut asked, mut ids) = frame.lower_for(&mut machine, &policy, &beside(&state.ids, &held), &held);
         // where the table is lost or somebody else was at work, numbers may stand where they cannot be moved from
         for _ in 0..lower::ROUNDS {
             let Some(apart) = lower::apart(&asked, &held, &ids) else { break };
-            (asked, ids) = frame.lower(&policy, &facts, &beside(&apart, &held));
+            (asked, ids) = frame.lower(&policy, &|name| machine.facts(name), &beside(&apart, &held));
         }
         if frame.stops(deny) {
             return Err(());

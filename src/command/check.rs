@@ -4,6 +4,7 @@ use super::Exit;
 use super::frame::{Frame, Machine};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::policy::check::{Summary, summaries};
+use crate::tree::Tree;
 use serde_json::{Value, json};
 
 pub(super) fn run(frame: &mut Frame, files: &[String], deny_warnings: bool, live: bool, rules: bool) -> Exit {
@@ -21,12 +22,15 @@ pub(super) fn run(frame: &mut Frame, files: &[String], deny_warnings: bool, live
     } else {
         crate::kernel::Kernel::open(None).ok()
     };
-    let machine = Machine::read(kernel.as_mut()).unwrap_or_default();
+    let mut machine = Machine::read(kernel.as_mut()).unwrap_or_default();
     let mut lists = Vec::new();
     for file in &files {
-        let facts = |name: &str| machine.facts(name);
-        let policy = frame.policy(file, &facts);
-        frame.lower(&policy, &facts, &state.ids);
+        let policy = frame.policy(file, &|name| machine.facts(name));
+        if live {
+            frame.lower_for(&mut machine, &policy, &state.ids, &Tree::default());
+        } else {
+            frame.lower(&policy, &|name| machine.facts(name), &state.ids);
+        }
         if rules && !frame.found.has_errors() {
             lists.extend(summaries(&policy, &mut frame.found));
         }

@@ -4,15 +4,17 @@ use super::Exit;
 use super::refusal::refusal;
 use crate::cli::{Color, DEFAULT_POLICY, Format, Global};
 use crate::diagnostic::{self, Diagnostic, Sink, codes};
+use crate::doctor::{self, Answer, Feature, Need, Thing};
 use crate::facts::Facts;
 use crate::kernel::{self, Kernel, Lock};
+use crate::kind::Role;
 use crate::lower::{self, Ids};
 use crate::policy::{self, model::Policy};
 use crate::source::Sources;
 use crate::state::State;
 use crate::state::history::{self, History, Outcome};
 use crate::syntax::Limits;
-use crate::tree::Tree;
+use crate::tree::{Id, Tree};
 use crate::unit::Handle;
 use crate::view::{Names, Paint};
 use serde_json::Value;
@@ -214,6 +216,18 @@ impl Frame {
         lower::lower(policy, facts, ids, &mut self.found)
     }
 
+    /// As [`Frame::lower`], for this kernel: what it is found to lack is done without, if that is possible.
+    pub fn lower_for(&mut self, machine: &mut Machine, policy: &Policy, ids: &Ids, held: &Tree) -> (Tree, Ids) {
+        let before = self.found.found.len();
+        loop {
+            let lowered = self.lower(policy, &|name| machine.facts(name), ids);
+            if !machine.lacks_classifiers(&lowered.0, held) {
+                return lowered;
+            }
+            self.found.found.truncate(before);
+        }
+    }
+
     /// Opens the kernel in the namespace that is meant; a failure is found, at no place.
     pub fn kernel(&mut self) -> Option<Kernel> {
         match Kernel::open(self.global.netns.as_deref()) {
@@ -252,6 +266,39 @@ impl Machine {
         }
     }
 
+    /// Asks the kernel for the classifiers of a compiled policy, those of them that it does not hold already. True if it lacks
+    /// some, which is known from now on: compiled again the policy is made of others. Where it may not be asked, all are
+    /// supposed to be there.
+    pub fn lacks_classifiers(&mut self, asked: &Tree, held: &Tree) -> bool {
+        const CHOSEN: [&str; 5] = ["fw", "bpf", "flower", "basic", "cgroup"];
+        let chosen = |need: &Need| match need.thing {
+            Thing::Kind(Role::Filter, name) => CHOSEN.contains(&name),
+            thing => thing == Thing::Feature(Feature::U32Mark),
+        };
+        let known = &self.clock;
+        let there = |thing: &Thing| match thing {
+            Thing::Kind(_, name) => !known.classifiers.has(name) || holds(held, name),
+            _ => !known.u32_mark,
+        };
+        let wanted: Vec<Thing> = doctor::needs(asked).into_iter().filter(chosen).map(|need| need.thing).collect();
+        let wanted: Vec<Thing> = wanted.into_iter().filter(|thing| !there(thing)).collect();
+        if wanted.is_empty() {
+            return false;
+        }
+        let answers = kernel::probe(&wanted).unwrap_or_default();
+        let lacking: Vec<Thing> =
+            answers.into_iter().filter(|(_, answer)| *answer == Answer::Lacks).map(|(thing, _)| thing).collect();
+        for facts in self.known.values_mut().chain([&mut self.clock]) {
+            for thing in &lacking {
+                match thing {
+                    Thing::Kind(_, name) => facts.classifiers.missing.push(*name),
+                    _ => facts.u32_mark = false,
+                }
+            }
+        }
+        !lacking.is_empty()
+    }
+
     /// The facts of a link; for one that does not exist, those of an Ethernet link that nothing is known of.
     pub fn facts(&self, name: &str) -> Facts {
         self.known.get(name).unwrap_or(&self.clock).clone()
@@ -261,6 +308,12 @@ impl Machine {
     pub fn has(&self, name: &str) -> bool {
         self.known.contains_key(name)
     }
+}
+
+/// Whether a tree has filters of a kind.
+fn holds(tree: &Tree, kind: &str) -> bool {
+    let branches = tree.interfaces.values().flat_map(|i| [&i.egress, &i.ingress]).flatten();
+    branches.flat_map(|b| &b.objects).any(|o| matches!(o.id, Id::Filter { .. }) && o.name == kind)
 }
 
 /// Names of handles: what the numbers stand for.

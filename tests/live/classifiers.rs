@@ -336,3 +336,23 @@ fn tags_are_seen() {
     let sent = |class: u16| after[&class] - before.get(&class).unwrap_or(&0);
     assert_eq!([sent(3), sent(4), sent(5), sent(1)], [1, 6, 16, 8], "{}", kernel::name());
 }
+
+/// What the kernel lacks is done without, or refused at its place.
+#[test]
+fn a_kernel_is_asked_for_its_classifiers() {
+    needs!("htb", "bpf", "veth");
+    let host = Host::with(&["eth0"]);
+    host.apply_text(&written("", &["mark 5 and udp dport 53", "mark 0", "any", "any"].map(str::to_owned)));
+    let held = host.netns.tc("filter show dev eth0");
+    let by = if kernel::lacks("u32-mark").is_some() { "bpf" } else { "u32" };
+    assert!(held.contains(&format!(" {by} ")), "{held}");
+    for (kind, text) in [("flower", "connmark 5"), ("basic", "priority 5")] {
+        let file = host.policy(&written("", &[text, "any", "any", "any"].map(str::to_owned)));
+        for words in [vec!["apply", path(&file)], vec!["check", "--live", path(&file)]] {
+            let ran = host.shapectl(&words);
+            let lacks = kernel::lacks(kind).is_some();
+            assert_eq!(ran.status.success(), !lacks, "{ran}");
+            assert_eq!(ran.stderr.contains(&format!("only `{kind}` can say this")), lacks, "{ran}");
+        }
+    }
+}

@@ -122,7 +122,7 @@ impl Nbyte {
 impl Word {
     /// No filter that holds matches tells them where a next header is.
     fn holds(&self, packet: &Packet) -> Takes {
-        Takes::number(packet.octets(i64::from(self.at), 4).number(), |word| (word ^ self.value) & self.mask == 0)
+        Takes::number(packet.word(i64::from(self.at)), |word| (word ^ self.value) & self.mask == 0)
     }
 }
 
