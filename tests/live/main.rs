@@ -5,8 +5,8 @@
 #[path = "../bed/mod.rs"]
 mod bed;
 mod classful;
-mod classify;
 mod classifiers;
+mod classify;
 mod doctor;
 mod drift;
 mod export;
