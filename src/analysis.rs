@@ -26,11 +26,13 @@ use index::Index;
 pub use set::Set;
 use space::Space;
 pub use space::{Cell, Dim, World};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 pub use words::Words;
 
 /// The most cells that one rule may come to.
 pub const CELLS: usize = 1024;
+/// What is left of all packets is kept small when it comes to so many cells.
+const JOINED: usize = 256;
 /// The most lookups and comparisons for one rule.
 const STEPS: usize = 50_000;
 /// The same for a whole list; afterwards each rule has [`FEW`].
@@ -93,7 +95,8 @@ pub struct Overlap {
 pub struct Rest {
     /// The packets, each once.
     pub cells: Vec<Cell>,
-    /// Whether these are all: otherwise there are more, too varied to be listed.
+    /// Whether these are all, and all of them: otherwise what is left is too varied to be listed, and some packets of these
+    /// are left.
     pub whole: bool,
 }
 
@@ -314,7 +317,7 @@ impl List {
                     next.push(cell);
                 }
             }
-            left = next;
+            left = if next.len() > JOINED { words::joined(next) } else { next };
             if steps == 0 || left.len() > CELLS {
                 return Rest { cells: self.sample(most), whole: false };
             }
@@ -325,7 +328,7 @@ impl List {
         Rest { cells, whole }
     }
 
-    /// Packets that no rule has, one in each kind of packet if they are found soon.
+    /// Cells of which some packets are no rule's, one in each world if they are found soon.
     fn sample(&self, most: usize) -> Vec<Cell> {
         let mut out = Vec::new();
         let end = self.rules.len();
@@ -342,7 +345,7 @@ impl List {
                     _ if steps == 0 => break,
                     Some(by) => cell.without(&by, &mut todo),
                     None => {
-                        out.push(cell.lowest());
+                        out.push(cell);
                         break;
                     }
                 }
@@ -353,33 +356,41 @@ impl List {
     }
 }
 
-/// Cells that differ in one field only are made one: a thousand rules for one address each are one set of addresses.
+/// Cells of one world with the same fields.
+type Alike<'a> = BTreeMap<(World, Vec<Dim>), Vec<&'a Cell>>;
+
+/// Cells that differ in one field only are made one: a thousand rules for one address each are one set of addresses. Of the
+/// fields that might be the one, it is that which leaves fewest cells.
 fn united(cells: Vec<&Cell>) -> Vec<Cell> {
-    let mut groups: HashMap<(World, Dim, Vec<(Dim, Set)>), Vec<(u128, u128)>> = HashMap::new();
-    let (mut order, mut plain) = (Vec::new(), Vec::new());
+    let mut alike: Alike = BTreeMap::new();
     for cell in cells {
-        let widest = cell.dims().iter().max_by_key(|(d, s)| (d.width(), s.intervals().len()));
-        let Some((dim, set)) = widest else {
-            plain.push(cell.clone());
-            continue;
-        };
-        let others: Vec<_> = cell.dims().iter().filter(|(d, _)| d != dim).cloned().collect();
-        let key = (cell.world, *dim, others);
-        match groups.get_mut(&key) {
-            Some(intervals) => intervals.extend(set.intervals()),
-            None => {
-                order.push(key.clone());
-                groups.insert(key, set.intervals().to_vec());
-            }
+        let dims = cell.dims().iter().map(|(dim, _)| *dim).collect();
+        alike.entry((cell.world, dims)).or_default().push(cell);
+    }
+    let mut out = Vec::new();
+    for ((world, dims), cells) in alike {
+        let ways = dims.iter().map(|dim| grouped(&cells, *dim));
+        match ways.min_by_key(|(_, groups)| groups.len()) {
+            None => out.push(Cell::all(world)),
+            Some((dim, groups)) => out.extend(groups.into_iter().map(|(others, intervals)| {
+                let mut cell = Cell::of(world, others);
+                cell.narrow(dim, &Set::new(intervals));
+                cell
+            })),
         }
     }
-    let make = |key: (World, Dim, Vec<(Dim, Set)>)| {
-        let intervals = groups.remove(&key).unwrap_or_default();
-        let (world, dim, others) = key;
-        let mut cell = Cell::of(world, others);
-        cell.narrow(dim, &Set::new(intervals));
-        cell
-    };
-    plain.extend(order.into_iter().map(make));
-    plain
+    out
+}
+
+/// What the cells have besides a field, and all the values of that field they have with it.
+type Groups = BTreeMap<Vec<(Dim, Set)>, Vec<(u128, u128)>>;
+
+fn grouped(cells: &[&Cell], dim: Dim) -> (Dim, Groups) {
+    let mut groups = Groups::new();
+    for cell in cells {
+        let others = cell.dims().iter().filter(|(d, _)| *d != dim).cloned().collect();
+        let values = cell.get(dim).map_or(&[][..], Set::intervals);
+        groups.entry(others).or_default().extend(values);
+    }
+    (dim, groups)
 }

@@ -250,11 +250,6 @@ impl Cell {
     pub(super) fn weight(&self) -> usize {
         self.dims.iter().map(|(_, set)| set.intervals().len()).sum()
     }
-
-    /// Its lowest packet, as far as its fields tell it.
-    pub(super) fn lowest(&self) -> Cell {
-        Cell { world: self.world, dims: self.dims.iter().map(|(d, s)| (*d, Set::single(s.lowest()))).collect() }
-    }
 }
 
 /// The fields of one list: pieces of the mark, names of interfaces, tests that are taken as they are.

@@ -116,6 +116,16 @@ fn what_is_left_is_said() {
     );
 }
 
+/// Many rules leave little to say if they are alike.
+#[test]
+fn what_is_left_of_many_is_said_shortly() {
+    let rules: Vec<_> =
+        (0..400).map(|i| read(&format!("src 10.0.{}.0/24 tcp dport {}", i % 250, i % 10 + 1))).collect();
+    let list = List::new(&rules.iter().map(rule).collect::<Vec<_>>());
+    let rest = list.rest(24);
+    assert!(rest.whole && rest.cells.len() < 20, "{} {:?}", rest.whole, list.words().lines(&rest.cells));
+}
+
 /// Whoever reads a list of rules for single hosts wants it judged at once: steps, not seconds, are counted.
 #[test]
 fn large_lists_are_judged_in_few_steps() {

@@ -78,7 +78,7 @@ fn as_text(list: &Summary) -> String {
         true if *whole => out.push_str("  every packet is taken by a rule\n"),
         true => out.push_str("  what no rule takes is too varied to be told\n"),
         false => {
-            out.push_str(if *whole { "  no rule takes\n" } else { "  no rule takes, among others\n" });
+            out.push_str(if *whole { "  no rule takes\n" } else { "  no rule takes some of\n" });
             left.iter().for_each(|line| out.push_str(&format!("    {line}\n")));
         }
     }
