@@ -11,7 +11,11 @@
 pub mod action;
 pub mod filter;
 #[cfg(test)]
-pub(crate) mod laws;
+#[path = "../tests/bed/generated.rs"]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs, dead_code)]
+pub(crate) mod generated;
+#[cfg(test)]
+mod laws;
 pub mod link;
 mod program;
 pub mod qdisc;
@@ -94,8 +98,8 @@ pub struct Row {
     pub tool: bool,
     /// Whether tc refuses it a second time, once it has a value other than zero.
     pub once: bool,
-    /// Whether tc sends no 0 of it: a 0 is as if it were not written.
-    pub nonzero: bool,
+    /// The number that tc does not send, as it would travel: it stands for "not written".
+    pub unsent: Option<u64>,
     /// The least and the most that tc or the kernel takes, as the number that travels (times: nanoseconds).
     pub range: Option<(u64, u64)>,
     /// The least and the most that the kernel keeps: what is beyond it brings there in silence.
@@ -123,7 +127,7 @@ impl Row {
             hidden: false,
             tool: false,
             once: false,
-            nonzero: false,
+            unsent: None,
             range: None,
             kept: None,
         }
@@ -211,8 +215,12 @@ impl Row {
         self
     }
     /// Says that tc sends no 0 of it.
-    pub const fn nonzero(mut self) -> Row {
-        self.nonzero = true;
+    pub const fn nonzero(self) -> Row {
+        self.unsent(0)
+    }
+    /// Says which number tc does not send.
+    pub const fn unsent(mut self, number: u64) -> Row {
+        self.unsent = Some(number);
         self
     }
     /// Sets what tc or the kernel takes.
@@ -229,9 +237,9 @@ impl Row {
     pub fn is(&self, word: &str) -> bool {
         self.word == word || self.aliases.contains(&word)
     }
-    /// Whether tc sends nothing for that number, in the row's unit: it comes to a 0 on the wire, and is [`Row::nonzero`].
+    /// Whether tc sends nothing for that number, in the row's unit.
     pub fn sends_none(&self, number: u64) -> bool {
-        self.nonzero && if matches!(self.wire, Wire::Micros(_)) { number < 1000 } else { number == 0 }
+        self.unsent == Some(if matches!(self.wire, Wire::Micros(_)) { number / 1000 } else { number })
     }
     /// Whether tc takes `word` for the beginning of one of the spellings of this row.
     pub fn begins(&self, word: &str) -> bool {
@@ -866,14 +874,14 @@ pub fn read_named<T: Rows + ?Sized>(
 
 /// tc's words for one row.
 pub fn row_words(row: &Row, slot: &dyn Slot, out: &mut Vec<String>) {
-    let Some(value) = slot.tc() else { return };
+    let Some(words) = slot.tc_words() else { return };
     match (row.flag, slot.number()) {
         (_, Some(n)) if row.sends_none(n) => {}
         (true, Some(0)) => out.extend(row.off.map(str::to_owned)),
         (true, _) => out.push(row.word.to_owned()),
         (false, _) => {
             out.extend((!row.bare).then(|| row.word.to_owned()));
-            out.extend(value.split_whitespace().map(str::to_owned));
+            out.extend(words);
         }
     }
 }

@@ -30,3 +30,6 @@ pub mod tc;
 pub mod tree;
 pub mod unit;
 pub mod view;
+
+#[cfg(test)]
+extern crate self as shapectl; // as the tests outside call it, with whom some helpers are shared

@@ -278,6 +278,11 @@ pub trait Unit: Clone + PartialEq + Debug + Send + Sync + 'static {
         self.show()
     }
 
+    /// The words of [`Unit::tc`]; a unit that is one word, blanks and all, overrides this.
+    fn tc_words(&self) -> Vec<String> {
+        self.tc().split_whitespace().map(str::to_owned).collect()
+    }
+
     /// As the number that travels in an attribute; `None` for units whose kind encodes them itself.
     fn number(&self) -> Option<u64> {
         None
@@ -319,6 +324,8 @@ pub trait Slot: Debug {
     fn show(&self) -> Option<String>;
     /// The value in tc's spelling.
     fn tc(&self) -> Option<String>;
+    /// The value in tc's words.
+    fn tc_words(&self) -> Option<Vec<String>>;
     /// The value as an attribute's number.
     fn number(&self) -> Option<u64>;
     /// Sets the value from an attribute's number.
@@ -359,6 +366,9 @@ impl<U: Unit> Slot for Option<U> {
     }
     fn tc(&self) -> Option<String> {
         self.as_ref().map(U::tc)
+    }
+    fn tc_words(&self) -> Option<Vec<String>> {
+        self.as_ref().map(U::tc_words)
     }
     fn number(&self) -> Option<u64> {
         self.as_ref().and_then(U::number)

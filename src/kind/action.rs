@@ -792,7 +792,12 @@ impl Unit for Actions {
     }
 
     fn tc(&self) -> String {
-        self.0.iter().map(|act| act.tc().join(" ")).collect::<Vec<_>>().join(" action ")
+        self.tc_words().join(" ")
+    }
+
+    fn tc_words(&self) -> Vec<String> {
+        let lists = self.0.iter().map(Act::tc).collect::<Vec<_>>();
+        lists.join(&["action".to_owned()][..])
     }
 }
 

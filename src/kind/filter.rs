@@ -19,10 +19,12 @@ use super::wire::{Attributes, Malformed, Parsed};
 use super::{Finding, Options, Row, each_act};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
-use crate::unit::{Flag, Number, Reader, Refusal, Unit, Words};
+use crate::unit::{ClassId, Flag, Handle, Number, Reader, Refusal, Slot, Unit, Words};
 use ematch::Matches;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// `none`.
+const NO_CLASS: ClassId = Handle(0);
 /// The row of the class that a filter's packets go to; tc reads both words everywhere.
 pub(crate) const FLOWID: Row = Row::new("flowid").aliases(&["classid"]);
 /// The row of the actions. tc takes nearly every word after `action` for an action's, so it stands last.
@@ -137,9 +139,13 @@ fn name_sets(options: &mut dyn Options, facts: &Facts) {
     }
 }
 
-/// Whether a row of both is the same; actions are compared one by one.
+/// Whether a row of both is the same; actions are compared one by one, and of a class `none` the kernel says nothing.
 fn same(asked: &dyn Options, held: &dyn Options, row: usize, facts: &Facts) -> bool {
     let (Some(a), Some(b)) = (asked.slot(row), held.slot(row)) else { return false };
+    let no_class = |slot: &dyn Slot| slot.as_any().downcast_ref() == Some(&Some(NO_CLASS)) || !slot.is_set();
+    if asked.rows().get(row).is_some_and(|row| row.word == FLOWID.word) && no_class(a) && no_class(b) {
+        return true;
+    }
     let (left, right) = (a.as_any(), b.as_any());
     if let (Some(Some(a)), Some(Some(b))) = (left.downcast_ref(), right.downcast_ref::<Option<Actions>>()) {
         return Actions::same(a, b, facts);

@@ -5,7 +5,7 @@ use super::*;
 use crate::facts::Links;
 use crate::kind::action::{Act, Actions};
 use crate::kind::filter::flower::Flower;
-use crate::kind::laws::for_all;
+use crate::kind::generated::for_all;
 use crate::kind::{Role, find};
 use crate::syntax::write;
 use crate::unit::Slot;
@@ -115,7 +115,7 @@ fn every_object_comes_back() {
             let mut class = Object::new(id, root.kind.unwrap(), options);
             lower::choose(class.options.as_mut(), root.options.as_ref(), false, &facts(""));
             vec![root, class]
-        } else if subject.filter {
+        } else if subject.is_filter() {
             let kind = find(Role::Filter, &subject.name).unwrap();
             let protocol = if subject.name == "flower" { 0x0800 } else { 3 };
             let id = Id::Filter { parent: Handle::new(1, 0), chain: 0, prio: 5, protocol, handle: 1 };

@@ -33,7 +33,7 @@ pub fn lines(text: &str) -> Result<Vec<Line>, Range<usize>> {
             '\'' | '"' => {
                 let inner = rest.get(1..).unwrap_or("");
                 let length =
-                    inner.find([first, '\n']).filter(|n| inner.get(*n..).is_some_and(|r| r.starts_with(first)));
+                    inner.find([first, '\n', '#']).filter(|n| inner.get(*n..).is_some_and(|r| r.starts_with(first)));
                 let Some(length) = length else { return Err(at..at + 1) };
                 line.words.push(inner.get(..length).unwrap_or("").to_owned());
                 line.places.push(at..at + length + 2);

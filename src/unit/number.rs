@@ -426,6 +426,10 @@ impl Unit for Text {
     fn show(&self) -> String {
         self.0.to_string()
     }
+
+    fn tc_words(&self) -> Vec<String> {
+        vec![self.0.to_string()]
+    }
 }
 
 /// Raw octets, written in hexadecimal (`cookie`, hardware keys).

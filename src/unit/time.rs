@@ -249,7 +249,9 @@ pub(crate) fn same_in_jiffies(asked: u64, held: u64) -> bool {
     asked == held
         || [100, 128, 250, 256, 300, 1000, 1024].into_iter().any(|hz: u64| {
             let jiffies = asked.saturating_mul(hz).div_ceil(1_000_000);
-            (jiffies as f64 * 1e6 / hz as f64 - held as f64).abs() < 2.0
+            // two jiffies below what 32 bits hold stands for ever
+            let ever = (1 << 32) - 2_000_000 / hz;
+            (jiffies as f64 * 1e6 / hz as f64 - held as f64).abs() < 2.0 || held == ever && asked > ever
         })
 }
 

@@ -6,6 +6,7 @@
 
 pub mod bench;
 pub mod dump;
+pub mod generated;
 pub mod kernel;
 pub mod netns;
 pub mod tc_line;

@@ -16,6 +16,7 @@ mod host;
 mod import;
 mod kinds;
 mod netlink;
+mod options;
 mod passage;
 mod programs;
 mod recordings;

@@ -87,7 +87,7 @@ fn numbered(words: &str) -> Option<String> {
 
 /// A class's quantum is always said by what lowers a policy: what the kernel computes with htb's r2q of 10. And so is a
 /// number that the options of a filter tell.
-fn with_quantum(mut object: Object) -> Object {
+pub fn with_quantum(mut object: Object) -> Object {
     if let Id::Filter { handle, .. } = &mut object.id {
         *handle = object.options.number(*handle, &bed_facts());
     }

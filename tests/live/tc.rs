@@ -104,7 +104,7 @@ fn dump(netns: &Netns, devs: &[&str], kinds: &BTreeSet<String>) -> Vec<String> {
 }
 
 /// Handles that the kernel gives out count up for the whole machine, and numbers of actions until old ones are gone.
-fn without_given_handles(entry: &str) -> String {
+pub fn without_given_handles(entry: &str) -> String {
     let given = |word: &str| {
         let handle = word.strip_suffix(':').or_else(|| word.split(':').next()).unwrap_or(word);
         word.contains(':')

@@ -96,7 +96,9 @@ impl Options for Nat {
             return Ok(true);
         }
         self.direction = Some(Direction::read_words(words, reader)?);
-        self.old = Some(Prefix4::read_words(words, reader)?);
+        let old = Prefix4::read_words(words, reader)?;
+        // tc shifts 32 bits by 32, which leaves them as they are (`parse_nat_args`)
+        self.old = Some(if old.mask == 0 { Prefix4 { mask: u32::MAX, ..old } } else { old });
         let Prefix4 { address, .. } = Prefix4::read_words(words, reader)?;
         self.new = Some(Prefix4 { address, mask: u32::MAX });
         read_end(&mut self.control, &mut self.index, words, reader)?;
@@ -114,6 +116,10 @@ impl Options for Nat {
             let text = format!("`{}`: as many addresses are new as are old, whatever stands here", new.show());
             let f = Finding::new(&codes::BAD_VALUE, "new", text);
             out.push(f.help(format!("write `new: {}`", new.address)));
+        }
+        if self.old.is_some_and(|old| old.mask == 0) {
+            let f = Finding::new(&codes::BAD_VALUE, "old", "tc takes every address for the one address 0.0.0.0");
+            out.push(f.help("write two halves: `old: 0.0.0.0/1` and `old: 128.0.0.0/1`"));
         }
         if let Some(old) = self.old.filter(|p| p.address.to_bits() & !p.mask != 0 && p.address != Ipv4Addr::UNSPECIFIED)
         {

@@ -223,6 +223,12 @@ impl Police {
             let f = Finding::new(&codes::POLICE_RATES, "avrate", "a policer has a `rate` or an `avrate`, not both");
             out.push(f.and("rate", "by a bucket").help("leave `avrate` out"));
         }
+        // qdisc_get_rtab wants slots of more than one byte
+        let log = |cell: Option<Number>| cell_log(self.wire_mtu(), cell);
+        if rate.is_some() && log(self.cell) == 0 || peakrate.is_some() && log(self.peak_cell) == 0 {
+            let f = Finding::new(&codes::OUT_OF_RANGE, "mtu", "no table of a policer is as fine as its `mtu` is small");
+            out.push(f.help("write `mtu: 1514b`, or no less than `mtu: 256b`"));
+        }
         if let Some(peak) = peakrate {
             match rate {
                 None => out.push(

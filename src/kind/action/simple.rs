@@ -4,7 +4,7 @@ use super::control::{CONTROL, Control, INDEX, Index, figures, head, read_end, re
 use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::wire::{Attributes, Malformed, Payload};
-use crate::kind::{Children, Finding, Kind, Options, Role, Row, Rows, attribute, no_option, read_row, row_words};
+use crate::kind::{Children, Finding, Kind, Options, Role, Row, attribute, no_option, read_row};
 use crate::rows;
 use crate::unit::{Reader, Refusal, Text, Unit, Words};
 
@@ -80,18 +80,6 @@ impl Options for Simple {
         }
         self.sdata = attributes.get(DATA).map(|p| Text(p.text().into()));
         Ok(())
-    }
-
-    /// The text is one word, blanks and all.
-    fn tc(&self, out: &mut Vec<String>) {
-        if let Some(Text(text)) = &self.sdata {
-            out.extend(["sdata".to_owned(), text.to_string()]);
-        }
-        for (i, row) in Simple::ROWS.iter().enumerate().skip(1) {
-            if let Some(slot) = self.slot(i) {
-                row_words(row, slot, out);
-            }
-        }
     }
 
     fn read_tc(&mut self, words: &mut Words, reader: &mut Reader) -> Result<bool, Refusal> {

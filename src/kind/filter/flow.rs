@@ -17,6 +17,8 @@ use crate::unit::{ClassId, Flag, Handle, Hex, Info, Number, Reader, Refusal, Sch
 rows! {
     /// Packets by a number that is computed from them.
     pub struct Flow {
+        /// what the packet must be besides: matches joined by `and` and `or`
+        matches: Matches = Row::new("match");
         /// whether the keys are hashed; otherwise the one key is mapped as it is
         hash: Flag = Row::new("hash").off("map").default("no");
         /// what of the packet is hashed or mapped
@@ -37,8 +39,6 @@ rows! {
         baseclass: ClassId = Row::new("baseclass").computed("the first class of the discipline");
         /// how often the hash is made anew; 0 is never
         perturb: Seconds = Row::new("perturb").default("0");
-        /// what the packet must be besides: matches joined by `and` and `or`
-        matches: Matches = Row::new("match");
         /// what to do with the packets
         action: Actions = ACTION;
     }
@@ -368,7 +368,7 @@ impl Options for Flow {
             ),
             Some(_) => {}
         }
-        if self.perturb.is_some_and(|s| s.0 > 0) && !hash {
+        if self.perturb.is_some() && !hash {
             let f = Finding::new(&codes::BAD_VALUE, "perturb", "a key that is mapped has no hash to be made anew");
             out.push(f.and("hash", "without it"));
         }

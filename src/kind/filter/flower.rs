@@ -688,7 +688,7 @@ impl Flower {
     fn class(&self) -> Option<ClassId> {
         let of = |n: Number| {
             let major = self.above.unwrap_or_default().major();
-            Handle::new(major, (FIRST_HW_CLASS + n.0) as u16)
+            Handle::new(major, FIRST_HW_CLASS.wrapping_add(n.0) as u16)
         };
         self.flowid.or(self.hw_tc.map(of))
     }
@@ -1112,22 +1112,40 @@ impl Flower {
         stack
     }
 
+    /// The protocol that the kernel takes the filter to be of (`fl_set_key`): where tags are counted, what stands inside of
+    /// a tag is the next tag and no protocol. `None` where nobody has said the filter's.
+    fn kernels(&self) -> Option<EtherType> {
+        let said = |proto: Option<EtherType>| proto.filter(|t| *t != EtherType::ALL).unwrap_or(EtherType(0));
+        let tags = self.num_of_vlans.map_or(0, |n| n.0);
+        let outer = said(Some(self.eth_type?));
+        let inside = [self.vlan_ethtype, self.cvlan_ethtype].map(said);
+        let is_tag = |proto: EtherType, above: u32| proto.is_vlan() || tags > above;
+        Some(match inside {
+            _ if !is_tag(outer, 0) => outer,
+            [first, _] if !is_tag(first, 1) => first,
+            [_, second] => second,
+        })
+    }
+
     /// Whether the kernel takes no notice of a key: no bit of it counts, or the protocol is another.
     fn is_passed_over(&self, word: &str) -> bool {
-        let ip = self.inner().is_none_or(EtherType::is_ip);
+        let ip = self.kernels().is_none_or(EtherType::is_ip);
+        let arp = self.kernels().is_none_or(EtherType::is_arp);
         let nothing = |network: Option<Network>| {
             network.is_some_and(|n| n.mask == IpAddr::from([0; 4]) || n.mask == IpAddr::from([0_u8; 16]))
         };
         match word {
-            "tcp_flags" => self.ip_proto != Some(IpProto::TCP) || self.tcp_flags.is_some_and(|b| b.mask == 0),
+            "ip_proto" | "dst_port" | "src_port" | "type" | "code" => !ip,
+            "tcp_flags" => !ip || self.ip_proto != Some(IpProto::TCP) || self.tcp_flags.is_some_and(|b| b.mask == 0),
             "ip_tos" => !ip || self.ip_tos.is_some_and(|b| b.mask == 0),
             "ip_ttl" => !ip || self.ip_ttl.is_some_and(|b| b.mask == 0),
             "dst_ip" => nothing(self.dst_ip),
             "src_ip" => nothing(self.src_ip),
             "enc_dst_ip" => nothing(self.enc_dst_ip),
             "enc_src_ip" => nothing(self.enc_src_ip),
-            "arp_tip" => nothing(self.arp_tip),
-            "arp_sip" => nothing(self.arp_sip),
+            "arp_tip" => !arp || nothing(self.arp_tip),
+            "arp_sip" => !arp || nothing(self.arp_sip),
+            "arp_op" | "arp_tha" | "arp_sha" => !arp,
             _ => false,
         }
     }

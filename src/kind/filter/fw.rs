@@ -127,8 +127,10 @@ impl Options for Fw {
         super::complete(self, facts);
     }
 
+    /// Of an fw that sends packets nowhere the kernel tells nothing (`fw_dump`).
     fn same(&self, other: &dyn Options, row: usize, facts: &Facts) -> bool {
-        super::same(self, other, row, facts)
+        let idle = self.flowid.unwrap_or_default().0 == 0 && self.action.is_none();
+        idle && other.slot(row).is_some_and(|slot| !slot.is_set()) || super::same(self, other, row, facts)
     }
 
     /// The mark, and behind a slash the mask.

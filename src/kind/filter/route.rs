@@ -204,6 +204,11 @@ impl Options for Route {
     fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
         super::check(self, facts, out);
         fits("order", self.order.map(|n| u64::from(n.0)), 127, out);
+        if self.number(0, facts) == 0 {
+            let f =
+                Finding::new(&codes::BAD_VALUE, "to", "to realm 0 and from realm 0 is number 0, which no filter has");
+            out.push(f.and("from", "this one too").help("leave one of them out, or write an `order`"));
+        }
         if self.from.is_some() && self.fromif.is_some() {
             let f = Finding::new(&codes::BAD_VALUE, "fromif", "a packet comes from a realm or from a link");
             out.push(f.and("from", "and not from both").help("write two filters"));

@@ -16,7 +16,7 @@ rows! {
         /// packets that may wait at all
         limit: Packets = Row::new("limit");
         /// the speed of the link, for what the average loses while idle
-        bandwidth: Rate = Row::new("bandwidth").percent().tool();
+        bandwidth: Rate = Row::new("bandwidth").percent().range(0, u32::MAX as u64).tool();
         /// mark packets of flows that can be told (ECN) instead of dropping them
         ecn: Flag = Row::new("ecn").flag().default("no");
         /// average of waiting packets at which dropping begins
@@ -163,7 +163,8 @@ impl Options for Choke {
     }
 
     fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
-        let Choke { limit, bandwidth, ecn: _, min, max, burst, avpkt, probability: _, ewma, cell: _ } = self;
+        let Choke { limit, bandwidth, ecn: _, min, max, burst, avpkt, probability, ewma, cell: _ } = self;
+        self.check_widths(out);
         fits("avpkt", avpkt.map(|b| b.0), u64::from(u32::MAX), out);
         if *avpkt == Some(Bytes(0)) {
             let f = Finding::new(&codes::OUT_OF_RANGE, "avpkt", "avpkt 0b is no size of a packet");
@@ -192,6 +193,13 @@ impl Options for Choke {
         let (least, most, burst) = average(limit, number(min), number(max), burst.map(|b| b.0));
         let thresholds = (u64::from(least), u64::from(most));
         check_average(thresholds, (u64::from(limit), "limit"), Some(burst), Backlog::Packets, out);
+        let size = avpkt.map_or(1000, |b| b.0);
+        let bytes = |packets: u64| packets.saturating_mul(size);
+        red::check_probability((bytes(thresholds.0), bytes(thresholds.1)), *probability, out);
+        if bytes(thresholds.1) > u64::from(u32::MAX) {
+            let f = Finding::new(&codes::OUT_OF_RANGE, "avpkt", format!("{most} packets of that size are beyond 4 GB"));
+            out.push(f.and("max", "so many packets").help("write `avpkt: 1000b`"));
+        }
     }
 }
 

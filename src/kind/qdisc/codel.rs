@@ -19,7 +19,7 @@ rows! {
         /// mark packets of flows that can be told (ECN) instead of dropping them
         ecn: Flag = Row::new("ecn").wire(Wire::U32(4)).off("noecn").default("no");
         /// mark all ECN packets above this delay, whatever the queue
-        ce_threshold: Time = Row::new("ce_threshold").wire(Wire::Micros(5));
+        ce_threshold: Time = Row::new("ce_threshold").wire(Wire::Micros(5)).unsent(u32::MAX as u64);
     }
 }
 

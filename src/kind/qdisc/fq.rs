@@ -162,6 +162,11 @@ fn log(buckets: u32) -> u32 {
     32 - buckets.saturating_sub(1).leading_zeros()
 }
 
+/// A rate that bounds at all.
+fn bound(rate: Option<Rate>) -> Option<Rate> {
+    rate.filter(|rate| rate.bytes() != u64::from(u32::MAX))
+}
+
 impl Options for Fq {
     fn encode_own(&self, word: &str, out: &mut Attributes, _facts: &Facts) {
         let Fq { buckets, priomap, weights, .. } = self;
@@ -183,7 +188,7 @@ impl Options for Fq {
     fn decode_own(&mut self, attributes: &Parsed, _facts: &Facts) -> Result<(), Malformed> {
         self.buckets = attributes.u32(BUCKETS_LOG)?.and_then(|log| 1u32.checked_shl(log)).map(Number);
         // `no bound`
-        self.maxrate = self.maxrate.filter(|rate| rate.bytes() != u64::from(u32::MAX));
+        self.maxrate = bound(self.maxrate);
         if let Some(map) = attributes.get(PRIOMAP) {
             let mut c = map.fields();
             let (_bands, map) = (c.u32()?, c.array::<PRIORITIES>()?);
@@ -213,6 +218,7 @@ impl Options for Fq {
                 (Some(a), Some(b)) => same_in_jiffies(a.0 / 1000, b.0 / 1000),
                 (a, b) => a == b,
             },
+            "maxrate" => bound(self.maxrate).map(Rate::bytes) == bound(held.maxrate).map(Rate::bytes),
             "priomap" | "weights" | "offload_horizon" => {
                 let mut told = held.clone();
                 told.assume_constants();

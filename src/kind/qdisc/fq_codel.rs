@@ -24,11 +24,11 @@ rows! {
         /// mark packets of flows that can be told (ECN) instead of dropping them
         ecn: Flag = Row::new("ecn").wire(Wire::U32(4)).off("noecn").default("yes");
         /// mark all ECN packets above this delay, whatever the queue
-        ce_threshold: Time = Row::new("ce_threshold").wire(Wire::Micros(7));
+        ce_threshold: Time = Row::new("ce_threshold").wire(Wire::Micros(7)).unsent(u32::MAX as u64);
         /// only those packets whose DS octet, under the mask, has this value; without it all
         ce_threshold_selector: MaskedOctet = Row::new("ce_threshold_selector").wire(Wire::Masked8(10, 11));
         /// bytes of memory that waiting packets may take in all
-        memory_limit: Bytes = Row::new("memory_limit").wire(Wire::U32(9)).kept(0, 1 << 31).default("32mb");
+        memory_limit: Bytes = Row::new("memory_limit").wire(Wire::U32(9)).unsent(u32::MAX as u64).kept(0, 1 << 31).default("32mb");
         /// packets dropped from the fullest queue in one go
         drop_batch: Number = Row::new("drop_batch").wire(Wire::U32(8)).nonzero().default("64");
     }

@@ -55,7 +55,7 @@ rows! {
         /// the chance of being dropped or marked just below max
         probability: Probability = Row::new("probability").default("0.02");
         /// the speed of the link, for what the average loses while idle
-        bandwidth: Rate = Row::new("bandwidth").percent().default("10mbit").tool();
+        bandwidth: Rate = Row::new("bandwidth").percent().range(0, u32::MAX as u64).default("10mbit").tool();
         /// mark packets of flows that can be told (ECN)
         ecn: Flag = Row::new("ecn").flag();
         /// with ecn: drop above max all the same

@@ -3,7 +3,7 @@
 use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::wire::Payload;
-use crate::kind::{Attribute, Children, Finding, Kind, Options, Role, Row, Rows, Wire, attribute};
+use crate::kind::{Attribute, Children, Finding, Kind, Options, Role, Row, Rows, Wire, attribute, fits};
 use crate::rows;
 use crate::unit::{Length, Number, Packets, Time, same_in_jiffies};
 
@@ -54,6 +54,8 @@ const ATTRIBUTES: &[Attribute] = &[
 ];
 
 /// The kernel takes no quantum below this (`hhf_change`).
+/// Twice `HH_FLOWS_CNT`, which newer kernels hold `hh_limit` against.
+const MOST_FLOWS: u64 = 2048;
 const LEAST_QUANTUM: u32 = 256;
 
 impl Options for Hhf {
@@ -77,6 +79,7 @@ impl Options for Hhf {
 
     fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
         self.check_widths(out);
+        fits("hh_limit", self.hh_limit.map(|n| u64::from(n.0)), MOST_FLOWS, out);
         let mut full = self.clone();
         full.assume(facts);
         let quantum = u64::from(full.quantum.unwrap_or_default().0.max(LEAST_QUANTUM));

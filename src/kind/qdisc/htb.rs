@@ -14,9 +14,9 @@ rows! {
         /// the class for packets that no rule takes; without it they leave unshaped
         default: Hex = Row::new("default").short().default("0").fixed();
         /// a class's quantum is its rate in bytes divided by this, unless it has its own
-        r2q: Number = Row::new("r2q").short().default("10").fixed();
+        r2q: Number = Row::new("r2q").short().kept(1, u32::MAX as u64).default("10").fixed();
         /// packets that may wait in the queue of unclassified traffic
-        direct_qlen: Packets = Row::new("direct_qlen").short().computed("the link's txqueuelen").fixed();
+        direct_qlen: Packets = Row::new("direct_qlen").short().unsent(u32::MAX as u64).computed("the link's txqueuelen").fixed();
         /// leave the shaping to the hardware
         offload: Flag = Row::new("offload").short().flag().default("no").fixed();
         /// what the kernel once wrote to its log: sixteen figures from 0 to 3, which it passes over today
@@ -163,7 +163,7 @@ impl Options for Htb {
         let glob =
             Fields::new().u32(3).u32(r2q.unwrap_or(Number(10)).0).u32(default.unwrap_or_default().0).u32(debug).u32(0);
         out.raw(INIT, &glob.0);
-        if let Some(Packets(n)) = direct_qlen {
+        if let Some(Packets(n)) = direct_qlen.as_ref().filter(|n| n.0 != u32::MAX) {
             out.u32(DIRECT_QLEN, *n);
         }
         if *offload == Some(Flag(true)) {
@@ -205,6 +205,12 @@ impl Options for Htb {
         self.assume_constants();
         // htb_init: at least 2
         self.direct_qlen.get_or_insert(Packets(facts.txqueuelen.max(2)));
+    }
+
+    fn check(&self, _facts: &Facts, out: &mut Vec<Finding>) {
+        self.check_widths(out);
+        // the kernel's number has a sign, and it makes 1 of what is negative
+        fits("r2q", self.r2q.map(|n| u64::from(n.0)), i32::MAX as u64, out);
     }
 }
 
@@ -283,7 +289,7 @@ impl Options for Class {
         let ceil = *self.ceil.get_or_insert(rate);
         let packet = u64::from(self.mtu.map_or(1600.max(facts.frame()), |m| m.0));
         self.burst.get_or_insert(Bytes(rate.bytes() / facts.hz + packet));
-        self.cburst.get_or_insert(Bytes(ceil.bytes() / facts.hz + packet));
+        self.cburst.get_or_insert(Bytes((ceil.bytes() / facts.hz + packet).min(u64::from(u32::MAX))));
     }
 
     fn settle_tc(&mut self, _place: &mut Place) -> Result<(), Refusal> {
@@ -329,6 +335,7 @@ impl Options for Class {
             return;
         };
         check_rate("rate", rate, facts, out);
+        fits("cburst", cburst.map(|size| size.0), u64::from(u32::MAX), out);
         if let Some(ceil) = ceil.filter(|c| *c < rate) {
             let message = format!("ceil {} is below rate {}", ceil.show(), rate.show());
             let f = Finding::new(&codes::CEIL_BELOW_RATE, "ceil", message).and("rate", "the rate it is guaranteed");

@@ -28,7 +28,7 @@ rows! {
         /// the chance of being dropped or marked just below max
         probability: Probability = Row::new("probability").default("0.02");
         /// the speed of the link, for what the average loses while idle
-        bandwidth: Rate = Row::new("bandwidth").percent().computed("the link's rate, else 10mbit").tool();
+        bandwidth: Rate = Row::new("bandwidth").percent().range(0, u32::MAX as u64).computed("the link's rate, else 10mbit").tool();
         /// mark packets of flows that can be told (ECN) instead of dropping them
         ecn: Flag = Row::new("ecn").flag().default("no");
         /// with ecn: drop above max all the same
@@ -212,6 +212,15 @@ pub(crate) fn check_average(
     }
 }
 
+/// Finds a chance that tc has no logarithm of.
+pub(crate) fn check_probability((min, max): (u64, u64), chance: Option<Probability>, out: &mut Vec<Finding>) {
+    let chance = chance.unwrap_or(Probability(PROBABILITY));
+    if min < max && probability_log(min, max, chance.0).is_none() {
+        let message = format!("a probability of {} is too small between these thresholds", chance.show());
+        out.push(Finding::new(&codes::OUT_OF_RANGE, "probability", message).help("write `probability: 0.02`"));
+    }
+}
+
 impl Red {
     fn bits(&self) -> u32 {
         let bit = |flag: Option<Flag>, bit| if flag == Some(Flag(true)) { bit } else { 0 };
@@ -386,7 +395,8 @@ impl Options for Red {
     }
 
     fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
-        let Red { limit, min, max, avpkt, burst, adaptive: _, probability: _, bandwidth, .. } = self;
+        let Red { limit, min, max, avpkt, burst, adaptive: _, probability, bandwidth, .. } = self;
+        self.check_widths(out);
         let Red { ecn, harddrop, nodrop, early_drop: _, mark: _, ewma: _, cell: _, .. } = self;
         for (word, value) in [("limit", limit), ("min", min), ("max", max), ("avpkt", avpkt)] {
             fits(word, value.map(|b| b.0), u64::from(u32::MAX), out);
@@ -411,7 +421,11 @@ impl Options for Red {
         };
         check_queue("limit", limit, facts, out);
         let pair = thresholds(limit.0, min.map(|b| b.0), max.map(|b| b.0));
+        let before = out.len();
         check_average(pair, (limit.0, "limit"), burst.map(|b| b.0), Backlog::Bytes(avpkt.map_or(1000, |b| b.0)), out);
+        if out.len() == before {
+            check_probability(pair, *probability, out);
+        }
     }
 }
 

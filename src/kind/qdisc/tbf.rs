@@ -261,7 +261,7 @@ impl Options for Tbf {
                 );
             }
         }
-        match (limit, latency) {
+        match (limit.filter(|size| size.0 != 0), latency) {
             (Some(_), Some(_)) => out.push(
                 Finding::new(&codes::LIMIT_OR_LATENCY, "limit", "both `limit` and `latency` are given")
                     .and("latency", "this says the same in time")
@@ -271,7 +271,7 @@ impl Options for Tbf {
                 Finding::new(&codes::LIMIT_OR_LATENCY, "limit", "neither `limit` nor `latency` is given")
                     .help("write `latency: 50ms`, or `limit` in bytes"),
             ),
-            (Some(limit), None) => check_queue("limit", *limit, facts, out),
+            (Some(limit), None) => check_queue("limit", limit, facts, out),
             (None, Some(_)) => {
                 let mut full = self.clone();
                 full.complete(facts);
