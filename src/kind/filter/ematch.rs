@@ -909,16 +909,19 @@ fn same_terms(left: &[Term], right: &[Term]) -> bool {
     left.len() == right.len() && left.iter().zip(right).all(same)
 }
 
-/// tc's words of a filter that has a row `match`: the whole tree as one word, as people write it.
+/// tc's words of a filter that has a row `match`: the whole tree as one word, as people write it. It stands first, for tc
+/// trips over one that ends the line (`parse_ematch` takes back a word that it has not looked at).
 pub(super) fn words_of(options: &dyn Options, out: &mut Vec<String>) {
+    let mut others = Vec::new();
     for (i, row) in options.rows().iter().enumerate().filter(|(_, row)| !row.hidden) {
         let Some(slot) = options.slot(i) else { continue };
         match slot.as_any().downcast_ref::<Option<Matches>>() {
             Some(Some(matches)) => out.extend([row.word.to_owned(), matches.tc()]),
             Some(None) => {}
-            None => row_words(row, slot, out),
+            None => row_words(row, slot, &mut others),
         }
     }
+    out.append(&mut others);
 }
 
 // ---------------------------------------------------------------------------------------------------------- showing

@@ -17,8 +17,6 @@ use crate::unit::{ClassId, Flag, Handle, Hex, Info, Number, Reader, Refusal, Sch
 rows! {
     /// Packets by a number that is computed from them.
     pub struct Flow {
-        /// what the packet must be besides: matches joined by `and` and `or`
-        matches: Matches = Row::new("match");
         /// whether the keys are hashed; otherwise the one key is mapped as it is
         hash: Flag = Row::new("hash").off("map").default("no");
         /// what of the packet is hashed or mapped
@@ -39,6 +37,8 @@ rows! {
         baseclass: ClassId = Row::new("baseclass").computed("the first class of the discipline");
         /// how often the hash is made anew; 0 is never
         perturb: Seconds = Row::new("perturb").default("0");
+        /// what the packet must be besides: matches joined by `and` and `or`
+        matches: Matches = Row::new("match");
         /// what to do with the packets
         action: Actions = ACTION;
     }
