@@ -466,6 +466,11 @@ pub trait Options: Rows {
         same_row(self, other, row)
     }
 
+    /// What a change must set after [`Options::tc`]'s words, where tc cannot say all at once.
+    fn tc_then(&self) -> Option<Box<dyn Options>> {
+        None
+    }
+
     /// tc's words for the rows that are set.
     fn tc(&self, out: &mut Vec<String>) {
         for (i, row) in self.rows().iter().enumerate() {

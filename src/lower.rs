@@ -365,16 +365,16 @@ impl Lowering<'_> {
         };
         let (kind, parent) = match hook {
             Hook::Clsact => (&clsact::KIND, Handle::HOOK_INGRESS),
-            Hook::Ingress => (&kind::qdisc::ingress::KIND, Handle::HOOK),
+            Hook::Ingress => (&kind::qdisc::ingress::KIND, given::arriving(&ingress.filters)),
         };
         let mut branch = Branch::default();
         let id = Id::Qdisc { parent: Handle::INGRESS, handle: Handle::HOOK };
-        let mut hook = Object::new(id, kind, (kind.options)());
-        hook.origin = origin(ingress.span, "ingress".into(), Vec::new());
+        let mut root = Object::new(id, kind, (kind.options)());
+        root.origin = origin(ingress.span, "ingress".into(), Vec::new());
         let number = |block: &Option<Spanned<u32>>| block.as_ref().map_or(0, |b| b.value);
-        hook.blocks = Blocks { ingress: number(&ingress.block), egress: number(&ingress.egress_block) };
+        root.blocks = Blocks { ingress: number(&ingress.block), egress: number(&ingress.egress_block) };
         self.blocks(ingress, kind);
-        branch.objects.push(hook);
+        branch.objects.push(root);
 
         let pin = ingress.classifier.as_ref().map(|c| c.value);
         let spot = Spot { facts: self.facts, pin, arriving: true, ports: self.ports };
@@ -399,7 +399,7 @@ impl Lowering<'_> {
             rest.origin.remark = (!remarks.is_empty()).then(|| remarks.join("; "));
             wanted.push(rest);
         }
-        let given = given::hook_filters(&ingress.filters, parent, self.facts, self.sink);
+        let given = given::hook_filters(&ingress.filters, hook, parent, self.facts, self.sink);
         let own = given.iter().filter_map(|o| match o.id {
             Id::Filter { prio, .. } => Some(prio),
             _ => None,

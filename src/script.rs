@@ -21,6 +21,18 @@ pub fn command(step: &Step) -> Command {
     }
 }
 
+/// The commands of a step: one, and the one that must follow where tc cannot say all at once.
+pub fn commands(step: &Step) -> Vec<Command> {
+    let mut commands = vec![command(step)];
+    if let (Subject::Object(object), true) = (&step.subject, step.verb != Verb::Delete)
+        && let Some(options) = object.options.tc_then()
+    {
+        let rest = Object { options, ..object.clone() };
+        commands.push(object_command(&step.interface, Verb::Change, &rest));
+    }
+    commands
+}
+
 fn link_command(interface: &str, change: &LinkChange) -> Command {
     let set = |rest: &[&str]| {
         let mut c = words("ip link set dev");
@@ -215,7 +227,9 @@ pub fn delta(plan: &Plan) -> String {
         for said in remarks(step) {
             let _ = writeln!(out, "# {said}");
         }
-        let _ = writeln!(out, "{}", line(&command(step)));
+        for command in commands(step) {
+            let _ = writeln!(out, "{}", line(&command));
+        }
     }
     out
 }
@@ -227,16 +241,17 @@ pub fn batch(plan: &Plan, from: &str) -> String {
         let _ = writeln!(out, "# starts from: no discipline of anybody's on {}", comment(&interface));
     }
     for step in &plan.steps {
-        let command = command(step);
         for said in remarks(step) {
             let _ = writeln!(out, "# {said}");
         }
-        match command.split_first() {
-            Some((tc, rest)) if tc == "tc" => {
-                let _ = writeln!(out, "{}", line(rest));
-            }
-            _ => {
-                let _ = writeln!(out, "# first, in a shell: {}", line(&command));
+        for command in commands(step) {
+            match command.split_first() {
+                Some((tc, rest)) if tc == "tc" => {
+                    let _ = writeln!(out, "{}", line(rest));
+                }
+                _ => {
+                    let _ = writeln!(out, "# first, in a shell: {}", line(&command));
+                }
             }
         }
     }
@@ -285,11 +300,12 @@ pub fn script(plan: &Plan, from: &str) -> String {
             for said in remarks(step) {
                 let _ = writeln!(out, "# {said}");
             }
-            let mut command = command(step);
-            if let (Some((Handle::INGRESS, _)), Some(verb)) = (hook_or_root(step), command.get_mut(2)) {
-                *verb = "replace".into(); // it may be there already
+            for mut command in commands(step) {
+                if let (Some((Handle::INGRESS, _)), Some(verb)) = (hook_or_root(step), command.get_mut(2)) {
+                    *verb = "replace".into(); // it may be there already
+                }
+                let _ = writeln!(out, "{}", line(&command));
             }
-            let _ = writeln!(out, "{}", line(&command));
         }
     }
     out

@@ -23,7 +23,7 @@ pub(super) fn run(frame: &mut Frame, args: &PolicyArgs, batch: bool, fresh: bool
     let plan = plan::from_nothing(&asked, &facts);
     let diagnostics = frame.report();
     if frame.is_json() {
-        let commands: Vec<_> = plan.steps.iter().map(script::command).collect();
+        let commands: Vec<_> = plan.steps.iter().flat_map(script::commands).collect();
         frame.json(&json!({ "ok": true, "commands": commands, "diagnostics": diagnostics }));
     } else if batch {
         frame.print(&script::batch(&plan, &file));

@@ -52,6 +52,8 @@ struct Link {
     /// How many classes a class has.
     children: HashMap<Handle, usize>,
     filters: Filters,
+    /// What a filter called the hook `ingress` last, if not `ffff:`.
+    hook: Option<Handle>,
 }
 
 impl Machine {
@@ -447,7 +449,10 @@ impl Machine {
         }
         let own = own.unwrap_or_default();
         let place = match (qdisc.name.as_str(), parent) {
-            ("ingress", _) => Handle::HOOK,
+            ("ingress", _) => {
+                link.hook = Some(parent).filter(|parent| *parent == Handle::HOOK_INGRESS);
+                Handle::HOOK
+            }
             ("clsact", Handle::HOOK_INGRESS | Handle::HOOK_EGRESS) => parent,
             ("clsact", _) => return refuse("Operation not supported: say `ingress` or `egress` of a clsact"),
             (_, Handle(0)) => own,
@@ -509,9 +514,16 @@ impl Machine {
             interface.link = self.links.get(name).map(|link| link.settings.clone()).unwrap_or_default();
             // filters stand in the order in which they were made
             let filters = self.links.get(name).map(|link| &link.filters);
+            let hook = self.links.get(name).and_then(|link| link.hook);
             for branch in [&mut interface.egress, &mut interface.ingress].into_iter().flatten() {
                 let age = |o: &Object| filters.map_or(0, |f| f.age(o.id));
                 branch.objects.sort_by_key(|o| (matches!(o.id, Id::Filter { .. }), age(o)));
+                for object in &mut branch.objects {
+                    match (&mut object.id, hook) {
+                        (Id::Filter { parent, .. }, Some(hook)) if *parent == Handle::HOOK => *parent = hook,
+                        _ => {}
+                    }
+                }
             }
             interface.egress = interface.egress.take().filter(|b| !b.objects.is_empty());
             interface.ingress = interface.ingress.take().filter(|b| !b.objects.is_empty());

@@ -145,7 +145,8 @@ fn tcs_words_are_read_as_the_same() {
     for_all(|subject, options| {
         let mut full = options.boxed();
         full.complete(&Facts::default());
-        for options in [options, full.as_ref()] {
+        // what takes two commands is read by the kernel alone
+        for options in [options, full.as_ref()].into_iter().filter(|options| options.tc_then().is_none()) {
             let (mut again, lines) = said(subject, options);
             if subject.is_filter() {
                 assert_eq!(again.read_handle(&options.show_handle(7)), Ok(7), "{}", subject.name);
@@ -171,6 +172,9 @@ fn what_is_held_can_be_written_for_tc() {
     for_all(|subject, options| {
         let facts = facts_for(options);
         let held = carried(subject, options, &facts);
+        if held.tc_then().is_some() {
+            return;
+        }
         let (mut again, lines) = said(subject, held.as_ref());
         if subject.is_filter() {
             assert_eq!(again.read_handle(&held.show_handle(7)), Ok(7), "{}", subject.name);

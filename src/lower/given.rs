@@ -1,6 +1,7 @@
 //! Filters as a policy writes them, with the numbers that it leaves out.
 
 use super::arena::Arena;
+use super::ids::Hook;
 use super::origin;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink};
@@ -31,14 +32,21 @@ pub fn filters(written: &[Filter], arena: Option<&Arena>, facts: &Facts, sink: &
     objects(&placed, arena, facts, sink)
 }
 
+/// What the filters of the hook `ingress` hang on. It has two names, and the kernel keeps the one by which a filter called
+/// it last, for tc to show: `ffff:`, or `ffff:fff2` if one says `at: ingress`.
+pub fn arriving(written: &[Filter]) -> Handle {
+    let says_it = |filter: &Filter| filter.at.as_ref().is_some_and(|at| at.value == "ingress");
+    if written.iter().any(says_it) { Handle::HOOK_INGRESS } else { Handle::HOOK }
+}
+
 /// The filters of the hook for what arrives, whose own side is `arriving`.
-pub fn hook_filters(written: &[Filter], arriving: Handle, facts: &Facts, sink: &mut Sink) -> Vec<Object> {
+pub fn hook_filters(written: &[Filter], hook: Hook, arriving: Handle, facts: &Facts, sink: &mut Sink) -> Vec<Object> {
     let side = |filter: &Filter| match filter.at.as_ref().map(|at| at.value.as_str()) {
         Some("egress") => Handle::HOOK_EGRESS,
         _ => arriving,
     };
     let placed: Vec<_> = written.iter().map(|f| (f, side(f))).collect();
-    if arriving == Handle::HOOK
+    if hook == Hook::Ingress
         && let Some((filter, _)) = placed.iter().find(|(_, side)| *side == Handle::HOOK_EGRESS)
     {
         let message = "the hook `ingress` has no side for what leaves";

@@ -79,7 +79,7 @@ pub enum Hook {
     /// `clsact`: filters below `ffff:fff2`.
     #[default]
     Clsact,
-    /// `ingress`: filters below `ffff:`.
+    /// `ingress`: filters below `ffff:`, or `ffff:fff2`, which is the same there.
     Ingress,
 }
 

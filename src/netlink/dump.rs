@@ -40,12 +40,13 @@ pub struct Record {
 
 impl Record {
     /// A filter as it was asked for: on that link, below that parent. The kernel's message says otherwise where a block
-    /// of filters is shared.
+    /// of filters is shared. Of the two names of the hook `ingress` it says the one that was used last.
     #[must_use]
     pub fn below(mut self, link: u32, above: Handle) -> Record {
         self.ifindex = link;
         if let Id::Filter { parent, .. } = &mut self.object.id {
-            *parent = above;
+            let other_name = above == Handle::HOOK && *parent == Handle::HOOK_INGRESS;
+            *parent = if other_name { *parent } else { above };
         }
         self
     }

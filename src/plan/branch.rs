@@ -8,6 +8,7 @@ use crate::tree::{Branch, Id, Object, Stab};
 use crate::unit::{Handle, Slot};
 use compact_str::CompactString;
 use indexmap::IndexMap;
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 /// What a filter is known by: where it is asked, and its number there. Of a u32 filter's number the hash table is the
@@ -157,7 +158,7 @@ pub(super) fn settle(
     steps: &mut Vec<Step>,
 ) {
     let nothing = Branch::default();
-    let held = held.unwrap_or(&nothing);
+    let held = &*by_one_name(asked, held.unwrap_or(&nothing));
     let mut s = Settler { interface, facts, steps };
     let root = |b: &Branch| b.objects.iter().find(|o| is_root(o)).cloned();
     match (root(asked), root(held)) {
@@ -201,6 +202,28 @@ pub(super) fn settle(
                 asked.objects.iter().for_each(|o| s.add(o));
             }
         }
+    }
+}
+
+/// What is held, with the hook `ingress` called as it is in what is asked: both of its names are one to the kernel.
+fn by_one_name<'b>(asked: &Branch, held: &'b Branch) -> Cow<'b, Branch> {
+    let names = [Handle::HOOK, Handle::HOOK_INGRESS];
+    let is_ingress = |branch: &Branch| branch.objects.iter().any(|o| is_root(o) && o.name == "ingress");
+    let name = |branch: &Branch| {
+        branch.objects.iter().filter(|o| !is_root(o)).map(|o| o.id.parent()).find(|p| names.contains(p))
+    };
+    match (name(asked), name(held)) {
+        (Some(asked_name), Some(held_name)) if asked_name != held_name && is_ingress(asked) && is_ingress(held) => {
+            let mut held = held.clone();
+            for object in &mut held.objects {
+                match &mut object.id {
+                    Id::Filter { parent, .. } if *parent == held_name => *parent = asked_name,
+                    _ => {}
+                }
+            }
+            Cow::Owned(held)
+        }
+        _ => Cow::Borrowed(held),
     }
 }
 

@@ -161,6 +161,17 @@ const TREES: &[(&str, &str)] = &[
          filter add dev DEV parent ffff: protocol ip prio 50 u32 match ip src 0.0.0.0/0 police rate 1mbit burst 10k drop flowid :1",
     ),
     (
+        "the hook by its other name",
+        "qdisc add dev DEV ingress
+         filter add dev DEV parent ffff: protocol ip prio 3 u32 match ip src 192.0.2.1/32 action drop
+         filter add dev DEV ingress protocol ip prio 2 u32 match ip src 192.0.2.0/24 action pass",
+    ),
+    (
+        "a reordering that a change made idle",
+        "qdisc add dev DEV root handle 1: netem delay 10ms reorder 25% 50%
+         qdisc change dev DEV root handle 1: netem delay 100ms 75ms",
+    ),
+    (
         "tables of u32 with links",
         "qdisc add dev DEV root handle 1: htb
          class add dev DEV parent 1: classid 1:1 htb rate 1mbit

@@ -629,9 +629,13 @@ impl Netem {
             || self.corrupt.is_some_and(|c| c.correlation.is_some())
     }
 
+    fn reorders(&self) -> bool {
+        self.reorder.is_some_and(|c| c.share.0 != 0)
+    }
+
     /// What tc refuses when it has read all words.
     fn refused(&self) -> Option<Finding> {
-        let reorders = self.reorder.is_some_and(|c| c.share.0 != 0);
+        let reorders = self.reorders();
         let missing =
             |row, message: &str, help: &str| Some(Finding::new(&codes::MISSING_OPTION, row, message).help(help));
         if reorders && self.latency() == 0 {
@@ -840,8 +844,8 @@ impl Options for Netem {
 
     /// As tc: a gap of 1, and no correlation of `duplicate` alone.
     fn complete(&mut self, _facts: &Facts) {
-        if self.reorder.is_some_and(|c| c.share.0 != 0) && self.gap.is_none_or(|n| n.0 == 0) {
-            self.gap = Some(Number(1));
+        if self.reorders() {
+            self.gap.get_or_insert(Number(1));
         }
         if !self.says_correlations()
             && let Some(duplicate) = &mut self.duplicate
@@ -894,20 +898,29 @@ impl Options for Netem {
         }
     }
 
+    /// To tc a gap of 0 beside `reorder` is one of 1; and where no `gap` is written, 0 is sent.
     fn settle_tc(&mut self, _place: &mut Place) -> Result<(), Refusal> {
+        let written = self.gap.filter(|n| n.0 != 0);
+        self.gap = written.or(Some(Number(self.reorders().into())));
         match self.refused() {
             Some(finding) => Err(Refusal { help: finding.help, ..Refusal::coded(finding.code, finding.message) }),
             None => Ok(()),
         }
     }
 
+    /// A gap of 0 beside `reorder`: a change that says no `reorder` leaves that as it is, and the gap is 0 then.
+    fn tc_then(&self) -> Option<Box<dyn Options>> {
+        let rest = Netem { reorder: None, gap: None, ..self.clone() };
+        (self.reorders() && self.gap == Some(Number(0))).then(|| Box::new(rest) as Box<dyn Options>)
+    }
+
     /// What is left out in tc's text is 0, or nothing.
     fn tc(&self, out: &mut Vec<String>) {
-        let reorders = self.reorder.is_some_and(|c| c.share.0 != 0);
+        let reorders = self.reorders();
         for (i, row) in self.rows().iter().enumerate().filter(|(_, row)| !row.hidden) {
             // tc wants the one with the other
             let idle = match row.word {
-                "gap" => !reorders,
+                "gap" => !reorders || self.gap == Some(Number(0)),
                 "slot" => self.slot.as_ref().is_some_and(Slot::is_none),
                 _ => false,
             };
@@ -920,6 +933,10 @@ impl Options for Netem {
     fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
         self.check_widths(out);
         out.extend(self.refused());
+        if self.reorders() && self.gap == Some(Number(0)) {
+            let f = Finding::new(&codes::NO_EFFECT, "gap", "with a `gap` of 0 no packet overtakes another");
+            out.push(f.help("leave `gap` out: it is 1 then"));
+        }
         if self.limit == Some(Limit(0)) {
             let f = Finding::new(&codes::LIMIT_BELOW_PACKET, "limit", "a limit of 0 packets drops everything");
             out.push(f.help("write `limit: 1000`"));
