@@ -1,8 +1,10 @@
 //! The figures of the product, each beside `tc -batch` where tc can do it: `cargo bench`.
 //!
 //! Compiling needs nothing; the rest makes network namespaces and needs root. Medians of several runs in one go: only
-//! the ratios are to be trusted on a machine that does other things.
+//! the ratios are to be trusted on a machine that does other things. `cargo bench -- packets` measures packets alone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod packets;
 
 use nix::sys::resource::{UsageWho, getrusage};
 use std::fmt::Write as _;
@@ -15,12 +17,16 @@ const NETNS: &str = "shapectl-bench";
 
 fn main() {
     let dir = tempfile::tempdir().expect("a temporary directory");
+    if std::env::args().any(|word| word == "packets") {
+        return packets::figures(dir.path());
+    }
     compile(dir.path());
     if nix::unistd::geteuid().is_root() {
         let _ = run("ip", &["netns", "del", NETNS]);
         let made = run("ip", &["netns", "add", NETNS]);
         if made.is_ok() {
             kernel(dir.path());
+            packets::figures(dir.path());
         }
         let _ = run("ip", &["netns", "del", NETNS]);
     } else {

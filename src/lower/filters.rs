@@ -859,7 +859,7 @@ pub fn place(
             Item::Row(i) => maker.row(*i, *place, None),
             Item::Table(table) => {
                 let protocol = wanted.get(item.first()).map_or(ALL, |w| w.look.protocol());
-                let above = Above { six: protocol == IPV6, place: None };
+                let above = Above { six: protocol == IPV6, place: None, rank: 0 };
                 let mut inside = Vec::new();
                 numbering.place(table, above, place.group, &rows, &mut inside, &mut memory);
                 for (n, placed) in inside.into_iter().enumerate() {

@@ -103,6 +103,9 @@ pub struct Hashed {
     /// Table and bucket that lead here; `None` if the priority's own list does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub above: Option<(u16, u8)>,
+    /// How many tables' windows had left these rows over in that list.
+    #[serde(default)]
+    pub rank: u8,
     /// The numbers in its buckets, by what stands there.
     pub rows: BTreeMap<u8, IndexMap<CompactString, u16>>,
 }

@@ -22,7 +22,7 @@ use crate::kind::filter::u32::{Node, ROOTS, U32};
 use crate::tree::{Id, Object};
 use crate::unit::Handle;
 use compact_str::{CompactString, format_compact};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// So many rows of a priority make a table worth while; below, one after another is as fast (`cargo bench`).
 const FEWEST: usize = 32;
@@ -60,7 +60,7 @@ impl Row<'_> {
 }
 
 /// Bits of a word that choose a bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Window {
     /// Bytes from the start of the network header.
     pub at: i32,
@@ -123,6 +123,8 @@ pub struct Table {
     pub id: u16,
     /// Whether that is the number of one that is held.
     held: bool,
+    /// See [`Above`].
+    rank: u8,
     /// The bits that choose the bucket.
     pub window: Window,
     /// What the filter that leads here must test, so that the word of the window is sure to be there.
@@ -229,31 +231,41 @@ impl<'a> Numbering<'a> {
         Some(id)
     }
 
-    /// The table at this place with this window that most of the rows were in.
-    fn claim(&mut self, above: Above, window: Window, keys: impl Iterator<Item = &'a str>) -> Option<u16> {
-        let mut votes: BTreeMap<u16, usize> = BTreeMap::new();
+    /// The tables at a place that rows were in, each with how many of them.
+    fn votes(&self, above: Above, keys: impl Iterator<Item = &'a str>) -> BTreeMap<u16, usize> {
+        let mut votes = BTreeMap::new();
         for id in keys.filter_map(|key| self.was.get(key)).flatten() {
             let mut at = Some(*id);
             while let Some((id, table)) = at.and_then(|id| Some((id, self.held.get(&id)?))) {
-                if table.above == above.place && table.six == above.six {
-                    if table.window() == window && !self.taken.contains(&id) {
-                        *votes.entry(id).or_default() += 1;
-                    }
+                if above.has(table) && !self.taken.contains(&id) {
+                    *votes.entry(id).or_default() += 1;
                     break;
                 }
                 at = table.above.map(|(id, _)| id);
             }
         }
-        let (id, _) = votes.into_iter().max_by_key(|(id, votes)| (*votes, std::cmp::Reverse(*id)))?;
+        votes
+    }
+
+    /// The window that most of the rows were parted by at a place.
+    fn window(&self, above: Above, keys: impl Iterator<Item = &'a str>) -> Option<Window> {
+        let mut windows: BTreeMap<Window, usize> = BTreeMap::new();
+        for (id, votes) in self.votes(above, keys) {
+            if let Some(table) = self.held.get(&id) {
+                *windows.entry(table.window()).or_default() += votes;
+            }
+        }
+        windows.into_iter().max_by_key(|(_, votes)| *votes).map(|(window, _)| window)
+    }
+
+    /// The table at a place with a window that most of the rows were in.
+    fn claim(&mut self, above: Above, window: Window, keys: impl Iterator<Item = &'a str>) -> Option<u16> {
+        let votes = self.votes(above, keys).into_iter();
+        let same = votes.filter(|(id, _)| self.held.get(id).is_some_and(|table| table.window() == window));
+        let (id, _) = same.max_by_key(|(_, votes)| *votes)?;
         self.taken.insert(id);
         self.given += 1;
         Some(id)
-    }
-
-    /// The windows of the tables that are held at a place.
-    fn windows(&self, above: Above) -> HashSet<Window> {
-        let here = |table: &&Hashed| table.above == above.place && table.six == above.six;
-        self.held.values().filter(here).map(Hashed::window).collect()
     }
 
     /// Gives a table and those in it other numbers; false if there are none left.
@@ -287,6 +299,7 @@ impl<'a> Numbering<'a> {
             at: table.window.at,
             mask: table.window.mask,
             above: above.place,
+            rank: table.rank,
             rows: BTreeMap::new(),
         };
         out.push(Placed::Table(table));
@@ -298,7 +311,7 @@ impl<'a> Numbering<'a> {
                 match item {
                     Item::Row(i) => out.push(Placed::Row(*i, node)),
                     Item::Table(below) => {
-                        let above = Above { place: Some((table.id, *bucket)), ..above };
+                        let above = Above { place: Some((table.id, *bucket)), rank: 0, ..above };
                         self.place(below, above, group, rows, out, memory);
                         out.push(Placed::Link(below, node));
                     }
@@ -317,11 +330,20 @@ pub struct Above {
     pub six: bool,
     /// Table and bucket; `None` in a priority's own list.
     pub place: Option<(u16, u8)>,
+    /// How many windows have left it over: a list whose rows no other window has parted has 0.
+    pub rank: u8,
+}
+
+impl Above {
+    /// Whether a table that is held leads from here.
+    fn has(self, table: &Hashed) -> bool {
+        (table.six, table.above, table.rank) == (self.six, self.place, self.rank)
+    }
 }
 
 /// Finds the tables in a list of rows of one protocol.
 pub fn arrange<'a>(protocol: u16, rows: &[Row<'a>], list: &[usize], numbering: &mut Numbering<'a>) -> Vec<Item> {
-    let above = Above { six: protocol == IPV6, place: None };
+    let above = Above { six: protocol == IPV6, place: None, rank: 0 };
     let mut out = Vec::with_capacity(list.len());
     Arranger { protocol, rows, numbering }.arrange(list, &Cube::default(), above, 0, &mut out);
     out
@@ -355,36 +377,70 @@ type Column = Vec<(u32, u32)>;
 impl<'a> Arranger<'_, 'a> {
     /// `known` is what the tables above have tested.
     fn arrange(&mut self, list: &[usize], known: &Cube, above: Above, depth: usize, out: &mut Vec<Item>) {
-        let best = if depth < DEPTH { self.best(list, known, above) } else { None };
-        let Some(Parting { window, guard, pieces, .. }) = best else {
-            out.extend(list.iter().map(|i| Item::Row(*i)));
+        let fewest = if above.place.is_none() { FEWEST } else { FEWEST_IN_BUCKET };
+        let held = self.numbering.window(above, self.keys(list));
+        if let Some(parting) = self.best(list, known, fewest, held).filter(|_| depth < DEPTH) {
+            let behind = Above { rank: above.rank.saturating_add(1), ..above };
+            for piece in &parting.pieces {
+                match piece {
+                    // what this window does not part, another may
+                    Piece::Plain(list) => self.arrange(list, known, behind, depth, out),
+                    Piece::Hashed(list) => {
+                        let claimed = self.claim(list, parting.window, above);
+                        match claimed.or_else(|| self.numbering.fresh().map(|id| (id, false))) {
+                            Some(id) => self.table(list, id, &parting, known, above, depth, out),
+                            None => out.extend(list.iter().copied().map(Item::Row)),
+                        }
+                    }
+                }
+            }
             return;
+        }
+        // a list that has a table keeps it longer than one that has none gets one
+        let kept = held.and_then(|held| self.best_of(list, known, fewest / 2, Some(held)));
+        let Some(parting) = kept else { return out.extend(list.iter().copied().map(Item::Row)) };
+        let mut rest: Vec<usize> = Vec::new();
+        let flush = |rest: &mut Vec<usize>, out: &mut Vec<Item>| {
+            rest.sort_unstable();
+            out.extend(rest.drain(..).map(Item::Row));
         };
-        for piece in pieces {
-            match piece {
-                // what this window does not part, another may
-                Piece::Plain(list) => self.arrange(&list, known, above, depth, out),
-                Piece::Hashed(list) => match self.table(&list, window, &guard, known, above, depth) {
-                    Some(table) => out.push(Item::Table(table)),
-                    None => out.extend(list.iter().map(|i| Item::Row(*i))),
-                },
+        for piece in &parting.pieces {
+            let (Piece::Plain(list) | Piece::Hashed(list)) = piece;
+            let hashed = matches!(piece, Piece::Hashed(_));
+            match hashed.then(|| self.claim(list, parting.window, above)).flatten() {
+                Some(id) => {
+                    flush(&mut rest, out);
+                    self.table(list, id, &parting, known, above, depth, out);
+                }
+                None => rest.extend(list),
             }
         }
+        flush(&mut rest, out);
     }
 
+    fn keys<'l>(&self, list: &'l [usize]) -> impl Iterator<Item = &'a str> + use<'_, 'l, 'a> {
+        list.iter().filter_map(|i| self.rows.get(*i)).map(|row| row.key.as_str())
+    }
+
+    /// The held table of most of these rows, if there is one.
+    fn claim(&mut self, list: &[usize], window: Window, above: Above) -> Option<(u16, bool)> {
+        let rows = self.rows;
+        let keys = list.iter().filter_map(|i| rows.get(*i)).map(|row| row.key.as_str());
+        self.numbering.claim(above, window, keys).map(|id| (id, true))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a list, where it stands, and what becomes of it")]
     fn table(
         &mut self,
         list: &[usize],
-        window: Window,
-        guard: &Cube,
+        (id, held): (u16, bool),
+        parting: &Parting,
         known: &Cube,
         above: Above,
         depth: usize,
-    ) -> Option<Table> {
-        let rows = self.rows;
-        let keys = list.iter().filter_map(|i| rows.get(*i)).map(|row| row.key.as_str());
-        let claimed = self.numbering.claim(above, window, keys);
-        let id = claimed.or_else(|| self.numbering.fresh())?;
+        out: &mut Vec<Item>,
+    ) {
+        let window = parting.window;
         let mut lists: BTreeMap<u8, Vec<usize>> = BTreeMap::new();
         for i in list {
             let (first, open) = window.buckets(self.column_of(*i, window.at, known));
@@ -397,18 +453,19 @@ impl<'a> Arranger<'_, 'a> {
             let mut items = Vec::with_capacity(list.len());
             match known.and(&tested) {
                 Some(known) => {
-                    let above = Above { place: Some((id, bucket)), ..above };
+                    let above = Above { place: Some((id, bucket)), rank: 0, ..above };
                     self.arrange(&list, &known, above, depth + 1, &mut items);
                 }
                 None => items.extend(list.iter().map(|i| Item::Row(*i))),
             }
-            if items.len() > FULL {
-                return None;
-            }
             buckets.insert(bucket, items);
         }
+        if buckets.values().any(|items| items.len() > FULL) {
+            return out.extend(list.iter().copied().map(Item::Row));
+        }
         let first = list.first().copied().unwrap_or_default();
-        Some(Table { id, held: claimed.is_some(), window, guard: guard.clone(), buckets, first, rows: list.len() })
+        let guard = parting.guard.clone();
+        out.push(Item::Table(Table { id, held, rank: above.rank, window, guard, buckets, first, rows: list.len() }));
     }
 
     fn column_of(&self, row: usize, at: i32, known: &Cube) -> (u32, u32) {
@@ -418,43 +475,37 @@ impl<'a> Arranger<'_, 'a> {
         own.map_or((mask, value), |key| (mask | key.mask, value | key.value & !mask))
     }
 
-    /// The parting that leaves the fewest filters to meet, or one that is held and not much worse.
-    fn best(&self, list: &[usize], known: &Cube, above: Above) -> Option<Parting> {
-        let fewest = if above.place.is_none() { FEWEST } else { FEWEST_IN_BUCKET };
-        // a list that has a table keeps it longer than one that has none gets one
-        let still = fewest / 2;
-        if list.len() < still {
-            return None;
-        }
-        let held = self.numbering.windows(above);
-        if held.is_empty() && list.len() < fewest {
+    /// The parting that leaves the fewest filters to meet, or the one that is held if it is not much worse.
+    fn best(&self, list: &[usize], known: &Cube, fewest: usize, held: Option<Window>) -> Option<Parting> {
+        let best = self.best_of(list, known, fewest, None)?;
+        let kept = held.and_then(|held| self.best_of(list, known, fewest, Some(held)));
+        kept.filter(|kept| kept.met <= best.met * 1.5 + 2.0).or(Some(best))
+    }
+
+    /// The best of all windows, or with one.
+    fn best_of(&self, list: &[usize], known: &Cube, fewest: usize, only: Option<Window>) -> Option<Parting> {
+        if list.len() < fewest {
             return None;
         }
         let mut best: Option<Parting> = None;
-        let mut kept: Option<Parting> = None;
-        for (at, guard) in self.words(list, still) {
+        for (at, guard) in self.words(list, fewest) {
+            if only.is_some_and(|window| window.at != at) {
+                continue;
+            }
             let column: Column = list.iter().map(|i| self.column_of(*i, at, known)).collect();
-            let narrow: Vec<bool> =
-                list.iter().map(|i| self.rows.get(*i).is_some_and(|r| guard.contains(r.cube))).collect();
-            for window in windows(at, &column, known) {
-                let is_held = held.contains(&window);
-                let mut parting =
-                    self.part(list, &column, &narrow, window, &guard, if is_held { still } else { fewest });
+            let guarded = |i: &usize| self.rows.get(*i).is_some_and(|row| guard.contains(row.cube));
+            let guarded: Vec<bool> = list.iter().map(guarded).collect();
+            for window in windows(at, &column, known).into_iter().filter(|w| only.is_none_or(|only| only == *w)) {
+                let mut parting = self.part(list, &column, &guarded, window, &guard, fewest);
                 if !window.is_byte() {
                     parting.met *= ODD;
                 }
-                let place = if is_held { &mut kept } else { &mut best };
-                if place.as_ref().is_none_or(|other| parting.met < other.met) {
-                    *place = Some(parting);
+                if best.as_ref().is_none_or(|best| parting.met < best.met) {
+                    best = Some(parting);
                 }
             }
         }
-        let worth = |parting: &Parting| parting.pieces.iter().any(|piece| matches!(piece, Piece::Hashed(_)));
-        let (best, kept) = (best.filter(worth), kept.filter(worth));
-        match (best, kept) {
-            (Some(best), Some(kept)) if best.met + 2.0 < kept.met / 1.5 => Some(best),
-            (best, kept) => kept.or(best),
-        }
+        best.filter(|best| best.pieces.iter().any(|piece| matches!(piece, Piece::Hashed(_))))
     }
 
     /// The words that enough rows look at, each with what must be tested before it is read.

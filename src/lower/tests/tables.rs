@@ -160,6 +160,10 @@ proptest! {
             }
             let (objects, now) = lower_list(&list, &ids);
             ids = now;
+            let (again, same) = lower_list(&list, &ids);
+            let words = |objects: &[Object]| objects.iter().map(show_object).collect::<Vec<_>>();
+            prop_assert!(words(&objects) == words(&again), "another tree the second time");
+            prop_assert_eq!(&same, &ids);
             let filters = Filters::new(&objects);
             let expressions: Vec<Expression> = list.iter().map(Short::expression).collect();
             for packet in &crowd {
