@@ -664,6 +664,58 @@ mod tests {
         assert_eq!(changed.id, held.objects[1].id);
     }
 
+    /// What leads to a table of u32 goes first, the table with all that is in it next, and the priority last: a table
+    /// outlives its priority unseen while u32 has another one below the discipline.
+    #[test]
+    fn a_table_goes_after_what_leads_to_it() {
+        use u32::{Node, U32};
+        let object = |prio: u16, handle: Node, options: U32| {
+            let id = Id::Filter { parent: Handle::new(1, 0), chain: 0, prio, protocol: 0x0800, handle: handle.0 };
+            Object::new(id, &u32::KIND, Box::new(options))
+        };
+        let table = || U32 { divisor: Some(Number(256)), ..U32::default() };
+        let any = |ht: Node, link: Option<Node>| U32 {
+            keys: Some(u32::Keys::any()),
+            ht: Some(ht).filter(|ht| ht.0 != 0),
+            link,
+            ..U32::default()
+        };
+        let (one, two) = (Node::new(1, 0, 0), Node::new(2, 0, 0));
+        let list = Node::default();
+        let hashed = vec![
+            object(10, two, table()),
+            object(10, one, table()),
+            object(10, Node::new(1, 7, 1), any(Node::new(1, 7, 0), None)),
+            object(10, Node::new(1, 8, 1), any(Node::new(1, 8, 0), Some(two))),
+            object(10, Node::new(2, 0, 1), any(two, None)),
+            object(10, Node::new(0x800, 0, 1), any(list, Some(one))),
+        ];
+        let other = || object(20, Node::new(0x801, 0, 1), any(list, None));
+        let planned = |asked: Vec<Object>, held: Vec<Object>| -> Vec<String> {
+            let branch = |objects| Branch { objects: [vec![htb_root()], objects].concat(), ..Branch::default() };
+            let mut steps = Vec::new();
+            let (asked, held) = (branch(asked), branch(held));
+            settle(&"eth0".into(), &asked, Some(&held), &Facts::default(), &mut steps);
+            let shown = steps.iter().map(|s| match &s.subject {
+                Subject::Object(Object { id: Id::Filter { prio, handle, .. }, .. }) => {
+                    format!("{:?} {prio} {handle:x}", s.verb)
+                }
+                other => panic!("{other:?}"),
+            });
+            shown.collect()
+        };
+        let held = [hashed.clone(), vec![other()]].concat();
+        assert_eq!(
+            planned(vec![other()], held.clone()),
+            ["Delete 10 80000001", "Delete 10 108001", "Delete 10 100000", "Delete 10 200000", "Delete 10 0"]
+        );
+        // one table of several
+        let fewer = [hashed[1..3].to_vec(), hashed[5..].to_vec(), vec![other()]].concat();
+        assert_eq!(planned(fewer, held.clone()), ["Delete 10 108001", "Delete 10 200000"]);
+        // the last priorities take their tables along
+        assert_eq!(planned(vec![], held), ["Delete 10 0", "Delete 20 0"]);
+    }
+
     #[test]
     fn a_band_that_goes_takes_its_discipline_along() {
         use crate::kind::qdisc::{ets, pfifo};

@@ -24,6 +24,7 @@ mod safe;
 mod samples;
 mod sets;
 mod soak;
+mod tables;
 mod tc;
 mod testbed;
 mod tos;
