@@ -713,7 +713,7 @@ mod tests {
         let fewer = [hashed[1..3].to_vec(), hashed[5..].to_vec(), vec![other()]].concat();
         assert_eq!(planned(fewer, held.clone()), ["Delete 10 108001", "Delete 10 200000"]);
         // the last priorities take their tables along
-        assert_eq!(planned(vec![], held), ["Delete 10 0", "Delete 20 0"]);
+        assert_eq!(planned(vec![], held), ["Delete 20 0", "Delete 10 0"]);
     }
 
     #[test]

@@ -130,7 +130,7 @@ fn packets_find_their_class_through_hash_tables() {
     assert!(tables(&host) >= 2, "{:?}", filters(&host));
     let mut to: Vec<IpAddr> = rules.iter().step_by(7).map(|(net, ..)| *net).collect();
     to.extend((0..80).map(|i| IpAddr::from([10, 20, i % 4, 100 + i])));
-    to.extend((0..20).map(|i: u8| IpAddr::from([10, 20, 16 * i, i])));
+    to.extend((0..20).map(|i: u8| IpAddr::from([10, 20, 12 * i, i])));
     to.extend((0..40).map(|i: u128| IpAddr::from(Ipv6Addr::from(0xfd09_0020 << 96 | i << 78 | i))));
     assert_packets(&host, &rules, &to);
 }
