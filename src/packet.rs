@@ -189,6 +189,46 @@ impl Packet {
         &mut self.bytes
     }
 
+    /// Writes octets at a place counted from the network header; what lies beyond what is known of the packet is not.
+    pub fn write(&mut self, at: i64, octets: &[u8]) {
+        let place = usize::try_from(at.saturating_add(self.network as i64)).ok();
+        let place = place.and_then(|at| self.bytes.get_mut(at..at.checked_add(octets.len())?));
+        if let Some(place) = place {
+            place.copy_from_slice(octets);
+            self.layers = OnceCell::new();
+        }
+    }
+
+    /// Puts a VLAN tag on; one that is there already goes into the bytes.
+    pub fn push_tag(&mut self, tag: Tag) {
+        if let Some(Tag { protocol, priority, id }) = self.tag {
+            let [high, low] = (u16::from(priority) << 13 | id).to_be_bytes();
+            let [inner_high, inner_low] = self.ether_type.to_be_bytes();
+            let inside = [high, low, inner_high, inner_low];
+            self.bytes.splice(self.network..self.network, inside);
+            self.length += inside.len();
+            self.ether_type = protocol;
+            self.write(-2, &protocol.to_be_bytes());
+        }
+        self.set_tag(Some(tag));
+    }
+
+    /// Takes the outermost VLAN tag off; the one inside of it, if there is one, comes out of the bytes.
+    pub fn pop_tag(&mut self) {
+        let mut outermost = None;
+        if matches!(self.ether_type, VLAN | SERVICE_VLAN)
+            && let Octet::Is(inside) = self.octets(0, 4).number()
+        {
+            let tci = (inside >> 16) as u16;
+            outermost = Some(Tag { protocol: self.ether_type, priority: (tci >> 13) as u8, id: tci & 0xfff });
+            self.ether_type = inside as u16;
+            self.bytes.drain(self.network..self.network + 4);
+            self.length -= 4;
+            self.write(-2, &self.ether_type.to_be_bytes());
+        }
+        self.set_tag(outermost);
+    }
+
     /// Where the network header begins.
     pub fn network(&self) -> usize {
         self.network
@@ -235,6 +275,23 @@ impl Packet {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn tags_go_on_and_come_off() {
+        let fields = build::Fields { ports: (5, 6), ..build::Fields::default() };
+        let mut packet = fields.packet();
+        let plain = packet.bytes().to_vec();
+        let tag = |id| Tag { protocol: VLAN, priority: 1, id };
+        packet.push_tag(tag(5));
+        packet.push_tag(tag(6));
+        assert_eq!((packet.protocol(), packet.ether_type()), (VLAN, VLAN));
+        assert_eq!(packet.layers().vlans, [tag(6), tag(5)]);
+        assert_eq!(packet.layers().ports, Some((5, 6)));
+        packet.pop_tag();
+        assert_eq!((packet.tag(), packet.ether_type()), (Some(tag(5)), IPV4));
+        packet.pop_tag();
+        assert_eq!((packet.tag(), packet.bytes(), packet.length()), (None, &plain[..], plain.len()));
+    }
 
     #[test]
     fn the_outermost_tag_is_beside_the_bytes() {

@@ -172,3 +172,31 @@ fn what_arrives_goes_through_the_ifb() {
     assert!(matches!(led(tcp(25)).end, End::Dropped(_)));
     assert_eq!(model.first("eth1", Side::Ingress, &tcp(1).packet()).end, End::Up);
 }
+
+#[test]
+fn what_actions_write_later_filters_see() {
+    let tree = tree(&format!(
+        "{HTB}
+         filter add dev eth0 parent 1: prio 1 protocol ip u32 match ip dport 22 0xffff action pedit ex munge ip tos set 0xb8 retain 0xfc continue
+         filter add dev eth0 parent 1: prio 2 protocol ip u32 match ip tos 0xb8 0xfc flowid 1:10
+         filter add dev eth0 parent 1: prio 3 protocol ip u32 match ip dport 23 0xffff action vlan push id 5 reclassify
+         filter add dev eth0 parent 1: prio 4 protocol 802.1q flower vlan_id 5 flowid 1:20
+         filter add dev eth0 parent 1: prio 5 protocol ip u32 match ip dport 24 0xffff action nat egress 192.0.2.0/24 203.0.113.0 continue
+         filter add dev eth0 parent 1: prio 6 protocol ip u32 match ip src 203.0.113.1 flowid 1:20"
+    ));
+    assert_eq!(class(&tree, &tcp(22).packet()), "1:10", "the octet that pedit writes");
+    assert_eq!(class(&tree, &tcp(23).packet()), "1:20", "the tag that vlan pushes");
+    assert_eq!(class(&tree, &tcp(24).packet()), "1:20", "the address that nat writes");
+    assert_eq!(class(&tree, &tcp(25).packet()), "1:30");
+}
+
+#[test]
+fn cake_sorts_by_dscp_or_mark() {
+    let tree = tree("qdisc add dev eth0 root handle 1: cake bandwidth 10mbit diffserv4 fwmark 0xf0");
+    let mut packet = Fields { tos: 0xb8, ..tcp(22) }.packet();
+    assert!(class(&tree, &packet).contains("tin voice"), "EF");
+    packet.meta.mark = 0x10;
+    assert!(class(&tree, &packet).contains("tin bulk"), "the first of its tins");
+    let plain = class(&tree, &tcp(22).packet());
+    assert!(plain.contains("tin best effort") && plain.contains("its flow's"), "{plain}");
+}

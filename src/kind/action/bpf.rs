@@ -4,8 +4,9 @@
 use super::control::{CONTROL, Control, INDEX, Index, figures, head, read_end, read_head};
 use crate::diagnostic::codes;
 use crate::facts::{Facts, Reference};
-use crate::kind::filter::bpf::Bytecode;
+use crate::kind::filter::bpf::{Bytecode, machine};
 use crate::kind::program::{self, Named};
+use crate::kind::walk::Walk;
 use crate::kind::wire::{Attributes, Malformed, Payload};
 use crate::kind::{
     Children, Finding, Kind, Options, Role, Row, Rows, attribute, no_option, read_row, row_words, same_row,
@@ -94,6 +95,26 @@ impl Bpf {
 }
 
 impl Options for Bpf {
+    /// `tcf_bpf_act`: a verdict of the program's own, or 0 and everything else for the action's.
+    fn act(&self, walk: &mut dyn Walk) -> Control {
+        let control = self.control.unwrap_or(Control::PIPE);
+        let Some(program) = &self.bytecode else {
+            walk.note(None, &|| "what a program that was loaded before says is not known here".to_owned());
+            return control;
+        };
+        match machine::run(&program.0, walk.packet()) {
+            Ok(result) => match Control(result as i32) {
+                Control::CONTINUE => control,
+                verdict @ (Control::PIPE | Control::RECLASSIFY | Control::PASS | Control::DROP) => verdict,
+                _ => Control::CONTINUE,
+            },
+            Err(what) => {
+                walk.note(None, &|| format!("what the program says depends on {what}"));
+                control
+            }
+        }
+    }
+
     fn encode(&self, out: &mut Attributes, facts: &Facts) {
         if let Some(program) = &self.bytecode {
             out.u16(OPS_LEN, program.0.len() as u16);

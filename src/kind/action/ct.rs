@@ -3,6 +3,7 @@
 use super::control::{CONTROL, Control, INDEX, Index, figures, head, read_head, read_index};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
+use crate::kind::walk::Walk;
 use crate::kind::wire::{Attributes, Malformed, Parsed, Payload};
 use crate::kind::{Children, Finding, Kind, Options, Role, Row, Rows, attribute, no_option, read_row, row_words};
 use crate::rows;
@@ -341,6 +342,11 @@ impl Ct {
 }
 
 impl Options for Ct {
+    fn act(&self, walk: &mut dyn Walk) -> Control {
+        walk.note(None, &|| "what connection tracking makes of it is not followed here".to_owned());
+        self.control.unwrap_or(Control::PIPE)
+    }
+
     fn encode(&self, out: &mut Attributes, _facts: &Facts) {
         let Ct { commit: _, force: _, clear: _, zone, mark, label, nat, helper, control, index } = self;
         if let Some(Number16(zone)) = zone {

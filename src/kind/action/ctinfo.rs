@@ -3,8 +3,10 @@
 use super::control::{CONTROL, Control, INDEX, Index, figures, head, read_end, read_head};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
+use crate::kind::walk::Walk;
 use crate::kind::wire::{Attributes, Malformed, Payload};
 use crate::kind::{Children, Finding, Kind, Options, Role, Row, attribute, no_option, read_row};
+use crate::packet::Octet;
 use crate::rows;
 use crate::unit::{Count16, Info, Number, Reader, Refusal, Schema, Unit, Words};
 
@@ -174,6 +176,32 @@ impl Ctinfo {
 }
 
 impl Options for Ctinfo {
+    /// What nobody has said of the connection stays unknown, and the packet as it is.
+    fn act(&self, walk: &mut dyn Walk) -> Control {
+        let Some(mark) = walk.packet().meta.connmark else {
+            walk.note(None, &|| "the mark of its connection is not known: the packet stays as it is".to_owned());
+            return self.control.unwrap_or(Control::PIPE);
+        };
+        let stored = self.dscp.filter(|stored| stored.state == 0 || mark & stored.state != 0);
+        let ip = walk.packet().layers().ip;
+        if let (Some(stored), Some(ip)) = (stored, ip) {
+            let dscp = (mark & stored.mask).checked_shr(stored.mask.trailing_zeros()).unwrap_or(0) as u8;
+            let tos = dscp << 2 | ip.tos & 3;
+            match (ip.six, walk.packet().octets(0, 2).number()) {
+                (false, _) => walk.packet_mut().write(1, &[tos]),
+                (true, Octet::Is(head)) => {
+                    let head = head as u16 & 0xf00f | u16::from(tos) << 4;
+                    walk.packet_mut().write(0, &head.to_be_bytes());
+                }
+                _ => {}
+            }
+        }
+        if let Some(Bits(mask)) = self.cpmark {
+            walk.packet_mut().meta.mark = mark & mask;
+        }
+        self.control.unwrap_or(Control::PIPE)
+    }
+
     fn encode(&self, out: &mut Attributes, _facts: &Facts) {
         let Ctinfo { dscp, cpmark, zone, control, index } = self;
         out.raw(ACT, &head(*index, control.unwrap_or(Control::PIPE)).0);

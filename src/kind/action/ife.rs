@@ -3,6 +3,7 @@
 use super::control::{CONTROL, Control, INDEX, Index, figures, head, read_end_in_any_base, read_head};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
+use crate::kind::walk::Walk;
 use crate::kind::wire::{Attributes, Malformed, Payload};
 use crate::kind::{Children, Finding, Kind, Options, Role, Row, Rows, attribute, no_option, read_row, row_words};
 use crate::rows;
@@ -124,6 +125,11 @@ impl Ife {
 }
 
 impl Options for Ife {
+    fn act(&self, walk: &mut dyn Walk) -> Control {
+        walk.note(None, &|| "what it does to the header is not followed here".to_owned());
+        self.control.unwrap_or(Control::PIPE)
+    }
+
     fn encode(&self, out: &mut Attributes, _facts: &Facts) {
         let Ife { mode: _, mark, prio, tcindex, dst, r#type, src, control, index } = self;
         let flags = if self.encodes() { ENCODE } else { 0 };

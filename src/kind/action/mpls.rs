@@ -3,6 +3,7 @@
 use super::control::{CONTROL, Control, INDEX, Index, figures, head, read_end, read_head, read_index, read_options};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
+use crate::kind::walk::Walk;
 use crate::kind::wire::{Attributes, Malformed, Payload};
 use crate::kind::{
     Children, Finding, Kind, Options, Role, Row, Wire, attribute, decode_rows, encode_rows, no_option, read_row,
@@ -140,6 +141,11 @@ impl Mpls {
 }
 
 impl Options for Mpls {
+    fn act(&self, walk: &mut dyn Walk) -> Control {
+        walk.note(None, &|| "what it does to the labels is not followed here".to_owned());
+        self.control.unwrap_or(Control::PIPE)
+    }
+
     fn encode(&self, out: &mut Attributes, _facts: &Facts) {
         let mode = self.mode.and_then(|m| m.number()).unwrap_or(0);
         // struct tc_mpls goes on: m_action

@@ -3,12 +3,13 @@
 use super::control::{CONTROL, Control, INDEX, Index, figures, head, read_end, read_head, read_index};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
+use crate::kind::walk::Walk;
 use crate::kind::wire::{Attributes, Malformed, Payload};
 use crate::kind::{Children, Finding, Kind, Options, Role, Row, attribute, no_option, read_row};
 use crate::rows;
 use crate::unit::choice::choice;
 use crate::unit::{Prefix4, Reader, Refusal, Unit, Words};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 rows! {
     /// Addresses for addresses.
@@ -62,6 +63,20 @@ const TM: u16 = 2;
 const EGRESS: u32 = 1;
 
 impl Options for Nat {
+    /// `tcf_nat_act`: the bits under the mask are the new address's, of IPv4 packets that have the old one's there.
+    fn act(&self, walk: &mut dyn Walk) -> Control {
+        let source = self.direction != Some(Direction::Ingress);
+        let ip = walk.packet().layers().ip;
+        if let (Some(old), Some(new), Some(ip)) = (self.old, self.new, ip)
+            && let IpAddr::V4(address) = if source { ip.src } else { ip.dst }
+            && (address.to_bits() ^ old.address.to_bits()) & old.mask == 0
+        {
+            let address = new.address.to_bits() & old.mask | address.to_bits() & !old.mask;
+            walk.packet_mut().write(if source { 12 } else { 16 }, &address.to_be_bytes());
+        }
+        self.control.unwrap_or(Control::PASS)
+    }
+
     fn encode(&self, out: &mut Attributes, _facts: &Facts) {
         let Nat { direction, old, new, control, index } = self;
         let octets = |prefix: &Option<Prefix4>| prefix.map_or([0; 4], |p| p.address.octets());

@@ -7,8 +7,10 @@ pub use field::Header;
 use super::control::{CONTROL, Control, INDEX, Index, figures, head, read_end, read_head};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
+use crate::kind::walk::Walk;
 use crate::kind::wire::{Attributes, Malformed, NESTED, Payload};
 use crate::kind::{Children, Finding, Kind, Options, Role, Row, Rows, attribute, no_option, read_row, row_words};
+use crate::packet::{Octet, Packet};
 use crate::rows;
 use crate::syntax::document::{Node, Value};
 use crate::unit::{Flag, Info, Reader, Refusal, Schema, Unit, Words};
@@ -186,7 +188,40 @@ impl Pedit {
     }
 }
 
+impl Key {
+    /// Edits a packet, if it reaches so far and is of the protocol whose header is meant.
+    fn apply(&self, packet: &mut Packet) -> Option<()> {
+        let layers = packet.layers();
+        let above = |proto: u8| layers.transport.filter(|_| layers.proto == proto).map(|at| at as i64);
+        let base = match self.header {
+            Header::ETH => -(packet.network() as i64),
+            Header::TCP => above(6)?,
+            Header::UDP => above(17)?,
+            _ => 0,
+        };
+        let moved = match self.offmask {
+            0 => 0,
+            mask => match packet.octets(base + i64::from(self.at), 1).number() {
+                Octet::Is(octet) => (octet & mask).checked_shr(self.shift).unwrap_or(0),
+                _ => return None,
+            },
+        };
+        let at = base + i64::from(self.offset as i32) + i64::from(moved);
+        let Octet::Is(old) = packet.octets(at, 4).number() else { return None };
+        let value = if self.add { old.wrapping_add(self.value) & !self.mask } else { self.value };
+        packet.write(at, &((old & self.mask) ^ value).to_be_bytes());
+        Some(())
+    }
+}
+
 impl Options for Pedit {
+    fn act(&self, walk: &mut dyn Walk) -> Control {
+        for key in self.munge.iter().flat_map(|edits| &edits.0) {
+            key.apply(walk.packet_mut());
+        }
+        self.control.unwrap_or(Control::PASS)
+    }
+
     fn encode(&self, out: &mut Attributes, _facts: &Facts) {
         let Pedit { ex: _, munge, control, index } = self;
         let keys = munge.as_ref().map_or(&[][..], |edits| &edits.0);

@@ -3,8 +3,10 @@
 use super::control::{CONTROL, Control, INDEX, Index, figures, head, read_end_in_any_base, read_head};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
+use crate::kind::walk::Walk;
 use crate::kind::wire::{Attributes, Malformed, Payload};
 use crate::kind::{Children, Finding, Kind, Options, Role, Row, Rows, attribute, no_option, read_row, row_words};
+use crate::packet::Octets;
 use crate::rows;
 use crate::unit::{Flag, Hardware, Hex16, Reader, Refusal, Unit, Words, begins};
 
@@ -75,6 +77,22 @@ impl Skbmod {
 }
 
 impl Options for Skbmod {
+    fn act(&self, walk: &mut dyn Walk) -> Control {
+        let packet = walk.packet_mut();
+        let link = -(packet.network() as i64);
+        if let (Some(Flag(true)), Octets::Are(macs)) = (self.swap, packet.octets(link, 12)) {
+            let swapped: Vec<u8> = macs.iter().skip(6).chain(macs.iter().take(6)).copied().collect();
+            packet.write(link, &swapped);
+        } else if self.ecn != Some(Flag(true)) && link != 0 {
+            for (at, mac) in [(0, self.dmac), (6, self.smac)] {
+                mac.into_iter().for_each(|Hardware(mac)| packet.write(link + at, &mac));
+            }
+            let etype = self.etype.and_then(|etype| etype.number());
+            etype.into_iter().for_each(|etype| packet.write(link + 12, &(etype as u16).to_be_bytes()));
+        }
+        self.control.unwrap_or(Control::PIPE)
+    }
+
     fn encode(&self, out: &mut Attributes, _facts: &Facts) {
         let Skbmod { dmac, etype, smac, swap: _, ecn: _, control, index } = self;
         let flags = [

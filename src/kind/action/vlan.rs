@@ -3,10 +3,12 @@
 use super::control::{CONTROL, Control, INDEX, Index, figures, head, read_end, read_head, read_options};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
+use crate::kind::walk::Walk;
 use crate::kind::wire::{Attributes, Malformed, Payload};
 use crate::kind::{
     Children, Finding, Kind, Options, Role, Row, Wire, attribute, decode_rows, encode_rows, no_option, read_row,
 };
+use crate::packet::{self, Tag};
 use crate::rows;
 use crate::unit::choice::choice;
 use crate::unit::{Hardware, Number8, Number16, Protocol, Reader, Refusal, Unit, Words};
@@ -139,6 +141,26 @@ impl Vlan {
 }
 
 impl Options for Vlan {
+    fn act(&self, walk: &mut dyn Walk) -> Control {
+        let protocol = self.protocol.map_or(packet::VLAN, |protocol| protocol.0);
+        let id = self.id.and_then(|id| id.number()).unwrap_or(0) as u16;
+        let priority = self.priority.and_then(|priority| priority.number()).unwrap_or(0) as u8;
+        let packet = walk.packet_mut();
+        match (self.mode, packet.tag()) {
+            (Some(Mode::Push), _) => packet.push_tag(Tag { protocol, priority, id }),
+            (Some(Mode::Pop), _) => packet.pop_tag(),
+            (Some(Mode::Modify), Some(old)) => {
+                let priority = if self.priority.is_some() { priority } else { old.priority };
+                packet.set_tag(Some(Tag { protocol, priority, id }));
+            }
+            (Some(Mode::PopEth | Mode::PushEth), _) => {
+                walk.note(None, &|| "what it does to the Ethernet header is not followed here".to_owned());
+            }
+            _ => {}
+        }
+        self.control.unwrap_or(Control::PIPE)
+    }
+
     fn encode(&self, out: &mut Attributes, _facts: &Facts) {
         let mode = self.mode.and_then(|m| m.number()).unwrap_or(0);
         // struct tc_vlan goes on: v_action

@@ -2,14 +2,16 @@
 
 use crate::diagnostic::codes;
 use crate::facts::Facts;
+use crate::kind::walk::{Choice, Walk};
 use crate::kind::wire::{Attributes, Malformed, Parsed, Payload};
 use crate::kind::{
     Attribute, Children, End, Fairness, Finding, Kind, Options, Role, Row, Rows, Wire, attribute, no_option, read_row,
     row_words,
 };
+use crate::packet::{self, Packet};
 use crate::rows;
 use crate::unit::{
-    Bytes, Flag, Hex64, Info, Length, Packing, Preset, Rate, Reader, Refusal, Schema, Signed, Time, Unit, Words,
+    Bytes, Flag, Handle, Hex64, Info, Length, Packing, Preset, Rate, Reader, Refusal, Schema, Signed, Time, Unit, Words,
 };
 
 rows! {
@@ -359,7 +361,73 @@ impl Cake {
     }
 }
 
+/// What tins are called, by number: the tins of 3 and 4 are bulk, best effort, (video,) voice in the order of urgency, of
+/// which best effort has the number 0.
+const TIN_NAMES: &[(&str, &[&str])] =
+    &[("diffserv3", &["best effort", "bulk", "voice"]), ("diffserv4", &["best effort", "bulk", "video", "voice"])];
+
+/// The tin of each DSCP (`diffserv3`, `diffserv4`, `diffserv8` in net/sched/sch_cake.c).
+const TIN3: [u8; 64] = [
+    0, 1, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 2, 0, 2, 0, 2, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0,
+];
+const TIN4: [u8; 64] = [
+    0, 1, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 2, 0, 2, 0, 2, 0, 2, 0, 2, 0, 2, 0, 2, 0, 3, 0, 2, 0, 2, 0,
+    2, 0, 3, 0, 0, 0, 3, 0, 3, 0, 3, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0,
+];
+const TIN8: [u8; 64] = [
+    2, 0, 1, 2, 4, 2, 2, 2, 1, 2, 1, 2, 1, 2, 1, 2, 5, 2, 4, 2, 4, 2, 4, 2, 3, 2, 3, 2, 3, 2, 3, 2, 6, 2, 3, 2, 3, 2,
+    3, 2, 6, 2, 2, 2, 6, 2, 6, 2, 7, 2, 2, 2, 2, 2, 2, 2, 7, 2, 2, 2, 2, 2, 2, 2,
+];
+
+impl Cake {
+    /// `cake_select_tin`: by the mark, by a class that the priority names, or by the DSCP. `None` where there is one tin.
+    fn tin(&self, packet: &Packet, this: Handle) -> Option<String> {
+        let mode = self.diffserv.as_ref().map_or_else(|| "diffserv3".to_owned(), Unit::show);
+        let precedence: [u8; 64] = std::array::from_fn(|dscp| (dscp >> 3) as u8);
+        let (table, count) = match mode.as_str() {
+            "diffserv3" => (&TIN3, 3_u32),
+            "diffserv4" => (&TIN4, 4),
+            "diffserv8" => (&TIN8, 8),
+            "precedence" => (&precedence, 8),
+            _ => return None,
+        };
+        let wanted = self.fwmark.and_then(|mask| mask.number()).unwrap_or(0) as u32;
+        let marked = (packet.meta.mark & wanted).checked_shr(wanted.trailing_zeros()).unwrap_or(0);
+        let named = Handle(packet.meta.priority);
+        let named = if named.major() == this.major() { u32::from(named.minor()) } else { 0 };
+        let urgent = [marked, named].into_iter().find(|n| (1..=count).contains(n));
+        // of three and four tins the least urgent has the number 1
+        let number = match (urgent, count) {
+            (Some(n @ 1..=2), 3 | 4) => 2 - n,
+            (Some(n), _) => n - 1,
+            (None, _) => {
+                let dscp = match packet.layers().ip {
+                    Some(ip) => ip.tos >> 2,
+                    None if packet.ether_type() == packet::ARP => 0x38,
+                    None => 0,
+                };
+                u32::from(table.get(usize::from(dscp)).copied().unwrap_or(0))
+            }
+        };
+        let names =
+            TIN_NAMES.iter().find(|(known, _)| *known == mode).and_then(|(_, names)| names.get(number as usize));
+        Some(names.map_or_else(|| number.to_string(), |name| (*name).to_owned()))
+    }
+}
+
 impl Options for Cake {
+    /// The tin, and in it a queue of the flow's; filters may drop, and say the flow.
+    fn choose(&self, walk: &mut dyn Walk) -> Option<Choice> {
+        let this = walk.discipline();
+        let tin = self.tin(walk.packet(), this);
+        if let Some(end) = walk.ask(this).ends() {
+            return Some(end);
+        }
+        let tin = tin.map_or_else(String::new, |tin| format!("tin {tin}, "));
+        Some(Choice::Queue(format!("{tin}a queue of its flow's").into()))
+    }
+
     fn takes_filters(&self) -> bool {
         true
     }
