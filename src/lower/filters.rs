@@ -362,7 +362,7 @@ impl Saying<'_> {
         }
         if self.spot.arriving && self.asks(&[Field::ConnMark]) {
             let why = "what arrives is not known to belong to a connection yet";
-            let help = "bring the mark back first, `ingress: { rules: [ { do: { connmark: { control: continue } } } ] }`, \
+            let help = "bring the mark back first, `ingress: { rules: [ { do: [ { ctinfo: { cpmark: yes } }, continue ] } ] }`, \
                         and match `mark`";
             return Some(Unsaid::new(&[Field::ConnMark], why, help));
         }
