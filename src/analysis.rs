@@ -323,8 +323,12 @@ impl List {
             }
         }
         let mut cells = words::joined(left);
-        whole &= cells.len() <= most;
-        cells.truncate(most);
+        if cells.len() > most {
+            // what little is said of is most of it
+            cells.sort_by_key(|cell| cell.dims().len());
+            cells.truncate(most);
+            whole = false;
+        }
         Rest { cells, whole }
     }
 
