@@ -233,18 +233,22 @@ impl Kernel {
                 kept.objects(dump);
                 own.extend(classes);
                 for parent in netlink::filter_parents(&own) {
-                    let (dump, filters) = self.objects(netlink::RTM_GETTFILTER, link.index, parent.0, &machine)?;
-                    kept.filters(link.index, parent, dump);
-                    own.extend(filters.into_iter().map(|r| r.below(link.index, parent)));
+                    for kind in [netlink::RTM_GETCHAIN, netlink::RTM_GETTFILTER] {
+                        let (dump, filters) = self.objects(kind, link.index, parent.0, &machine)?;
+                        kept.filters(link.index, parent, dump);
+                        own.extend(filters.into_iter().map(|r| r.below(link.index, parent)));
+                    }
                 }
             }
             blocks.extend(own.iter().flat_map(|r| [r.object.blocks.ingress, r.object.blocks.egress]));
             records.append(&mut own);
         }
         for block in blocks.into_iter().filter(|block| *block != 0) {
-            let (dump, filters) = self.objects(netlink::RTM_GETTFILTER, netlink::BLOCK, block, &machine)?;
-            kept.filters(netlink::BLOCK, Handle(block), dump);
-            records.extend(filters.into_iter().map(|r| r.below(netlink::BLOCK, Handle(block))));
+            for kind in [netlink::RTM_GETCHAIN, netlink::RTM_GETTFILTER] {
+                let (dump, filters) = self.objects(kind, netlink::BLOCK, block, &machine)?;
+                kept.filters(netlink::BLOCK, Handle(block), dump);
+                records.extend(filters.into_iter().map(|r| r.below(netlink::BLOCK, Handle(block))));
+            }
         }
         let tree = netlink::tree(records, &machine);
         let numbers: Vec<_> = tree.references().filter(|r| matches!(r, Reference::SetNumber(_))).collect();
@@ -278,6 +282,7 @@ impl Kernel {
         let doing = match kind {
             netlink::RTM_GETQDISC => "read the qdiscs",
             netlink::RTM_GETTCLASS => "read the classes",
+            netlink::RTM_GETCHAIN => "read the chains of filters",
             _ => "read the filters",
         };
         match self.netlink.dump(&Message::dump_tc(kind, ifindex, parent)) {
@@ -287,6 +292,10 @@ impl Kernel {
             },
             // the link or the qdisc went away meanwhile
             Err(e) if e.is(nix::errno::Errno::ENODEV) && ifindex != 0 => Ok((Vec::new(), Vec::new())),
+            // chains have been there since 4.14, and their templates since 4.19
+            Err(e) if e.is(nix::errno::Errno::EOPNOTSUPP) && kind == netlink::RTM_GETCHAIN => {
+                Ok((Vec::new(), Vec::new()))
+            }
             Err(e) => Err(e.doing(doing)),
         }
     }

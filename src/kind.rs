@@ -552,6 +552,11 @@ pub trait Options: Rows {
         Fairness::None
     }
 
+    /// Of a filter: whether a chain may have a template of its kind (`tmplt_create` in the kernel's `tcf_proto_ops`).
+    fn has_templates(&self) -> bool {
+        false
+    }
+
     /// Whether it stands at the root only.
     fn root_only(&self) -> bool {
         false

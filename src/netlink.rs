@@ -15,7 +15,7 @@ pub use dump::{Record, decode, decode_actions};
 pub use held::{filter_parents, tree};
 pub use link::{LinkInfo, decode_links};
 pub use request::{BLOCK, request};
-pub(crate) use request::{RTM_DELACTION, RTM_GETACTION, RTM_NEWACTION, RTM_NEWCHAIN};
+pub(crate) use request::{RTM_DELACTION, RTM_GETACTION, RTM_GETCHAIN, RTM_NEWACTION, RTM_NEWCHAIN};
 pub use snapshot::Snapshot;
 
 use crate::facts::Facts;
@@ -126,6 +126,7 @@ pub fn encode(object: &Object, verb: Verb, ifindex: u32, facts: &Facts) -> Messa
     let (new, delete) = match object.id {
         Id::Qdisc { .. } => (RTM_NEWQDISC, RTM_DELQDISC),
         Id::Class { .. } => (RTM_NEWTCLASS, RTM_DELTCLASS),
+        Id::Filter { .. } if object.template => (request::RTM_NEWCHAIN, request::RTM_DELCHAIN),
         Id::Filter { .. } => (RTM_NEWTFILTER, RTM_DELTFILTER),
     };
     let flags = match verb {
@@ -135,7 +136,7 @@ pub fn encode(object: &Object, verb: Verb, ifindex: u32, facts: &Facts) -> Messa
         Verb::Change | Verb::Delete => 0,
     };
     let chain = match object.id {
-        Id::Filter { chain, .. } => Some(chain).filter(|chain| *chain != 0),
+        Id::Filter { chain, .. } => Some(chain).filter(|chain| *chain != 0 || object.template),
         _ => None,
     };
     let parts = Parts { options: verb != Verb::Delete, chain, block: None };

@@ -125,6 +125,9 @@ fn described(object: &Object) -> String {
         Id::Qdisc { parent, handle } => format!("qdisc {} {handle} at {parent}", object.name),
         Id::Class { handle, .. } => format!("class {} {handle}", object.name),
         Id::Filter { parent, chain, prio, handle, .. } => {
+            if object.template {
+                return format!("template {} of chain {chain} at {parent}", object.name);
+            }
             let chain = if chain == 0 { String::new() } else { format!("chain {chain} ") };
             format!("filter {} at {parent} {chain}prio {prio} handle {handle:#x}", object.name)
         }

@@ -167,6 +167,11 @@ fn filter(kind: &Kind) -> Value {
     }
     properties.insert("at".into(), json!({ "description": "the class or discipline that asks it", "type": "string" }));
     properties.insert("estimator".into(), reference("estimator"));
+    if (kind.options)().has_templates() {
+        let doc = "whether it is no filter, but what all filters of its chain look at";
+        properties
+            .insert("template".into(), json!({ "description": doc, "enum": [true, false, "yes", "no", "on", "off"] }));
+    }
     json!({ "description": kind.doc, "type": "object", "properties": properties, "additionalProperties": false })
 }
 

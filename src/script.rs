@@ -51,6 +51,8 @@ fn link_command(interface: &str, change: &LinkChange) -> Command {
 
 fn object_command(interface: &str, verb: Verb, object: &Object) -> Command {
     let (noun, verb_word) = match (object.id, verb) {
+        (_, Verb::Delete) if object.template => ("chain", "del"),
+        (Id::Filter { .. }, _) if object.template => ("chain", "add"),
         (Id::Qdisc { .. }, Verb::Add) => ("qdisc", "add"),
         (Id::Qdisc { .. }, Verb::Replace) => ("qdisc", "replace"),
         (Id::Class { .. }, Verb::Add) => ("class", "add"),
@@ -102,11 +104,18 @@ fn object_command(interface: &str, verb: Verb, object: &Object) -> Command {
             if block_of(interface).is_none() {
                 c.extend(hook(parent));
             }
-            if chain != 0 {
+            if chain != 0 || object.template {
                 c.extend(["chain".into(), chain.to_string()]);
             }
-            c.extend(["protocol".into(), protocol_word(protocol)]);
-            c.extend(["prio".into(), prio.to_string()]);
+            if object.template && delete {
+                return c;
+            }
+            if protocol != 0 {
+                c.extend(["protocol".into(), protocol_word(protocol)]);
+            }
+            if !object.template {
+                c.extend(["prio".into(), prio.to_string()]);
+            }
             if let Some(handle) = filter_handle(object, handle) {
                 c.extend(["handle".into(), handle]);
             }

@@ -25,7 +25,7 @@ pub enum Id {
         /// `1:10`.
         handle: Handle,
     },
-    /// A filter.
+    /// A filter, or the template of a chain, which has neither priority nor number.
     Filter {
         /// The discipline or class whose packets it sees.
         parent: Handle,
@@ -106,6 +106,8 @@ pub struct Object {
     pub kind: Option<&'static Kind>,
     /// The options.
     pub options: Box<dyn Options>,
+    /// Whether it is no filter, but the template of a chain, which its filters must fit.
+    pub template: bool,
     /// The size table, on root qdiscs only.
     pub stab: Option<Stab>,
     /// The rate estimator, on asked objects.
@@ -128,6 +130,7 @@ impl Object {
             name: kind.name.into(),
             kind: Some(kind),
             options,
+            template: false,
             stab: None,
             estimator: None,
             blocks: Blocks::default(),
@@ -144,6 +147,7 @@ impl Object {
             name: name.into(),
             kind: None,
             options: Box::new(Raw::default()),
+            template: false,
             stab: None,
             estimator: None,
             blocks: Blocks::default(),

@@ -155,10 +155,10 @@ impl Machine {
                 object.origin = origin.clone();
                 self.class(request.verb, dev, object)
             }
-            (Subject::Filter(object), _) => {
+            (Subject::Filter(object) | Subject::Chain(object), _) => {
                 let mut object = object.clone();
                 object.origin = origin.clone();
-                self.filter(request.verb, request.target.as_ref(), object)
+                self.filter(request, object)
             }
             (Subject::Actions(actions), _) => self.actions.make(request.verb, actions),
             (Subject::Numbered(list), _) if request.verb == Verb::Delete => {
@@ -423,11 +423,13 @@ impl Machine {
         link.put_class(parent, class, object, r2q, &facts)
     }
 
-    fn filter(&mut self, verb: Verb, target: Option<&Target>, mut object: Object) -> Answer {
+    fn filter(&mut self, request: &Request, mut object: Object) -> Answer {
+        let (verb, target) = (request.verb, request.target.as_ref());
+        let is_chain = matches!(request.subject, Subject::Chain(_));
         let Id::Filter { parent, chain, prio, protocol, handle } = object.id else { return Ok(Vec::new()) };
         if let Some(Target::Block(number)) = target {
             let filters = self.blocks.entry(*number).or_default();
-            return filters.take(verb, object, &mut self.actions, &self.facts);
+            return filters.take(verb, object, is_chain, &mut self.actions, &self.facts);
         }
         let Some(Target::Dev(dev)) = target else { return Ok(Vec::new()) };
         let facts = self.facts(dev);
@@ -477,7 +479,7 @@ impl Machine {
         object.id = Id::Filter { parent: place, chain, prio, protocol, handle };
         // a class that is not there yet is not held fast
         link.filters.binds = object.options.value::<Handle>("flowid").is_some_and(|class| link.has_class(class));
-        link.filters.take(verb, object, &mut self.actions, &facts)
+        link.filters.take(verb, object, is_chain, &mut self.actions, &facts)
     }
 
     /// All that stands, links in the order in which they were named; devices that others redirect to come first.

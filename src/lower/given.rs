@@ -9,6 +9,7 @@ use crate::facts::Facts;
 use crate::kind::Place;
 use crate::kind::filter::u32::{self as cls_u32, Node, U32};
 use crate::policy::model::{Block, Filter};
+use crate::source::Span;
 use crate::tree::{Id, Object};
 use crate::unit::{Handle, Reader, Unit};
 use compact_str::{CompactString, format_compact};
@@ -80,7 +81,18 @@ fn objects(placed: &[(&Filter, Handle)], arena: Option<&Arena>, facts: &Facts, s
             taken.entry(row).or_default().insert(own_part(filter, handle));
         }
     }
-    placed.iter().map(|(filter, parent)| object(filter, *parent, &mut taken, arena, facts, sink)).collect()
+    let mut objects: Vec<Object> =
+        placed.iter().map(|(filter, parent)| object(filter, *parent, &mut taken, arena, facts, sink)).collect();
+    let mut templates: HashMap<(Handle, u32), Span> = HashMap::new();
+    for (filter, parent) in placed.iter().filter(|(filter, _)| filter.prio == 0) {
+        if let Some(first) = templates.insert((*parent, filter.chain), filter.span) {
+            let d = Diagnostic::new(&codes::DUPLICATE_KEY, format!("chain {} has two templates", filter.chain));
+            sink.push(d.at(filter.span, "").at(first, "the first one").help("leave one of them out"));
+        }
+    }
+    // a chain is made with its template, before there is a filter in it
+    objects.sort_by_key(|object| !object.template);
+    objects
 }
 
 fn is_u32(filter: &Filter) -> bool {
@@ -135,7 +147,8 @@ fn object(
     options.begin_tc(&Place { handle: filter.handle.unwrap_or(0), protocol: filter.protocol, parent, words: 1 });
     let row = row(filter, parent);
     let told = options.number(0, facts);
-    let number = filter.handle.or((told != 0).then_some(told)).unwrap_or_else(|| {
+    let template = filter.prio == 0;
+    let number = filter.handle.or(template.then_some(0)).or((told != 0).then_some(told)).unwrap_or_else(|| {
         let used = taken.entry(row).or_default();
         let free = (first(kind.name)..).find(|n| !used.contains(n)).unwrap_or_default();
         used.insert(free);
@@ -166,6 +179,7 @@ fn object(
     let id = Id::Filter { parent, chain: filter.chain, prio: filter.prio, protocol: filter.protocol, handle };
     let mut object = Object::new(id, kind, options);
     object.origin = origin(filter.span, name, Vec::new());
+    object.template = template;
     object.estimator = filter.estimator;
     object
 }

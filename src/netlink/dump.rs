@@ -139,6 +139,7 @@ fn record(message: &Received, header: &TcHeader, facts: &Facts) -> Result<Record
                 id,
                 name: name.as_str().into(),
                 kind,
+                template: is_chain,
                 stab: stab::decode(&attributes)?,
                 estimator: None,
                 blocks: Blocks {

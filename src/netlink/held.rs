@@ -68,6 +68,8 @@ fn branches(records: Vec<Record>) -> (Branch, Branch) {
     let (mut above, mut filters) = (Vec::new(), Vec::new());
     for record in records {
         match record.object.id {
+            // of a chain only its template is anybody's: filters bring their chains along
+            Id::Filter { .. } if record.chain && record.object.name.is_empty() => {}
             Id::Filter { .. } => filters.push(record),
             // handle 0 is never asked for
             Id::Qdisc { handle: Handle(0), .. } => egress.automatic.push(record.object),

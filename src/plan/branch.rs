@@ -356,11 +356,14 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
         }
     }
 
+    let anew_chains = remake_chains(asked, held, &anew, s);
+    let stands = |object: &Object| chain(object).is_some_and(|chain| !anew_chains.contains(&chain));
     let wanted: HashSet<FilterKey> = asked.objects.iter().filter_map(filter_key).collect();
     for object in &asked.objects {
         let Some(key) = filter_key(object) else { continue };
         match filters.get(&key) {
             _ if anew.contains(&own(object.id.parent())) => s.add(object),
+            _ if !stands(object) => s.add(object),
             Some(held) if held.name == object.name && protocol(held) == protocol(object) => {
                 let c = compare(object, held, s.facts);
                 if c.differences.is_empty() {
@@ -383,7 +386,8 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
     }
     // the last first: what it took goes on to what took it before, and not to a filter that goes too
     let goes = |o: &&Object| filter_key(o).is_some_and(|key| !wanted.contains(&key)) && !is_foreign(o);
-    let going = held.objects.iter().rev().filter(|o| !anew.contains(&own(o.id.parent()))).filter(goes);
+    let going =
+        held.objects.iter().rev().filter(|o| !anew.contains(&own(o.id.parent())) && stands(o)).filter(goes);
     take_away(going, asked, held, s);
 
     let asked_qdiscs: HashSet<Handle> = asked.objects.iter().filter(|o| o.is_qdisc()).map(|o| o.id.parent()).collect();
@@ -410,6 +414,44 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
 }
 
 const STUCK: &str = "a class of it cannot be changed in place: all is made anew, and packets that wait are lost";
+/// What a filter or a template hangs on, and its chain.
+fn chain(object: &Object) -> Option<(Handle, u32)> {
+    match object.id {
+        Id::Filter { parent, chain, .. } => Some((parent, chain)),
+        _ => None,
+    }
+}
+
+/// Takes away the chains whose template is to be another one, with all filters in them: a template is made with its chain
+/// and never changed. What comes back are these chains, in which nothing stands any more.
+fn remake_chains(asked: &Branch, held: &Branch, anew: &HashSet<Handle>, s: &mut Settler) -> HashSet<(Handle, u32)> {
+    fn templates(branch: &Branch) -> IndexMap<(Handle, u32), &Object> {
+        let templates = branch.objects.iter().filter(|object| object.template);
+        templates.filter_map(|object| Some((chain(object)?, object))).collect()
+    }
+    let (wanted, standing) = (templates(asked), templates(held));
+    let occupied: HashSet<(Handle, u32)> = held.objects.iter().filter_map(chain).collect();
+    let mut remade = HashSet::new();
+    for (place, held) in &standing {
+        let same = wanted
+            .get(place)
+            .is_some_and(|asked| asked.name == held.name && compare(asked, held, s.facts).differences.is_empty());
+        let foreign = !wanted.contains_key(place) && is_foreign(held);
+        if !same && !foreign && !anew.contains(&own(place.0)) {
+            s.delete(held, Some("a template is not changed: all filters of its chain are made anew"));
+            remade.insert(*place);
+        }
+    }
+    for (place, asked) in wanted.iter().filter(|(place, _)| occupied.contains(*place) && !standing.contains_key(*place))
+    {
+        if !anew.contains(&own(place.0)) {
+            s.delete(asked, Some("the chain is there without a template: all its filters are made anew"));
+            remade.insert(*place);
+        }
+    }
+    remade
+}
+
 /// Where filters of one priority stand.
 fn priority(object: &Object) -> Option<(Handle, u32, u16)> {
     match object.id {
@@ -494,7 +536,8 @@ fn configurable(object: &Object) -> bool {
 
 fn protocol(object: &Object) -> Option<u16> {
     match object.id {
-        Id::Filter { protocol, .. } => Some(protocol),
+        // of a template the kernel says it among its keys only
+        Id::Filter { protocol, .. } => Some(protocol).filter(|_| !object.template),
         _ => None,
     }
 }

@@ -35,7 +35,7 @@ pub struct Filter {
     /// What it hangs on: a class by its full path, or a number (`1:`, `1:10`); on a hook `ingress` or `egress`. `None`
     /// is the direction's own discipline, or the hook for what arrives.
     pub at: Option<Spanned<CompactString>>,
-    /// tc's `prio`.
+    /// tc's `prio`; 0 for the template of a chain, which is no filter.
     pub prio: u16,
     /// The Ethernet protocol in host order; 3 for all.
     pub protocol: u16,

@@ -110,7 +110,14 @@ impl Raising<'_> {
         if chain != 0 {
             entries.push(entry("chain", word(chain.to_compact_string())));
         }
-        entries.push(entry("prio", word(prio.to_compact_string())));
+        let template = object.template;
+        entries.push(match template {
+            true => entry("template", word("yes")),
+            false => entry("prio", word(prio.to_compact_string())),
+        });
+        // the kernel says a template's protocol among its keys only
+        let told = object.options.as_kind::<Flower>().and_then(|flower| flower.eth_type);
+        let protocol = if template { told.map_or(ALL, |told| told.0) } else { protocol };
         if protocol != ALL {
             entries.push(entry("protocol", word(EtherType(protocol).show())));
         }
@@ -130,7 +137,7 @@ impl Raising<'_> {
             0 => usual,
             told => told == handle,
         };
-        if !usual {
+        if !usual && !template {
             let text = match (place, own_table) {
                 (Some(place), Some(_)) => Place::new(0, 0, place.node()).show(),
                 (Some(place), None) if place.node() != 0 => Place::new(0, 0, place.node()).show(),

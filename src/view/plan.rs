@@ -61,6 +61,7 @@ pub fn describe(interface: &str, object: &Object, names: &Names) -> String {
             Some(name) => format!("class {name} ({} {handle})", object.name),
             None => format!("class {} {handle}", object.name),
         },
+        Id::Filter { chain, .. } if object.template => format!("template {} of chain {chain}", object.name),
         Id::Filter { prio, protocol, handle, .. } => {
             let number = script::filter_handle(object, handle).map_or_else(String::new, |h| format!(" {h}"));
             let what = format!("{} prio {prio} {}{number}", object.name, script::protocol_word(protocol));

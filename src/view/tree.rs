@@ -90,6 +90,9 @@ impl Drawer<'_> {
             }
             Id::Qdisc { handle, .. } => format!("{} {handle} {options}", visible(&object.name)),
             Id::Class { handle, .. } => format!("{named}{handle} {options}"),
+            Id::Filter { chain, .. } if object.template => {
+                self.colors.faint(&format!("template of chain {chain}: {} {options}", visible(&object.name)))
+            }
             Id::Filter { prio, protocol, handle, .. } => {
                 let number = script::filter_handle(object, handle).unwrap_or_default();
                 let protocol = script::protocol_word(protocol);
@@ -226,6 +229,9 @@ pub(super) fn object_json(object: &Object) -> Value {
     let mut json = match object.id {
         Id::Qdisc { parent, handle } => json!({"object": "qdisc", "parent": parent.show(), "handle": handle.show()}),
         Id::Class { parent, handle } => json!({"object": "class", "parent": parent.show(), "handle": handle.show()}),
+        Id::Filter { parent, chain, .. } if object.template => {
+            json!({"object": "template", "parent": parent.show(), "chain": chain})
+        }
         Id::Filter { parent, chain, prio, protocol, handle } => json!({
             "object": "filter", "parent": parent.show(), "chain": chain, "prio": prio,
             "protocol": script::protocol_word(protocol), "handle": script::filter_handle(object, handle),

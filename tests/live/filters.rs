@@ -6,6 +6,7 @@ use crate::bed::kernel::lacks;
 use crate::bed::netns::Netns;
 use crate::bed::tc_line::Line;
 use crate::bed::wire;
+use crate::host::{Host, path};
 use crate::needs;
 use shapectl::facts::Facts;
 use shapectl::kernel::Kernel;
@@ -247,4 +248,81 @@ fn kind_gact() {
 fn kind_skbedit() {
     needs!("htb", "clsact", "matchall", "skbedit");
     examine_all("skbedit", &[]);
+}
+
+/// The template of a chain: held, said by export, made anew with its filters when it is another one.
+#[test]
+fn a_chain_has_its_template() {
+    needs!("clsact", "htb", "flower");
+    let host = Host::with(&["eth0"]);
+    let policy = |template: &str, port: u16| {
+        host.policy(&format!(
+            "interfaces: {{ eth0: {{ egress: {{ htb: {{ default: a, classes: {{ a: {{ rate: 1mbit }} }} }},
+               filters: [ flower: {{ chain: 7, prio: 5, protocol: ip, ip_proto: tcp, dst_port: {port}, flowid: a }},
+                          flower: {{ chain: 7, protocol: ip, template: yes, {template} }},
+                          matchall: {{ prio: 1, action: {{ gact: {{ control: goto chain 7 }} }} }} ] }} }} }}\n"
+        ))
+    };
+    let file = policy("ip_proto: tcp, dst_port: 0/65535", 80);
+    host.apply(&file);
+    host.assert_settled(&file);
+    let shown = host.netns.tc("chain show dev eth0");
+    assert!(shown.contains("flower chain 7") && shown.contains("dst_port"), "{shown}");
+    let exported = host.shapectl(&["export"]);
+    assert!(exported.stderr.is_empty() && exported.stdout.contains("template: yes"), "{exported}");
+    host.assert_settled(&host.policy(&exported.stdout));
+    // as script
+    let file = policy("ip_proto: tcp, dst_port: 0/65535", 80);
+    let script = host.shapectl(&["script", path(&file)]).ok();
+    assert!(script.contains("tc chain add dev eth0 parent 1: chain 7 protocol ip flower ip_proto tcp"), "{script}");
+    let made = Host::with(&["eth0"]);
+    made.netns.run("sh", ["-c", &script]).ok();
+    made.assert_settled(&made.policy(&std::fs::read_to_string(&file).unwrap()));
+    // another filter leaves it alone, another template takes all filters of the chain with it, and none makes it go
+    let plan = |file: &std::path::Path| host.diff(file).1;
+    let file = policy("ip_proto: tcp, dst_port: 0/65535", 443);
+    assert!(!plan(&file).contains("template"), "{}", plan(&file));
+    host.apply(&file);
+    let file = policy("dst_port: 0/65535, ip_proto: tcp, src_port: 0/65535", 443);
+    let text = plan(&file);
+    assert!(text.contains("template flower of chain 7") && text.contains("made anew"), "{text}");
+    let ran = host.shapectl(&["apply", path(&file)]);
+    assert!(!ran.status.success() && ran.stderr.contains("Mask does not fit the template"), "{ran}");
+    host.assert_settled(&policy("ip_proto: tcp, dst_port: 0/65535", 443));
+    let file = policy("ip_proto: tcp, dst_port: 80/65535", 443);
+    let bare = std::fs::read_to_string(&file).unwrap();
+    let bare: String =
+        bare.lines().filter(|line| !line.contains("template: yes")).map(|line| format!("{line}\n")).collect();
+    let file = host.policy(&bare);
+    host.apply(&file);
+    host.assert_settled(&file);
+    let file = policy("ip_proto: tcp, dst_port: 0/65535", 443);
+    assert!(plan(&file).contains("without a template"), "{}", plan(&file));
+    host.apply(&file);
+    host.assert_settled(&file);
+}
+
+/// As tc makes one, on each kind of place.
+#[test]
+fn templates_of_others_are_policy_too() {
+    needs!("clsact", "flower");
+    let host = Host::with(&["eth0"]);
+    host.netns.tc("qdisc add dev eth0 ingress_block 5 clsact");
+    let lines = [
+        "chain add block 5 chain 3 protocol ip flower dst_ip 0.0.0.0/24",
+        "chain add dev eth0 egress chain 22 flower dst_mac 00:00:00:00:00:00/ff:ff:ff:ff:ff:ff",
+        "filter add dev eth0 egress chain 22 prio 4 flower dst_mac 02:00:00:00:00:01 action drop",
+    ];
+    lines.iter().for_each(|line| drop(host.netns.tc(line)));
+    let exported = host.shapectl(&["export"]);
+    assert!(exported.stderr.is_empty(), "{exported}");
+    assert_eq!(exported.stdout.matches("template: yes").count(), 2, "{exported}");
+    host.assert_settled(&host.policy(&exported.stdout));
+    // and from the lines
+    host.netns.tc("qdisc del dev eth0 clsact");
+    let lines = [&["qdisc add dev eth0 clsact"], &lines[1..]].concat();
+    lines.iter().for_each(|line| drop(host.netns.tc(line)));
+    let file = host.policy(&lines.iter().map(|line| format!("tc {line}\n")).collect::<String>());
+    let imported = host.shapectl(&["import", "tc", path(&file)]).ok();
+    host.assert_settled(&host.policy(&imported));
 }

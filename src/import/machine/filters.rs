@@ -17,6 +17,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 pub(super) struct Filters {
     /// One classifier a priority (`struct tcf_proto`), by where it is asked.
     protos: BTreeMap<Place, Proto>,
+    /// The templates of chains.
+    templates: BTreeMap<(Handle, u32), Object>,
     /// What all u32 classifiers of a qdisc share (`struct tc_u_common`), by the qdisc's major number.
     tables: HashMap<u16, Tables>,
     /// When each was made: the kernel numbers u32's tables in that order.
@@ -107,16 +109,53 @@ impl Filters {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.protos.is_empty()
+        self.protos.is_empty() && self.templates.is_empty()
     }
 
     /// Takes a request for the filters of a parent that is there.
-    pub(super) fn take(&mut self, verb: Verb, object: Object, actions: &mut Shared, facts: &Facts) -> Answer {
+    pub(super) fn take(
+        &mut self,
+        verb: Verb,
+        object: Object,
+        is_chain: bool,
+        actions: &mut Shared,
+        facts: &Facts,
+    ) -> Answer {
         match verb {
+            // tc's `chain`
+            _ if is_chain => self.chain(verb, object),
             Verb::Add | Verb::Change | Verb::Replace => self.make(verb, object, actions, facts),
             Verb::Delete => self.delete(&object),
             _ => Ok(Vec::new()),
         }
+    }
+
+    /// `tc_ctl_chain`: a chain is made once, and takes its filters along when it goes.
+    fn chain(&mut self, verb: Verb, mut object: Object) -> Answer {
+        let Id::Filter { parent, chain, protocol, .. } = object.id else { return Ok(Vec::new()) };
+        let place = (parent, chain);
+        let inside: Vec<Place> =
+            self.protos.range((parent, chain, 0)..=(parent, chain, u16::MAX)).map(|(p, _)| *p).collect();
+        let there = !inside.is_empty() || self.templates.contains_key(&place);
+        match verb {
+            Verb::Add if there => return refuse("Filter chain already exists"),
+            Verb::Add if object.name.is_empty() => {}
+            Verb::Add if !object.options.has_templates() => {
+                return refuse("Chain templates are not supported with specified classifier");
+            }
+            Verb::Add => {
+                object.id = Id::Filter { parent, chain, prio: 0, protocol, handle: 0 };
+                object.template = true;
+                self.templates.insert(place, object);
+            }
+            Verb::Delete if there => {
+                inside.into_iter().for_each(|place| self.drop(place));
+                self.templates.remove(&place);
+            }
+            // it may have been made without a template
+            _ => {}
+        }
+        Ok(Vec::new())
     }
 
     fn make(&mut self, verb: Verb, mut object: Object, actions: &mut Shared, facts: &Facts) -> Answer {
@@ -414,6 +453,7 @@ impl Filters {
     pub(super) fn drop_below(&mut self, goes: impl Fn(Handle) -> bool) {
         let all: Vec<Place> = self.protos.keys().filter(|(parent, ..)| goes(*parent)).copied().collect();
         all.into_iter().for_each(|place| self.drop(place));
+        self.templates.retain(|(parent, _), _| !goes(*parent));
     }
 
     /// Whether a filter of the class's qdisc sends to it (`tcf_bind_filter`).
@@ -430,6 +470,7 @@ impl Filters {
 
     /// Every filter that is shown; a table whose priority is gone is not.
     pub(super) fn each(&self, put: &mut dyn FnMut(&Object)) {
+        self.templates.values().for_each(&mut *put);
         for (place, proto) in &self.protos {
             proto.entries.values().for_each(&mut *put);
             let Some(tables) = self.tables.get(&place.0.major()).filter(|_| proto.name == "u32") else { continue };

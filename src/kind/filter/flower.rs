@@ -936,6 +936,10 @@ impl Options for Flower {
     }
 
     /// tc takes the protocol for the first key, 0 for a filter of which it says none.
+    fn has_templates(&self) -> bool {
+        true
+    }
+
     fn begin_tc(&mut self, place: &Place) {
         self.for_protocol(place.protocol);
         self.above = Some(place.parent);

@@ -7,18 +7,18 @@ use crate::diagnostic::Diagnostic;
 use crate::kind::filter::flower::EtherType;
 use crate::kind::filter::u32::Node as Place;
 use crate::kind::link::Link as LinkRows;
-use crate::kind::{self, Role};
+use crate::kind::{self, Kind, Role};
 use crate::policy::model::{Block, Filter, Hook};
 use crate::policy::names::Index;
 use crate::source::{Span, Spanned};
 use crate::syntax::document::{Entry, Node, Value};
-use crate::unit::{self, Estimator, Handle, Hex, Stab, Time, Unit};
+use crate::unit::{self, Estimator, Flag, Handle, Hex, Stab, Time, Unit};
 use compact_str::CompactString;
 
 /// `ETH_P_ALL`.
 const ALL: u16 = 3;
 /// What a filter has besides its kind's options.
-const WORDS: [&str; 6] = ["at", "prio", "protocol", "chain", "handle", "estimator"];
+const WORDS: [&str; 7] = ["at", "prio", "protocol", "chain", "handle", "estimator", "template"];
 const EXAMPLE: &str = "filters: [ { u32: { prio: 10, protocol: ip, match: ip dport 22 0xffff, flowid: ssh } } ]";
 
 impl<'a> Reader<'a> {
@@ -203,7 +203,7 @@ impl<'a> Reader<'a> {
         let mut written = Written::new((kind.options)());
         let (mut at, mut class, mut prio, mut protocol, mut chain, mut handle) =
             (None, None, None, Some(ALL), Some(0), None);
-        let (mut sound, mut estimator) = (true, None);
+        let (mut sound, mut estimator, mut template) = (true, None, None);
         for (i, entry) in entries.iter().enumerate() {
             if self.repeated(entries, i) {
                 continue;
@@ -224,6 +224,10 @@ impl<'a> Reader<'a> {
                     sound &= handle.is_some();
                 }
                 "estimator" => estimator = self.estimator(entry),
+                "template" => match self.flag(entry) {
+                    Some(said) => template = said.then_some(entry.key.span),
+                    None => sound = false,
+                },
                 _ if row.is_some_and(|r| r.word == "flowid") => {
                     let word = self.word(entry)?;
                     match Handle::read(&word.value, &mut unit::Reader::default()) {
@@ -235,7 +239,15 @@ impl<'a> Reader<'a> {
             }
         }
         let span = entry.key.span.to(entry.node.span);
-        let Some(prio) = prio.filter(|n| *n != 0).and_then(|n| u16::try_from(n).ok()) else {
+        if let Some(at) = template {
+            let entry = |entry: &&Entry| {
+                ["prio", "pref", "handle", "flowid", "classid", "action", "estimator"]
+                    .contains(&entry.key.value.as_str())
+            };
+            sound &= self.fits_template(kind, at, entries.iter().find(entry));
+            prio = Some(0);
+        }
+        let Some(prio) = prio.filter(|n| *n != 0 || template.is_some()).and_then(|n| u16::try_from(n).ok()) else {
             if sound {
                 let message = "a filter has a `prio` from 1 on: lower ones are asked first";
                 let d = Diagnostic::new(&MISSING_OPTION, message).at(entry.key.span, "");
@@ -247,6 +259,29 @@ impl<'a> Reader<'a> {
         let kind = Spanned::new(kind, entry.key.span);
         let (protocol, chain) = (protocol?, chain?);
         sound.then_some(Filter { kind, at, prio, protocol, chain, handle, class, options, places, estimator, span })
+    }
+
+    /// Whether a kind has templates, and says in one only what filters look at.
+    fn fits_template(&mut self, kind: &Kind, at: Span, more: Option<&Entry>) -> bool {
+        if !(kind.options)().has_templates() {
+            let d = Diagnostic::new(&BAD_VALUE, format!("a chain has no template of the kind `{}`", kind.name));
+            self.sink.push(d.at(at, "").help("write a template with `flower`"));
+            return false;
+        }
+        if let Some(more) = more {
+            let message = format!("a template says what its filters look at, and has no `{}`", more.key.value);
+            let d = Diagnostic::new(&BAD_VALUE, message).at(more.key.span, "").at(at, "this makes it a template");
+            self.sink.push(d.help("leave it out"));
+            return false;
+        }
+        true
+    }
+
+    /// Yes or no.
+    fn flag(&mut self, entry: &'a Entry) -> Option<bool> {
+        let (settled, defined) = self.settle(&entry.node)?;
+        let read = Flag::read_node(&settled, &mut unit::Reader::default());
+        read.map(|flag| flag.0).map_err(|refusal| self.refuse(refusal, entry.node.span, defined)).ok()
     }
 
     fn word(&mut self, entry: &'a Entry) -> Option<Spanned<CompactString>> {
