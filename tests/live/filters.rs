@@ -263,7 +263,7 @@ fn a_chain_has_its_template() {
                           matchall: {{ prio: 1, action: {{ gact: {{ control: goto chain 7 }} }} }} ] }} }} }}\n"
         ))
     };
-    let file = policy("ip_proto: tcp, dst_port: 0/65535", 80);
+    let file = policy("ip_proto: tcp, dst_port: 1", 80);
     host.apply(&file);
     host.assert_settled(&file);
     let shown = host.netns.tc("chain show dev eth0");
@@ -272,7 +272,7 @@ fn a_chain_has_its_template() {
     assert!(exported.stderr.is_empty() && exported.stdout.contains("template: yes"), "{exported}");
     host.assert_settled(&host.policy(&exported.stdout));
     // as script
-    let file = policy("ip_proto: tcp, dst_port: 0/65535", 80);
+    let file = policy("ip_proto: tcp, dst_port: 1", 80);
     let script = host.shapectl(&["script", path(&file)]).ok();
     assert!(script.contains("tc chain add dev eth0 parent 1: chain 7 protocol ip flower ip_proto tcp"), "{script}");
     let made = Host::with(&["eth0"]);
@@ -280,23 +280,23 @@ fn a_chain_has_its_template() {
     made.assert_settled(&made.policy(&std::fs::read_to_string(&file).unwrap()));
     // another filter leaves it alone, another template takes all filters of the chain with it, and none makes it go
     let plan = |file: &std::path::Path| host.diff(file).1;
-    let file = policy("ip_proto: tcp, dst_port: 0/65535", 443);
+    let file = policy("ip_proto: tcp, dst_port: 1", 443);
     assert!(!plan(&file).contains("template"), "{}", plan(&file));
     host.apply(&file);
-    let file = policy("dst_port: 0/65535, ip_proto: tcp, src_port: 0/65535", 443);
+    let file = policy("ip_proto: tcp", 443);
     let text = plan(&file);
     assert!(text.contains("template flower of chain 7") && text.contains("made anew"), "{text}");
     let ran = host.shapectl(&["apply", path(&file)]);
     assert!(!ran.status.success() && ran.stderr.contains("Mask does not fit the template"), "{ran}");
-    host.assert_settled(&policy("ip_proto: tcp, dst_port: 0/65535", 443));
-    let file = policy("ip_proto: tcp, dst_port: 80/65535", 443);
+    host.assert_settled(&policy("ip_proto: tcp, dst_port: 1", 443));
+    let file = policy("ip_proto: tcp, dst_port: 1", 443);
     let bare = std::fs::read_to_string(&file).unwrap();
     let bare: String =
         bare.lines().filter(|line| !line.contains("template: yes")).map(|line| format!("{line}\n")).collect();
     let file = host.policy(&bare);
     host.apply(&file);
     host.assert_settled(&file);
-    let file = policy("ip_proto: tcp, dst_port: 0/65535", 443);
+    let file = policy("ip_proto: tcp, dst_port: 1", 443);
     assert!(plan(&file).contains("without a template"), "{}", plan(&file));
     host.apply(&file);
     host.assert_settled(&file);
