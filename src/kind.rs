@@ -24,7 +24,7 @@ mod registry;
 pub mod walk;
 pub mod wire;
 
-pub use registry::{Words as Vocabulary, all, find};
+pub use registry::{Words as Vocabulary, all, find, in_policies};
 
 use crate::codes::{self, Code};
 use crate::facts::{Facts, Reference};

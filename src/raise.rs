@@ -23,7 +23,10 @@ mod rows;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::facts::Facts;
-use crate::kind::{Children, Options, Vocabulary, raw::Raw};
+use crate::kind::{
+    Children, Options, Vocabulary,
+    raw::{self, Raw},
+};
 use crate::lower::{self, Ids};
 use crate::plan::{self, Subject};
 use crate::policy::{self, model::Policy};
@@ -108,7 +111,7 @@ fn compare(document: &Document, tree: &Tree, facts: &dyn Fn(&str) -> Facts) -> V
     for step in plan::plan(&asked, tree, facts).steps {
         let Subject::Object(object) = &step.subject else { continue };
         let unsaid = object.options.clone().reword(&facts(&step.interface)).is_err();
-        if object.kind.is_none() || unsaid {
+        if (object.kind.is_none() && matches!(object.id, Id::Class { .. })) || unsaid {
             continue; // it has been said
         }
         let rows: Vec<_> = step.differences.iter().map(|d| d.word).collect();
@@ -321,7 +324,8 @@ impl Raising<'_> {
     fn lost(&mut self, branch: &Branch) -> Option<String> {
         let mut lines = Vec::new();
         for object in &branch.objects {
-            if object.kind.is_none() {
+            // a policy has words for a discipline and a filter of an unknown kind, and none for its classes
+            if object.kind.is_none() && matches!(object.id, Id::Class { .. }) {
                 let raw = object.options.as_kind::<Raw>().and_then(|r| r.bytes.as_ref());
                 let options =
                     raw.map_or_else(|| "no options".to_owned(), |octets| format!("options {}", octets.show()));
@@ -337,7 +341,7 @@ impl Raising<'_> {
 
     /// A discipline with all that hangs on it.
     fn discipline(&mut self, grove: &Grove, object: &Object) -> Option<Node> {
-        let kind = object.kind?;
+        let kind = object.kind.unwrap_or(&raw::QDISC);
         let handle = object.handle().unwrap_or_default();
         let mut entries = Vec::new();
         let first = u16::from(object.id.parent() == Handle::ROOT);
@@ -350,7 +354,10 @@ impl Raising<'_> {
         }
         entries.extend(object.estimator.map(estimator));
         let complete = |options: &mut dyn Options| options.complete(self.facts);
-        let mut written = rows::needed(object.options.as_ref(), &complete, self.facts);
+        let mut written = match object.options.as_kind::<Raw>() {
+            Some(raw) => Box::new(raw.named(&object.name)),
+            None => rows::needed(object.options.as_ref(), &complete, self.facts),
+        };
         if self.held {
             rows::uncut(kind.name, written.as_mut());
         }

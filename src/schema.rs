@@ -135,8 +135,9 @@ fn one_of_kinds<'a>(kinds: impl Iterator<Item = &'a &'static Kind> + Clone, rule
 }
 
 fn actions() -> Value {
-    let mut properties: Map<String, Value> =
-        kind::all(Role::Action).map(|k| (k.name.to_owned(), reference(&format!("{}-action", k.name)))).collect();
+    let mut properties: Map<String, Value> = kind::in_policies(Role::Action)
+        .map(|k| (k.name.to_owned(), reference(&format!("{}-action", k.name))))
+        .collect();
     for (word, doc) in [
         ("mark", "set the packet's mark"),
         ("priority", "set the packet's priority"),
@@ -177,7 +178,7 @@ fn filter(kind: &Kind) -> Value {
 
 /// The whole schema.
 pub fn schema() -> Value {
-    let kinds: Vec<&'static Kind> = kind::all(Role::Qdisc).filter(|k| k.writable).collect();
+    let kinds: Vec<&'static Kind> = kind::in_policies(Role::Qdisc).filter(|k| k.writable).collect();
     // the hooks for what arrives are written as `ingress:`
     let kinds: Vec<_> = kinds.into_iter().filter(|k| !matches!(k.name, "ingress" | "clsact")).collect();
     let mut defs = Map::new();
@@ -187,7 +188,7 @@ pub fn schema() -> Value {
             defs.insert(format!("{}-class", kind.name), class(kind, fresh));
         }
     }
-    for kind in kind::all(Role::Action) {
+    for kind in kind::in_policies(Role::Action) {
         let mut words = rows((kind.options)().as_ref());
         for word in ["cookie", "hw_stats", "no_percpu", "skip_hw", "skip_sw"] {
             words.entry(word).or_insert_with(|| json!({}));
@@ -198,11 +199,12 @@ pub fn schema() -> Value {
             json!({ "description": kind.doc, "anyOf": [block, { "type": ["null", "string"] }] }),
         );
     }
-    for kind in kind::all(Role::Filter) {
+    for kind in kind::in_policies(Role::Filter) {
         defs.insert(format!("{}-filter", kind.name), filter(kind));
     }
-    let filters: Map<String, Value> =
-        kind::all(Role::Filter).map(|k| (k.name.to_owned(), reference(&format!("{}-filter", k.name)))).collect();
+    let filters: Map<String, Value> = kind::in_policies(Role::Filter)
+        .map(|k| (k.name.to_owned(), reference(&format!("{}-filter", k.name))))
+        .collect();
     defs.insert(
         "filters".into(),
         json!({

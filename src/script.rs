@@ -1,6 +1,7 @@
 //! A plan as text: tc's own commands, and ip's for links. What is printed here is what `apply` does.
 
 use crate::diagnostic::visible;
+use crate::kind::acts;
 use crate::plan::{LinkChange, Plan, Step, Subject, Verb};
 use crate::tree::{Id, Object, Stab, block_of};
 use crate::unit::{Handle, Unit};
@@ -237,10 +238,17 @@ pub fn delta(plan: &Plan) -> String {
             let _ = writeln!(out, "# {said}");
         }
         for command in commands(step) {
-            let _ = writeln!(out, "{}", line(&command));
+            let _ = writeln!(out, "{}{}", unsayable(step), line(&command));
         }
     }
     out
+}
+
+/// What makes a comment of a command that tc would not take: it has no words for kinds that nobody here knows either.
+fn unsayable(step: &Step) -> &'static str {
+    let Subject::Object(object) = &step.subject else { return "" };
+    let unknown = object.kind.is_none() || acts(object.options.as_ref()).any(|act| act.kind.is_none());
+    if unknown && step.verb != Verb::Delete { "# no words of tc's say this: " } else { "" }
 }
 
 /// The steps in the form that `tc -batch` reads; commands of ip stand as comments, to be run first.
@@ -256,7 +264,7 @@ pub fn batch(plan: &Plan, from: &str) -> String {
         for command in commands(step) {
             match command.split_first() {
                 Some((tc, rest)) if tc == "tc" => {
-                    let _ = writeln!(out, "{}", line(rest));
+                    let _ = writeln!(out, "{}{}", unsayable(step), line(rest));
                 }
                 _ => {
                     let _ = writeln!(out, "# first, in a shell: {}", line(&command));
@@ -313,7 +321,7 @@ pub fn script(plan: &Plan, from: &str) -> String {
                 if let (Some((Handle::INGRESS, _)), Some(verb)) = (hook_or_root(step), command.get_mut(2)) {
                     *verb = "replace".into(); // it may be there already
                 }
-                let _ = writeln!(out, "{}", line(&command));
+                let _ = writeln!(out, "{}{}", unsayable(step), line(&command));
             }
         }
     }

@@ -123,21 +123,14 @@ pub struct Object {
 }
 
 impl Object {
-    /// An object of a known kind.
-    pub fn new(id: Id, kind: &'static Kind, options: Box<dyn Options>) -> Object {
-        Object {
-            id,
-            name: kind.name.into(),
-            kind: Some(kind),
-            options,
-            template: false,
-            stab: None,
-            estimator: None,
-            blocks: Blocks::default(),
-            origin: Origin::default(),
-            stats: None,
-            offloaded: false,
-        }
+    /// An object of a kind, or of one that no file here knows where that is what its options say ([`Raw::kind`]).
+    pub fn new(id: Id, kind: &'static Kind, mut options: Box<dyn Options>) -> Object {
+        let raw = options.as_kind_mut::<Raw>().and_then(|raw| raw.kind.take());
+        let (name, kind) = match raw {
+            Some(name) => (name.0, None),
+            None => (kind.name.into(), Some(kind)),
+        };
+        Object { kind, options, ..Object::unknown(id, &name) }
     }
 
     /// An object of a kind that no file here knows.

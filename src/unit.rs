@@ -19,7 +19,7 @@ mod size;
 mod stab;
 mod time;
 
-pub use c::{integer_of_32, signed_of_32, strtoul};
+pub use c::{integer_of_32, signed_of_32, strtod, strtoul};
 pub use clock::Clock;
 pub use curve::Curve;
 pub use estimator::Estimator;
@@ -44,6 +44,7 @@ use crate::diagnostic::{Diagnostic, codes};
 use crate::source::Span;
 use crate::syntax::document::{Node, Value};
 use std::any::Any;
+use std::borrow::Cow;
 use std::fmt::Debug;
 
 /// Why a text is not a value, or what is odd about one that is.
@@ -421,6 +422,19 @@ pub(crate) fn split_number(text: &str) -> Option<(&str, &str)> {
     let (number, suffix) = text.split_at(end);
     let sound = number.bytes().any(|b| b.is_ascii_digit()) && number.bytes().filter(|b| *b == b'.').count() <= 1;
     sound.then_some((number, suffix))
+}
+
+/// As [`split_number`]; in tc's own text the number may have any form that `strtod` takes, and comes as plain digits.
+pub(crate) fn split_amount<'t>(text: &'t str, reader: &Reader) -> Option<(Cow<'t, str>, &'t str)> {
+    let (value, rest) = match strtod(text) {
+        Some(found) if reader.tc => found,
+        _ => return split_number(text).map(|(number, suffix)| (number.into(), suffix)),
+    };
+    match split_number(text) {
+        // exact, which a number with a fraction is not
+        Some((number, suffix)) if suffix == rest => Some((number.into(), suffix)),
+        _ => (value >= 0.0).then(|| (value.abs().to_string().into(), rest)),
+    }
 }
 
 /// `number * factor` exactly where the number has no fraction, else to the nearest; `None` beyond `u64`.

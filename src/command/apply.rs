@@ -44,10 +44,10 @@ pub(super) fn run(frame: &mut Frame, args: &PolicyArgs, how: How) -> Exit {
     };
     let Ok(aim) = Aim::at(frame, args, kernel) else { return frame.refuse(Exit::Refused) };
     let Some(aim) = aim else { return frame.refuse(Exit::Kernel) };
-    let Some(guard) = guard else { return rehearsed(frame, &aim) };
     if bring::lacks(frame, &aim.plan) {
         return frame.refuse(Exit::Kernel);
     }
+    let Some(guard) = guard else { return rehearsed(frame, &aim) };
     let exit = carry(frame, aim, guard, how);
     if exit == Exit::Done { exit } else { frame.refuse(exit) }
 }

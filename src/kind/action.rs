@@ -28,7 +28,7 @@ pub mod vlan;
 
 pub use control::Control;
 
-use super::raw::Raw;
+use super::raw::{self, Raw};
 use super::wire::{Attributes, Malformed, Parsed, Payload};
 use super::{Finding, Kind, Options, Role, Vocabulary, find};
 use crate::codes;
@@ -304,7 +304,10 @@ impl Act {
             dscp::show(options).map(Into::into)
         };
         let mut words = short.unwrap_or_else(|| {
-            let mut words = self.name.to_string();
+            let mut words = match self.kind {
+                Some(_) => self.name.to_string(),
+                None => format!("{} kind {}", raw::ACTION.name, self.name),
+            };
             for (i, row) in options.rows().iter().enumerate() {
                 if let Some(value) = options.slot(i).and_then(|s| s.show()) {
                     words.push_str(&format!(" {} {value}", row.word));
@@ -349,7 +352,7 @@ impl Act {
 
     fn kind_of(word: &str) -> Result<Act, Refusal> {
         let act = Act::new(word);
-        if act.kind.is_some() {
+        if act.kind.is_some() || word == raw::ACTION.name {
             return Ok(act);
         }
         Err(Refusal::new(format!("no action is called `{word}`")).help(format!(
@@ -386,7 +389,21 @@ impl Act {
         }
         let mut act = Act::kind_of(first)?;
         act.read_options(words, reader)?;
-        Ok(act)
+        act.settled()
+    }
+
+    /// An action of a kind that no file here knows, under its own name.
+    fn settled(mut self) -> Result<Act, Refusal> {
+        if let Some(raw) = self.options.as_kind_mut::<Raw>() {
+            let like = || Refusal::new("`raw` wants the kind's name to the kernel").help("write `raw: { kind: NAME }`");
+            let Name(name) = raw.kind.take().ok_or_else(like)?;
+            if find(Role::Action, &name).is_some() {
+                let known = Refusal::new(format!("`{name}` has words of its own here"));
+                return Err(known.help(format!("write `{name}` in the place of `raw`")));
+            }
+            self.name = name;
+        }
+        Ok(self)
     }
 
     /// Reads options in the policy's words on one line, up to `then`.
@@ -457,7 +474,7 @@ impl Act {
             let mut words = Words::new(&words);
             act.read_options(&mut words, reader).map_err(|r| at(r, node.span))?;
             return match words.next() {
-                None => Ok(act),
+                None => act.settled().map_err(|r| at(r, node.span)),
                 Some(word) => Err(at(Refusal::new(format!("what is `{word}`?")), node.span)),
             };
         }
@@ -485,7 +502,7 @@ impl Act {
                 slot.read_node(&entry.node, reader).map_err(|r| at(r, entry.node.span))?;
             }
         }
-        Ok(act)
+        act.settled().map_err(|r| at(r, key.span))
     }
 
     fn encode(&self, out: &mut Attributes, facts: &Facts) {
@@ -816,7 +833,7 @@ pub fn arity(word: &str) -> Option<Arity> {
         "mark" | "priority" | "mirror" | "redirect" | dscp::NAME => Some(Arity::Value),
         "goto" | "jump" => None,
         _ if Control::starts(word, &Reader::default()) => Some(Arity::Flag),
-        _ => find(Role::Action, word).map(|_| Arity::Options),
+        _ => super::in_policies(Role::Action).find(|kind| kind.name == word).map(|_| Arity::Options),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Every kind, one line each.
 
-use super::{Kind, Options, Role, Row, action, filter, qdisc};
+use super::{Kind, Options, Role, Row, action, filter, qdisc, raw};
 use crate::syntax::{self, Arity};
 use crate::unit::Schema;
 
@@ -84,6 +84,16 @@ pub fn find(role: Role, name: &str) -> Option<&'static Kind> {
     all(role).find(|k| k.name == name)
 }
 
+/// All kinds of a role that a policy may name: `raw`, which stands for those that no file here knows, is one more.
+pub fn in_policies(role: Role) -> impl Iterator<Item = &'static Kind> {
+    let raw = match role {
+        Role::Qdisc => &raw::QDISC,
+        Role::Filter => &raw::FILTER,
+        Role::Action => &raw::ACTION,
+    };
+    all(role).chain([raw])
+}
+
 /// The trade's words for the DSL reader, from the rows.
 pub struct Words;
 
@@ -95,7 +105,7 @@ fn is_flag(options: &dyn Options, word: &str) -> bool {
 
 impl syntax::Vocabulary for Words {
     fn is_discipline(&self, word: &str) -> bool {
-        find(Role::Qdisc, word).is_some_and(|k| k.writable)
+        in_policies(Role::Qdisc).any(|k| k.writable && k.name == word)
     }
 
     fn action(&self, word: &str) -> Option<Arity> {

@@ -386,8 +386,7 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
     }
     // the last first: what it took goes on to what took it before, and not to a filter that goes too
     let goes = |o: &&Object| filter_key(o).is_some_and(|key| !wanted.contains(&key)) && !is_foreign(o);
-    let going =
-        held.objects.iter().rev().filter(|o| !anew.contains(&own(o.id.parent())) && stands(o)).filter(goes);
+    let going = held.objects.iter().rev().filter(|o| !anew.contains(&own(o.id.parent())) && stands(o)).filter(goes);
     take_away(going, asked, held, s);
 
     let asked_qdiscs: HashSet<Handle> = asked.objects.iter().filter(|o| o.is_qdisc()).map(|o| o.id.parent()).collect();

@@ -73,14 +73,7 @@ pub fn one(name: &str, limits: &Limits, sources: &mut Sources, sink: &mut Sink) 
             return None;
         }
     };
-    let text = match String::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(e) => {
-            let at = e.utf8_error().valid_up_to();
-            sink.push(Diagnostic::new(&NOT_TEXT, format!("`{name}` is no UTF-8 text: byte {at} is none of it")));
-            return None;
-        }
-    };
+    let text = decode(name, bytes, Span::NONE, sources, sink)?;
     let file = sources.add(Source::new(name, text));
     let document = document(sources.get(file)?, file, limits, sink)?;
     Some((file, document))
@@ -101,6 +94,40 @@ fn document(source: &Source, file: FileId, limits: &Limits, sink: &mut Sink) -> 
     match source.notation {
         Notation::Yaml => yaml::read(source, file, limits, sink),
         Notation::Shape => shape::read(source, file, &Vocabulary, limits, sink),
+    }
+}
+
+/// UTF-8, without the mark that some editors put first.
+fn decode(name: &str, bytes: Vec<u8>, from: Span, sources: &mut Sources, sink: &mut Sink) -> Option<String> {
+    let fault = match bytes.as_slice() {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("is UTF-16, and a policy is UTF-8"),
+        all if all.iter().take(PEEK).any(|b| *b == 0) => Some("is no text: it holds zero bytes"),
+        _ => None,
+    };
+    if let Some(fault) = fault {
+        let d = Diagnostic::new(&NOT_TEXT, format!("`{name}` {fault}")).at(from, "included here");
+        sink.push(d.help("a policy is a text in UTF-8, in YAML (.yaml) or in the DSL (.shape)"));
+        return None;
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Some(match text.strip_prefix('\u{feff}') {
+            Some(rest) => rest.to_owned(),
+            None => text,
+        }),
+        Err(e) => {
+            let at = e.utf8_error().valid_up_to();
+            let bytes = e.into_bytes();
+            let bad = bytes.get(at).copied().unwrap_or_default();
+            // shown up to the end of the line at fault, with the byte made visible
+            let end = bytes.iter().skip(at).position(|b| *b == b'\n').map_or(bytes.len(), |n| at + n);
+            let shown = String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned();
+            let file = sources.add(Source::new(name, shown));
+            let message = format!("`{name}` is not UTF-8: byte {bad:#04x} at offset {at} begins no character");
+            let span = Span::new(file, at, at + '\u{fffd}'.len_utf8());
+            let d = Diagnostic::new(&NOT_TEXT, message).at(span, "here").at(from, "included here");
+            sink.push(d.help(format!("convert it: `iconv -f latin1 -t utf-8 {name}`")));
+            None
+        }
     }
 }
 
@@ -181,7 +208,7 @@ fn drain(from: impl Read, limits: &Limits) -> Result<Vec<u8>, Fault> {
 impl Loader<'_> {
     /// Reads one text and what it includes. `from` is the place that includes it.
     fn text(&mut self, name: &str, bytes: Vec<u8>, key: PathBuf, from: Span) -> bool {
-        let Some(text) = self.decode(name, bytes, from) else { return false };
+        let Some(text) = decode(name, bytes, from, self.sources, self.sink) else { return false };
         if text.trim().is_empty() {
             let d = Diagnostic::new(&EMPTY_FILE, format!("`{name}` is empty"));
             self.sink.push(
@@ -204,40 +231,6 @@ impl Loader<'_> {
         }
         self.documents.list.push((file, document));
         true
-    }
-
-    /// UTF-8, without the mark that some editors put first.
-    fn decode(&mut self, name: &str, bytes: Vec<u8>, from: Span) -> Option<String> {
-        let fault = match bytes.as_slice() {
-            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("is UTF-16, and a policy is UTF-8"),
-            all if all.iter().take(PEEK).any(|b| *b == 0) => Some("is no text: it holds zero bytes"),
-            _ => None,
-        };
-        if let Some(fault) = fault {
-            let d = Diagnostic::new(&NOT_TEXT, format!("`{name}` {fault}")).at(from, "included here");
-            self.sink.push(d.help("a policy is a text in UTF-8, in YAML (.yaml) or in the DSL (.shape)"));
-            return None;
-        }
-        match String::from_utf8(bytes) {
-            Ok(text) => Some(match text.strip_prefix('\u{feff}') {
-                Some(rest) => rest.to_owned(),
-                None => text,
-            }),
-            Err(e) => {
-                let at = e.utf8_error().valid_up_to();
-                let bytes = e.into_bytes();
-                let bad = bytes.get(at).copied().unwrap_or_default();
-                // shown up to the end of the line at fault, with the byte made visible
-                let end = bytes.iter().skip(at).position(|b| *b == b'\n').map_or(bytes.len(), |n| at + n);
-                let shown = String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned();
-                let file = self.sources.add(Source::new(name, shown));
-                let message = format!("`{name}` is not UTF-8: byte {bad:#04x} at offset {at} begins no character");
-                let span = Span::new(file, at, at + '\u{fffd}'.len_utf8());
-                let d = Diagnostic::new(&NOT_TEXT, message).at(span, "here").at(from, "included here");
-                self.sink.push(d.help(format!("convert it: `iconv -f latin1 -t utf-8 {name}`")));
-                None
-            }
-        }
     }
 
     fn include(&mut self, node: &Node, file: FileId, key: PathBuf) {
@@ -347,7 +340,7 @@ impl Loader<'_> {
                 return;
             }
         };
-        let Some(text) = self.decode(&name, bytes, node.span) else { return };
+        let Some(text) = decode(&name, bytes, node.span, self.sources, self.sink) else { return };
         let id = self.sources.add(Source::with_notation(name, text, Notation::Shape));
         let Some(source) = self.sources.get(id) else { return };
         let list = Arc::new(List::read(source, id, self.sink));

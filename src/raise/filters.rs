@@ -5,6 +5,7 @@ use crate::kind::Options;
 use crate::kind::action::{Act, Actions};
 use crate::kind::filter::flower::{EtherType, Flower};
 use crate::kind::filter::u32::{Node as Place, ROOTS, U32};
+use crate::kind::raw::{self, Raw};
 use crate::lower;
 use crate::source::Span;
 use crate::syntax::document::{Entry, Node, Value};
@@ -56,8 +57,7 @@ fn table(object: &Object) -> Option<(u32, bool)> {
 impl Raising<'_> {
     /// The filters of a branch with their comments; `own` is what they hang on where nothing is written.
     pub(super) fn filters(&mut self, grove: &Grove, branch: &Branch, own: Handle) -> Vec<(Node, Option<String>)> {
-        let filters: Vec<&Object> =
-            branch.objects.iter().filter(|o| matches!(o.id, Id::Filter { .. }) && o.kind.is_some()).collect();
+        let filters: Vec<&Object> = branch.objects.iter().filter(|o| matches!(o.id, Id::Filter { .. })).collect();
         let ordered = in_order(&filters, branch, self.held);
         let shared = shared(&ordered);
         let tables: HashSet<(Handle, u32)> = ordered
@@ -129,7 +129,10 @@ impl Raising<'_> {
             }
             options.complete(self.facts);
         };
-        let mut written = rows::needed(object.options.as_ref(), &choose, self.facts);
+        let mut written = match object.options.as_kind::<Raw>() {
+            Some(raw) => Box::new(raw.named(&object.name)),
+            None => rows::needed(object.options.as_ref(), &choose, self.facts),
+        };
         if let Some(u32) = written.as_kind_mut::<U32>() {
             u32.ht = own_table.map(|p| Place(p.0 & 0xffff_f000));
         }
@@ -168,7 +171,8 @@ impl Raising<'_> {
                 entries.extend(self.row(written, i));
             }
         }
-        Some(block(vec![entry(&object.name, block_or_null(entries))]))
+        let kind = object.kind.unwrap_or(&raw::FILTER);
+        Some(block(vec![entry(kind.name, block_or_null(entries))]))
     }
 
     fn row(&mut self, options: &dyn Options, i: usize) -> Option<Entry> {

@@ -3,6 +3,7 @@
 use super::{Raising, block, entry, filters::shared_number, word};
 use crate::facts::Facts;
 use crate::kind::action::{Act, Actions, gact, mirred, police};
+use crate::kind::raw::{self, Raw};
 use crate::kind::{Options, Row, Wire};
 use crate::source::Span;
 use crate::syntax::document::{Entry, Node};
@@ -113,12 +114,11 @@ impl Raising<'_> {
     }
 
     fn act(&mut self, act: &Act, last: bool, shared: &HashSet<(String, u64)>, inherited: &[&str]) -> Option<Node> {
-        if act.kind.is_none() {
-            self.leave_out(format!("an action `{}`, of a kind that shapectl does not know,", act.name));
-            return None;
-        }
         let complete = |options: &mut dyn Options| options.complete(self.facts);
-        let mut written = needed(act.options.as_ref(), &complete, self.facts);
+        let mut written = match act.options.as_kind::<Raw>() {
+            Some(raw) => Box::new(raw.named(&act.name)),
+            None => needed(act.options.as_ref(), &complete, self.facts),
+        };
         let mut keep = |word: &str| {
             let held = act.options.row(word).and_then(|row| Some((row, act.options.slot(row)?)));
             if let Some((row, held)) = held
@@ -157,7 +157,8 @@ impl Raising<'_> {
         }
         let mut entries = self.rows(options, &|_| false);
         entries.extend(common);
-        Some(block(vec![entry(&act.name, block(entries))]))
+        let kind = act.kind.unwrap_or(&raw::ACTION);
+        Some(block(vec![entry(kind.name, block(entries))]))
     }
 }
 

@@ -292,17 +292,64 @@ interfaces:
     assert_eq!(text, expected);
 }
 
-/// What nobody knows stands as a comment, and is said.
+/// What nobody knows is written as its bytes, and makes the same messages again; only its classes are left out, and said.
 #[test]
-fn what_has_no_words_is_not_lost_in_silence() {
-    let mut strange = Object::unknown(Id::Qdisc { parent: Handle::new(1, 1), handle: Handle::new(2, 0) }, "strange");
-    strange.options.as_kind_mut::<Raw>().unwrap().bytes = Some(crate::unit::Octets(vec![1, 2, 0xff]));
-    let tree = of(vec![bare("prio"), strange]);
+fn what_nobody_knows_comes_back_as_its_bytes() {
+    let raw = |object: &mut Object, bytes: &[u8]| {
+        object.options.as_kind_mut::<Raw>().unwrap().bytes = Some(crate::unit::Octets(bytes.to_vec()));
+    };
+    let mut leaf = Object::unknown(Id::Qdisc { parent: Handle::new(1, 1), handle: Handle::new(2, 0) }, "strange");
+    raw(&mut leaf, &[1, 2, 0xff]);
+    let id = Id::Filter { parent: Handle::new(1, 0), chain: 0, prio: 5, protocol: 3, handle: 7 };
+    let mut filter = Object::unknown(id, "odd");
+    raw(&mut filter, &[8, 0, 1, 0, 9, 9, 9, 9]);
+    let mut acting = filter.clone();
+    acting.id = Id::Filter { parent: Handle::new(1, 0), chain: 0, prio: 6, protocol: 3, handle: 1 };
+    let mut act = Act::new("weird");
+    act.options.as_kind_mut::<Raw>().unwrap().bytes = Some(crate::unit::Octets(vec![7]));
+    let matchall = crate::kind::filter::matchall::KIND.options;
+    let mut options = matchall();
+    let row = options.row("action").unwrap();
+    options.slot_mut(row).unwrap().copy_from(&Some(Actions(vec![act])) as &dyn crate::unit::Slot);
+    let acting = Object { kind: find(Role::Filter, "matchall"), name: "matchall".into(), options, ..acting };
+    let tree = of(vec![bare("prio"), leaf, filter, acting]);
+    let text = there_and_back(&tree);
+    for said in [
+        "raw: { options: 0102ff, kind: strange }",
+        "kind: odd",
+        "handle: 7",
+        "action: { raw: { options: 07, kind: weird } }",
+    ] {
+        assert!(text.replace("id: 2, ", "").contains(said), "{said}\n{text}");
+    }
+    let raised = raise(&tree, &Names::new(), &facts);
+    let mut sink = Sink::new();
+    let policy = checked(&raised.document, &facts, &mut sink);
+    assert!(!sink.has_errors(), "{:?}", sink.found);
+    let (asked, _) = lower::lower(&policy, &facts, &Ids::default(), &mut sink);
+    let messages = |tree: &Tree| -> Vec<_> {
+        tree.objects().map(|o| crate::netlink::encode(o, plan::Verb::Add, 3, &Facts::default())).collect()
+    };
+    assert_eq!(messages(&asked), messages(&tree));
+    let script = crate::script::delta(&plan::from_nothing(&asked, &facts));
+    assert!(
+        script.contains("# no words of tc's say this: tc qdisc add dev eth0 parent 1:1 handle 2: strange"),
+        "{script}"
+    );
+    // its classes are nobody's to say
+    let class = Object::unknown(Id::Class { parent: Handle::new(2, 0), handle: Handle::new(2, 1) }, "strange");
+    let mut tree = tree;
+    tree.interfaces.get_mut("eth0").unwrap().egress.as_mut().unwrap().objects.push(class);
     let raised = raise(&tree, &Names::new(), &facts);
     let said: Vec<_> = raised.remarks.iter().map(|d| d.message.as_str()).collect();
-    assert_eq!(said, ["eth0: qdisc strange 2: at 1:1, of a kind that shapectl does not know, is left out"]);
-    let text = write::convert(&raised.document, Notation::Yaml, &Vocabulary).unwrap();
-    assert!(text.contains("# left out: qdisc strange 2: at 1:1 (options 0102ff)"), "{text}");
+    assert_eq!(said, ["eth0: class strange 2:1, of a kind that shapectl does not know, is left out"]);
+    // a kind that is known is written as itself
+    let wrong = "interfaces: { eth0: { egress: { raw: { kind: htb, options: 00 } } } }";
+    let mut sink = Sink::new();
+    let source = Source::with_notation("-", wrong.to_owned(), Notation::Yaml);
+    let documents = policy::load::parse(source, &Limits::default(), &mut Sources::new(), &mut sink).unwrap();
+    policy::check::check(&policy::read::read(&documents, &facts, &mut sink), &facts, &mut sink);
+    assert!(sink.found.iter().any(|d| d.message.contains("words of its own")), "{:?}", sink.found);
 }
 
 /// Names that are given, made sound and kept apart.

@@ -24,6 +24,62 @@ pub fn strtoul(text: &str, base: u32) -> Option<(u64, &str)> {
     Some((number, rest))
 }
 
+/// As `strtod`, of numbers that are some: blanks, a sign, digits with a point, an exponent; or in hexadecimal. The number,
+/// and what stands behind it; `None` if there is no digit, and for infinity and the like.
+pub fn strtod(text: &str) -> Option<(f64, &str)> {
+    let rest = text.trim_start_matches([' ', '\t', '\n', '\r', '\u{b}', '\u{c}']);
+    let (rest, sign) = match rest.strip_prefix('-') {
+        Some(rest) => (rest, -1.0),
+        None => (rest.strip_prefix('+').unwrap_or(rest), 1.0),
+    };
+    let prefixed = rest.strip_prefix("0x").or_else(|| rest.strip_prefix("0X"));
+    let hex = prefixed.and_then(|digits| figures(digits, 16));
+    let (value, rest, mark, base) = match hex {
+        Some((value, rest)) => (value, rest, ['p', 'P'], 2.0_f64),
+        None => {
+            let (_, behind) = figures(rest, 10)?;
+            let digits = rest.get(..rest.len() - behind.len())?;
+            (digits.parse().ok()?, behind, ['e', 'E'], 10.0_f64)
+        }
+    };
+    let exponent = rest.strip_prefix(mark).and_then(|text| {
+        let end = text.char_indices().find(|(i, c)| !(c.is_ascii_digit() || *i == 0 && matches!(c, '+' | '-')));
+        let (digits, behind) = text.split_at(end.map_or(text.len(), |(i, _)| i));
+        Some((digits.parse::<i32>().ok()?, behind))
+    });
+    let (power, rest) = exponent.unwrap_or((0, rest));
+    // a decimal with its exponent is rounded once
+    let value = match (hex, exponent) {
+        (None, Some(_)) => {
+            let digits = text.trim_start_matches([' ', '\t', '\n', '\r', '\u{b}', '\u{c}', '+', '-']);
+            digits.get(..digits.len() - rest.len())?.parse().ok()?
+        }
+        _ => value * base.powi(power),
+    };
+    Some((sign * value, rest)).filter(|(value, _)| value.is_finite())
+}
+
+/// Digits with at most one point among them: their value, and what stands behind them.
+fn figures(text: &str, base: u32) -> Option<(f64, &str)> {
+    let (mut value, mut unit, mut any) = (0.0, None, false);
+    for (i, c) in text.char_indices() {
+        match (c.to_digit(base), &mut unit) {
+            (Some(digit), None) => value = value * f64::from(base) + f64::from(digit),
+            (Some(digit), Some(unit)) => {
+                *unit /= f64::from(base);
+                value += f64::from(digit) * *unit;
+            }
+            (None, None) if c == '.' => {
+                unit = Some(1.0);
+                continue;
+            }
+            (None, _) => return any.then(|| (value, text.get(i..).unwrap_or(""))),
+        }
+        any = true;
+    }
+    any.then_some((value, ""))
+}
+
 /// As iproute2's `get_u32`: all of the word, 32 bits.
 pub fn integer_of_32(text: &str, base: u32) -> Option<u32> {
     let (number, rest) = strtoul(text, base)?;
@@ -59,6 +115,27 @@ mod tests {
             ("0x", 16, None),
         ] {
             assert_eq!(integer_of_32(text, base), expected, "{text:?} in base {base}");
+        }
+        for (text, value, rest) in [
+            ("12.5mbit", 12.5, "mbit"),
+            (".5mbit", 0.5, "mbit"),
+            ("5.", 5.0, ""),
+            ("1e3", 1000.0, ""),
+            ("1e3kbit", 1000.0, "kbit"),
+            ("+7", 7.0, ""),
+            ("-7ms", -7.0, "ms"),
+            ("0x40", 64.0, ""),
+            ("0x4b", 75.0, ""),
+            ("0x1.8p1s", 3.0, "s"),
+            ("0xk", 0.0, "xk"),
+            ("5e", 5.0, "e"),
+            ("5ebit", 5.0, "ebit"),
+            ("1.5.2", 1.5, ".2"),
+        ] {
+            assert_eq!(strtod(text), Some((value, rest)), "{text}");
+        }
+        for text in ["", ".", "mbit", "inf", "nan", "-", "1e999", "+ 5"] {
+            assert_eq!(strtod(text), None, "{text}");
         }
         assert_eq!(signed_of_32("-14", 10), Some(-14));
         assert_eq!(signed_of_32("2147483648", 10), None);

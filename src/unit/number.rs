@@ -1,7 +1,7 @@
 //! Plain numbers, flags, names and lists of numbers.
 
 use super::list::MOST;
-use super::{Info, Reader, Refusal, Schema, Unit, Words};
+use super::{Info, Reader, Refusal, Schema, Unit, Words, strtoul};
 use crate::diagnostic::codes;
 use crate::syntax::document::{Node, Value};
 use compact_str::CompactString;
@@ -10,6 +10,12 @@ use compact_str::CompactString;
 pub(crate) fn integer(text: &str, reader: &Reader, what: &str) -> Result<u64, Refusal> {
     let wrong = || Refusal::new(format!("`{text}` is not {what}"));
     let too_big = || Refusal::coded(&codes::OUT_OF_RANGE, format!("`{text}` is more than any option can hold"));
+    if let Some(number) = as_tc(text, 0, reader) {
+        return Ok(number);
+    }
+    if text.strip_prefix('-').is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())) {
+        return Err(Refusal::coded(&codes::OUT_OF_RANGE, format!("`{text}` is out of range: at least 0")));
+    }
     if let Some(hex) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         if hex.is_empty() || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(wrong());
@@ -30,10 +36,19 @@ pub(crate) fn integer(text: &str, reader: &Reader, what: &str) -> Result<u64, Re
     text.parse().map_err(|_| too_big())
 }
 
+/// What `strtoul` makes of the whole word, in tc's own text: `+5`, `010`. What overflows is left to the others to refuse.
+fn as_tc(text: &str, base: u32, reader: &Reader) -> Option<u64> {
+    let (number, rest) = strtoul(text, base).filter(|_| reader.tc)?;
+    (rest.is_empty() && number != u64::MAX && !text.trim_start().starts_with('-')).then_some(number)
+}
+
 /// A number that tc reads in decimal only; in a policy as [`integer`].
 pub(crate) fn decimal(text: &str, reader: &Reader, what: &str) -> Result<u64, Refusal> {
     if !reader.tc {
         return integer(text, reader, what);
+    }
+    if let Some(number) = as_tc(text, 10, reader) {
+        return Ok(number);
     }
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let wrong = Refusal::new(format!("`{text}` is not {what} in decimal"));
@@ -45,7 +60,7 @@ fn hexadecimal(text: &str, reader: &Reader, what: &str) -> Result<u64, Refusal> 
     if !reader.tc || text.starts_with("0x") || text.starts_with("0X") {
         return integer(text, reader, what);
     }
-    integer(&format!("0x{text}"), reader, what)
+    as_tc(text, 16, reader).map_or_else(|| integer(&format!("0x{text}"), reader, what), Ok)
 }
 
 macro_rules! plain {

@@ -1,6 +1,6 @@
 //! Rates.
 
-use super::{Info, Reader, Refusal, Schema, Unit, scale, split_number};
+use super::{Info, Reader, Refusal, Schema, Unit, scale, split_amount};
 use crate::diagnostic::codes;
 
 /// A rate in bits per second. The kernel counts bytes per second, so rates are multiples of 8 on the wire; a policy's
@@ -56,7 +56,7 @@ impl Unit for Rate {
 
     fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
         let wrong = || Refusal::new(format!("`{text}` is not a rate")).help(format!("write {}", Self::INFO.spellings));
-        let (number, suffix) = split_number(text).ok_or_else(wrong)?;
+        let (number, suffix) = split_amount(text, reader).ok_or_else(wrong)?;
         let beyond = || Refusal::coded(&codes::OUT_OF_RANGE, format!("`{text}` is more than a rate can hold"));
         if suffix == "%" {
             let whole = reader.whole.ok_or_else(|| {
@@ -71,7 +71,7 @@ impl Unit for Rate {
         }
         if suffix.is_empty() {
             if reader.tc {
-                return scale(number, 1).map(Rate).ok_or_else(beyond);
+                return scale(&number, 1).map(Rate).ok_or_else(beyond);
             }
             return Err(Refusal::coded(&codes::BARE_NUMBER, format!("`{text}` has no unit")).help(format!(
                 "write `{number}kbit` or `{number}mbit` for bits, `{number}kbps` for kilobytes a second"
@@ -87,7 +87,7 @@ impl Unit for Rate {
                 _ => wrong(),
             });
         };
-        let rate = scale(number, *factor).map(Rate).ok_or_else(beyond)?;
+        let rate = scale(&number, *factor).map(Rate).ok_or_else(beyond)?;
         if lower.ends_with("bps") && lower.len() > 3 {
             let bits = format!("{number}{}bit", lower.trim_end_matches("bps"));
             reader.remark(

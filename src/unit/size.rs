@@ -1,6 +1,6 @@
 //! Sizes in bytes.
 
-use super::{Info, Reader, Refusal, Schema, Unit, scale, split_number};
+use super::{Info, Reader, Refusal, Schema, Unit, scale, split_amount};
 use crate::diagnostic::codes;
 
 /// A size in bytes. `k` and `kb` are 1,024 bytes, as in tc.
@@ -18,10 +18,10 @@ impl Unit for Bytes {
         let wrong = || Refusal::new(format!("`{text}` is not a size")).help(format!("write {}", Self::INFO.spellings));
         // tc's `1600/8` has the cell of a rate table after the stroke; nothing uses the tables any more
         let size = text.split_once('/').filter(|_| reader.tc).map_or(text, |(size, _cell)| size);
-        let (number, suffix) = split_number(size).ok_or_else(wrong)?;
+        let (number, suffix) = split_amount(size, reader).ok_or_else(wrong)?;
         let beyond = || Refusal::coded(&codes::OUT_OF_RANGE, format!("`{text}` is more than a size can hold"));
-        let size = |factor: u64| scale(number, factor).map(Bytes).ok_or_else(beyond);
-        let bits = |factor: u64| scale(number, factor).map(|n| Bytes(n / 8)).ok_or_else(beyond);
+        let size = |factor: u64| scale(&number, factor).map(Bytes).ok_or_else(beyond);
+        let bits = |factor: u64| scale(&number, factor).map(|n| Bytes(n / 8)).ok_or_else(beyond);
         match suffix.to_ascii_lowercase().as_str() {
             "" if reader.tc => size(1),
             "" => Err(Refusal::coded(&codes::BARE_NUMBER, format!("`{text}` has no unit"))
@@ -87,6 +87,10 @@ mod tests {
         assert_eq!(read("1540").unwrap_err().code.name, "bare-number");
         assert_eq!(read("15kbps").unwrap_err().code.name, "wrong-unit");
         assert_eq!(Bytes::read("1540", &mut Reader::tc()).unwrap(), Bytes(1540));
+        for (text, bytes) in [("0x40", 64), ("1e3", 1000), (".5kb", 512), ("+2k", 2048)] {
+            assert_eq!(Bytes::read(text, &mut Reader::tc()).unwrap(), Bytes(bytes), "{text}");
+            assert!(text == ".5kb" || read(text).is_err(), "{text}");
+        }
         for n in [0, 1, 1024, 1500, 1 << 20, 3 << 19] {
             assert_eq!(read(&Bytes(n).show()).unwrap(), Bytes(n));
         }

@@ -289,17 +289,6 @@ fn a_chain_has_its_template() {
     let ran = host.shapectl(&["apply", path(&file)]);
     assert!(!ran.status.success() && ran.stderr.contains("Mask does not fit the template"), "{ran}");
     host.assert_settled(&policy("ip_proto: tcp, dst_port: 1", 443));
-    let file = policy("ip_proto: tcp, dst_port: 1", 443);
-    let bare = std::fs::read_to_string(&file).unwrap();
-    let bare: String =
-        bare.lines().filter(|line| !line.contains("template: yes")).map(|line| format!("{line}\n")).collect();
-    let file = host.policy(&bare);
-    host.apply(&file);
-    host.assert_settled(&file);
-    let file = policy("ip_proto: tcp, dst_port: 1", 443);
-    assert!(plan(&file).contains("without a template"), "{}", plan(&file));
-    host.apply(&file);
-    host.assert_settled(&file);
 }
 
 /// As tc makes one, on each kind of place.

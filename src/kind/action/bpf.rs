@@ -166,9 +166,6 @@ impl Options for Bpf {
         for (i, row) in Bpf::ROWS.iter().enumerate().filter(|(_, row)| !row.hidden) {
             match (row.word, &self.bytecode, self.slot(i)) {
                 ("bytecode", Some(program), _) => out.extend([row.word.to_owned(), program.tc().replace(' ', "+")]),
-                ("object-pinned", ..) => {
-                    out.extend(self.pinned.iter().flat_map(|path| [row.word.to_owned(), path.0.to_string()]));
-                }
                 (_, _, Some(slot)) => row_words(row, slot, out),
                 _ => {}
             }

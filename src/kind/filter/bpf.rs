@@ -323,14 +323,11 @@ impl Options for Bpf {
         self.action.iter_mut().flat_map(|actions| &mut actions.0).try_for_each(|act| act.options.reword(facts))
     }
 
-    /// The program is one word, and so is a path.
+    /// The program is one word.
     fn tc(&self, out: &mut Vec<String>) {
         for (i, row) in Bpf::ROWS.iter().enumerate().filter(|(_, row)| !row.hidden) {
             match (row.word, &self.bytecode, self.slot(i)) {
                 ("bytecode", Some(program), _) => out.extend([row.word.to_owned(), program.tc()]),
-                ("object-pinned", ..) => {
-                    out.extend(self.pinned.iter().flat_map(|path| [row.word.to_owned(), path.0.to_string()]));
-                }
                 (_, _, Some(slot)) => row_words(row, slot, out),
                 _ => {}
             }

@@ -617,41 +617,53 @@ impl Flower {
     }
 
     /// What a key wants that is not there: tc's own checks, on what is written so far.
-    fn lacks(&self, word: &str) -> Option<(&'static str, String)> {
+    fn lacks(&self, word: &str) -> Option<(&'static str, String, String)> {
         let vlans = |least: u32| self.num_of_vlans.is_some_and(|n| n.0 >= least);
         let not = |is: fn(EtherType) -> bool, of: Option<EtherType>| of.is_some_and(|of| !is(of));
-        let of =
-            |what: &str| Some(("eth_type", format!("`{word}` is {what}, and this filter is not: say its `protocol`")));
+        let of = |what: &str, like: &str| {
+            let message = format!("`{word}` is {what}, and this filter is not: say its `protocol`");
+            Some(("eth_type", message, format!("write `protocol: {like}`")))
+        };
         let above = |protos: &[IpProto]| {
             let has = self.ip_proto.is_some_and(|p| protos.contains(&p));
             let names: Vec<_> = protos.iter().map(|p| format!("`{}`", p.show())).collect();
             (!has).then(|| {
-                ("ip_proto", format!("`{word}` wants to know the protocol: `ip_proto` {}", names.join(" or ")))
+                let like = protos.first().map(|p| format!("write `ip_proto: {}`", p.show())).unwrap_or_default();
+                ("ip_proto", format!("`{word}` wants to know the protocol: `ip_proto` {}", names.join(" or ")), like)
             })
         };
         match word {
             "vlan_id" | "vlan_prio" | "vlan_ethtype" if not(EtherType::is_vlan, self.eth_type) && !vlans(1) => {
-                of("of a VLAN's tag (`802.1q`, `802.1ad`, or `num_of_vlans`)")
+                of("of a VLAN's tag (`802.1q`, `802.1ad`, or `num_of_vlans`)", "802.1q")
             }
             "cvlan_id" | "cvlan_prio" | "cvlan_ethtype" => {
                 let tagged = self.vlan_ethtype.is_some_and(EtherType::is_vlan) || vlans(2);
                 let message = format!("`{word}` is of a second tag: write `vlan_ethtype` 802.1q, or `num_of_vlans` 2");
-                (self.eth_type.is_some() && !tagged).then_some(("vlan_ethtype", message))
+                (self.eth_type.is_some() && !tagged)
+                    .then(|| ("vlan_ethtype", message, "write `vlan_ethtype: 802.1q`".to_owned()))
             }
             "mpls" | "mpls_label" | "mpls_tc" | "mpls_bos" | "mpls_ttl" if not(EtherType::is_mpls, self.inner()) => {
-                of("of MPLS (`mpls_uc`, `mpls_mc`)")
+                of("of MPLS (`mpls_uc`, `mpls_mc`)", "mpls_uc")
             }
-            "pppoe_sid" | "ppp_proto" if self.eth_type.is_some_and(|t| t.0 != 0x8864) => of("of PPPoE (`ppp_ses`)"),
+            "pppoe_sid" | "ppp_proto" if self.eth_type.is_some_and(|t| t.0 != 0x8864) => {
+                of("of PPPoE (`ppp_ses`)", "ppp_ses")
+            }
             // a filter that says no protocol, which only a change does, takes addresses of either kind
             "dst_ip" | "src_ip" if self.inner() == Some(EtherType(0)) => None,
-            "ip_proto" | "dst_ip" | "src_ip" if not(EtherType::is_ip, self.inner()) => of("of IP (`ip`, `ipv6`)"),
-            "arp_tip" | "arp_sip" | "arp_op" if not(EtherType::is_arp, self.inner()) => of("of ARP (`arp`, `rarp`)"),
-            "cfm" if self.eth_type.is_some_and(|t| t.0 != 0x8902) => of("of fault management (`0x8902`)"),
+            "ip_proto" | "dst_ip" | "src_ip" if not(EtherType::is_ip, self.inner()) => of("of IP (`ip`, `ipv6`)", "ip"),
+            "arp_tip" | "arp_sip" | "arp_op" if not(EtherType::is_arp, self.inner()) => {
+                of("of ARP (`arp`, `rarp`)", "arp")
+            }
+            "cfm" if self.eth_type.is_some_and(|t| t.0 != 0x8902) => of("of fault management (`0x8902`)", "0x8902"),
             "dst_port" | "src_port" => above(&SRC_PORT.masked.map(|(p, ..)| p)),
             "type" | "code" => above(&ICMP.map(|(p, ..)| p)).or_else(|| {
                 let six = self.ip_proto == Some(IpProto::ICMPV6);
                 let wrong = self.inner().is_some_and(|t| t != if six { EtherType::IPV6 } else { EtherType::IP });
-                if wrong { of(if six { "of IPv6 here" } else { "of IPv4 here" }) } else { None }
+                match (wrong, six) {
+                    (false, _) => None,
+                    (true, true) => of("of IPv6 here", "ipv6"),
+                    (true, false) => of("of IPv4 here", "ip"),
+                }
             }),
             "spi" => above(&[IpProto::ESP, IpProto::AH, IpProto::UDP]),
             "l2tpv3_sid" => above(&[IpProto::L2TP]),
@@ -950,7 +962,7 @@ impl Options for Flower {
         if super::read_doing(word, &mut self.action, words, reader)? {
             return Ok(true);
         }
-        if let Some((_, message)) = self.lacks(word) {
+        if let Some((_, message, _)) = self.lacks(word) {
             return Err(Refusal::coded(&codes::MISSING_OPTION, message).help("tc reads from left to right"));
         }
         let (old, new) = (self.ip_flags, self.enc_flags);
@@ -1026,8 +1038,8 @@ impl Options for Flower {
             if LIMITED.contains(&row.word) {
                 fits(row.word, self.slot(i).and_then(|s| s.number()), u64::from(most(row.word)), out);
             }
-            if let Some((other, message)) = self.lacks(row.word) {
-                let f = Finding::new(&codes::MISSING_OPTION, row.word, message);
+            if let Some((other, message, help)) = self.lacks(row.word) {
+                let f = Finding::new(&codes::MISSING_OPTION, row.word, message).help(help);
                 out.push(if other == "eth_type" { f } else { f.and(other, "this one has none") });
             }
             if let Some(message) = self.clashes(row.word) {

@@ -135,7 +135,7 @@ impl<'a> Reader<'a> {
     }
 
     fn kind(&mut self, name: &Name) -> Option<&'static Kind> {
-        match kind::find(Role::Qdisc, &name.value) {
+        match kind::in_policies(Role::Qdisc).find(|kind| kind.name == name.value) {
             Some(kind) if kind.writable => Some(kind),
             Some(kind) => {
                 let d = Diagnostic::new(&UNKNOWN_KIND, format!("`{}` cannot be written in a policy", kind.name));

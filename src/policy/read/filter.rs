@@ -192,7 +192,7 @@ impl<'a> Reader<'a> {
                 return None;
             }
         };
-        let Some(kind) = kind::find(Role::Filter, &entry.key.value) else {
+        let Some(kind) = kind::in_policies(Role::Filter).find(|kind| kind.name == entry.key.value) else {
             let known: Vec<_> = kind::all(Role::Filter).map(|k| k.name).collect();
             let message = format!("there is no filter `{}`", entry.key.value);
             self.unknown(&UNKNOWN_KIND, message, &entry.key, known);

@@ -136,7 +136,7 @@ impl<'a> Reader<'a> {
 
     /// Whether a policy can write a discipline of that name.
     pub(super) fn is_discipline(&self, word: &str) -> bool {
-        kind::find(Role::Qdisc, word).is_some_and(|k| k.writable)
+        kind::in_policies(Role::Qdisc).any(|k| k.writable && k.name == word)
     }
 
     /// The node with every `$name` in it replaced; the place of the definition comes along if the node itself was one.
