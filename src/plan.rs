@@ -111,6 +111,12 @@ pub fn foreign_filters(held: &crate::tree::Interface) -> std::collections::BTree
     branch::foreign_prios(held.ingress.as_ref())
 }
 
+/// The hash tables of u32 on an interface's ingress hook that are somebody else's and stay. Both sides of a clsact number
+/// theirs together.
+pub fn foreign_tables(held: &crate::tree::Interface) -> std::collections::BTreeSet<u16> {
+    branch::foreign_tables(held.ingress.as_ref())
+}
+
 /// The plan that makes all of a tree where nothing is.
 pub fn from_nothing(asked: &Tree, facts: &dyn Fn(&str) -> Facts) -> Plan {
     plan(asked, &Tree::default(), facts)

@@ -188,6 +188,7 @@ fn beside(ids: &Ids, held: &Tree) -> Ids {
             table.hook = Hook::Ingress;
         }
         table.foreign_prios = foreign;
+        table.foreign_tables = plan::foreign_tables(interface);
     }
     ids
 }

@@ -37,6 +37,12 @@ pub(super) fn foreign_prios(held: Option<&Branch>) -> std::collections::BTreeSet
     held.into_iter().flat_map(|b| &b.objects).filter_map(prio).collect()
 }
 
+/// The hash tables of u32 that others have.
+pub(super) fn foreign_tables(held: Option<&Branch>) -> std::collections::BTreeSet<u16> {
+    let others = held.into_iter().flat_map(|b| &b.objects).filter(|o| is_foreign(o));
+    others.filter_map(u32_of).filter(|(_, options)| options.is_table()).map(|(place, _)| place.table() as u16).collect()
+}
+
 /// How an object comes from what it is to what it should be.
 struct Comparison {
     differences: Vec<Difference>,
