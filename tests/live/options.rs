@@ -16,10 +16,10 @@ use crate::bed::netns::{Netns, bounded_with};
 use shapectl::facts::Facts;
 use shapectl::kernel::Kernel;
 use shapectl::kind::action::{Act, Actions};
-use shapectl::kind::{Children, Options, Role, Row, find};
+use shapectl::kind::{Children, Options, Role, Row, find, read_tc};
 use shapectl::netlink::{self, Message};
 use shapectl::tree::{Id, Object};
-use shapectl::unit::Handle;
+use shapectl::unit::{Handle, Reader, Words};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -327,13 +327,15 @@ fn case(subject: &Subject, protocol: u16, options: &dyn Options, facts: &Facts) 
             (Some(htb), place, object)
         }
         (Role::Action, _) => {
-            let matchall = find(Role::Filter, "matchall").unwrap();
-            let mut all = (matchall.options)();
+            // a filter that every kernel with tc has
+            let u32 = find(Role::Filter, "u32").unwrap();
+            let mut all = (u32.options)();
+            read_tc(all.as_mut(), &mut Words::new(&generated::words(base("u32"))), &mut Reader::tc()).unwrap();
             let row = all.row("action").unwrap();
             let actions = Actions::one(Act::of(subject.kind, options.boxed()));
             all.slot_mut(row).unwrap().copy_from(&Some(actions));
-            let object = new(filter(Handle::HOOK_EGRESS), matchall, all);
-            let place = "filter add dev DEV egress protocol 3 prio 1 handle 1 matchall".to_owned();
+            let object = new(filter(Handle::HOOK_EGRESS), u32, all);
+            let place = "filter add dev DEV egress protocol 3 prio 1 handle ::1 u32".to_owned();
             (Some("qdisc add dev DEV clsact".to_owned()), place, object)
         }
     };
@@ -355,6 +357,8 @@ fn is_there(subject: &Subject) -> bool {
     let twice = subject.kind.role == Role::Action && find(Role::Filter, name).is_some();
     let probe = if twice { format!("act_{name}") } else { name.to_owned() };
     match kernel::name().as_str() {
+        // the modules for what a packet carries are loaded by the first that encodes, and whoever decodes wants one
+        "uml-6.1" if name == "ife" => false,
         "running" => !kernel::probed().contains(&probe.as_str()) || kernel::lacks(&probe).is_none(),
         listed => !kernel::listed(listed).contains(&probe),
     }
@@ -378,6 +382,8 @@ const LEFT_OUT: &[(&str, &str, &[&str], &str)] = &[
     ("", "skbedit", &["queue_mapping_max"], "younger than tc 6.1"),
     ("", "ct", &["helper"], "younger than tc 6.1"),
     ("", "tunnel_key", &["nofrag"], "younger than tc 6.1"),
+    ("running", "u32", &["mark"], "a kernel may be built without, and takes the words and forgets them"),
+    ("running", "", &["action"], "a kernel may lack the actions that filters are made with"),
     ("uml-6.1", "ct", &["zone"], "CONFIG_NF_CONNTRACK_ZONES is not set in Debian's package"),
     ("uml-6.1", "flower", &["ct_zone"], "CONFIG_NF_CONNTRACK_ZONES is not set in Debian's package"),
     ("uml-6.1", "fq", &["quantum"], "older kernels refuse what newer ones cut short"),
@@ -416,7 +422,7 @@ const TCS_OWN: &[(&str, &str, &str)] = &[
 
 #[test]
 fn generated_options_come_back_the_same() {
-    let count = std::env::var("SHAPECTL_CASES").map_or(4, |count| count.parse().expect("a number of cases"));
+    let count = std::env::var("SHAPECTL_CASES").map_or(2, |count| count.parse().expect("a number of cases"));
     let only = std::env::var("SHAPECTL_ONLY").unwrap_or_default();
     let mut bench = Bench::new();
     let facts = bench.facts.clone();
@@ -439,5 +445,19 @@ fn generated_options_come_back_the_same() {
     }
     let wrong = bench.judge(&cases);
     println!("{} cases", cases.len());
+    assert!(wrong.is_empty(), "{} of {} are wrong:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
+
+/// Lines in forms that tc takes, and some that it does not, though nobody would teach them: a line of `tc.forms` is what is
+/// run on one device, parted by ` ; `.
+#[test]
+fn odd_forms_do_the_same() {
+    let text = include_str!("tc.forms");
+    let text = std::env::var("SHAPECTL_FORMS").map_or(text.to_owned(), |path| std::fs::read_to_string(path).unwrap());
+    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let case = |line: &str| Case { lines: line.split(" ; ").map(str::to_owned).collect(), asked: None };
+    let cases = lines.map(case).collect::<Vec<_>>();
+    let wrong = Bench::new().judge(&cases);
+    println!("{} lines", cases.len());
     assert!(wrong.is_empty(), "{} of {} are wrong:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
