@@ -87,6 +87,7 @@ codes! {
     MISSING_OPTION "missing-option" Error "an option that the discipline cannot do without";
     TOO_DEEP "too-deep" Error "something is nested deeper than is allowed";
     UNKNOWN_FIELD "unknown-field" Error "a match looks at a field that does not exist";
+    UNKNOWN_SHARED "unknown-shared" Error "a shared budget that does not exist";
     UNKNOWN_NAME "unknown-name" Error "a `$name` or `@name` stands for nothing";
     MATCH_VALUE "match-value" Error "a value does not fit the field it is compared with";
     MATCH_CLASH "match-clash" Error "two parts of a match can never hold together";

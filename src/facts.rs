@@ -147,6 +147,11 @@ impl Links {
         self.names.get(&index).cloned().unwrap_or_else(|| format_compact!("if{index}"))
     }
 
+    /// The names of all.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.indices.keys().map(CompactString::as_str)
+    }
+
     /// The index of a link by its name, or by `if7`.
     pub fn index_of(&self, name: &str) -> Option<u32> {
         self.indices.get(name).copied().or_else(|| name.strip_prefix("if")?.parse().ok())

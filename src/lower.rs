@@ -59,6 +59,26 @@ pub fn lower(policy: &Policy, facts: &dyn Fn(&str) -> Facts, ids: &Ids, sink: &m
     );
     let ports = Cell::new(None);
     let (mut tree, mut new_ids, nothing) = (Tree::default(), Ids::default(), Table::default());
+    let budgets = ifb::names(
+        policy.shared.iter().map(|s| s.name.value.as_str()),
+        policy.interfaces.iter().map(|i| i.name.value.as_str()).chain(ifbs.values().map(CompactString::as_str)),
+        |name| ids.interfaces.get(budget_key(name).as_str())?.ifb_name.clone(),
+    );
+    // what is redirected to stands before what redirects
+    for shared in &policy.shared {
+        let Some(device_name) = budgets.get(&shared.name.value) else { continue };
+        let (key, interface) = (budget_key(&shared.name.value), Interface::new(shared.name.clone(), shared.name.span));
+        let facts = facts(policy.interfaces.iter().find(|i| goes_through(i, shared)).map_or("", |i| &i.name.value));
+        let old = ids.interfaces.get(key.as_str()).unwrap_or(&nothing);
+        let mut work = Lowering { interface: &interface, facts: &facts, sink, ports: &ports };
+        let (branch, numbers) = work.direction(&shared.direction, &old.ifb, true);
+        let link = work.shared(shared, policy);
+        let device = tree::Interface { link, egress: Some(branch), ..tree::Interface::default() };
+        tree.interfaces.insert(device_name.clone(), device);
+        let table = Table { ifb: numbers, ifb_name: Some(device_name.clone()), ..Table::default() };
+        new_ids.interfaces.insert(key, table);
+    }
+    let budget = |shared: &Option<Spanned<CompactString>>| budgets.get(&shared.as_ref()?.value).cloned();
     for interface in &policy.interfaces {
         let name = &interface.name.value;
         let old = ids.interfaces.get(name).unwrap_or(&nothing);
@@ -70,7 +90,9 @@ pub fn lower(policy: &Policy, facts: &dyn Fn(&str) -> Facts, ids: &Ids, sink: &m
             let (branch, numbers) = work.direction(direction, &old.egress, false);
             (asked.egress, table.egress) = (Some(branch), numbers);
         }
-        if let Some(ingress) = &interface.ingress {
+        // what leaves by way of a shared budget leaves by the hook's other side
+        let hook = interface.shared.as_ref().map(|shared| Ingress::new(shared.span));
+        if let Some(ingress) = interface.ingress.as_ref().or(hook.as_ref()) {
             let ifb_name = ifbs.get(name.as_str()).cloned();
             if let (Some(shape), Some(ifb_name)) = (&ingress.shape, &ifb_name) {
                 let (branch, numbers) = work.direction(&shape.value, &old.ifb, true);
@@ -78,7 +100,9 @@ pub fn lower(policy: &Policy, facts: &dyn Fn(&str) -> Facts, ids: &Ids, sink: &m
                 (device.egress, table.ifb) = (Some(branch), numbers);
                 tree.interfaces.insert(ifb_name.clone(), device);
             }
-            let (branch, filters, tables) = work.ingress(ingress, ifb_name.as_ref(), old);
+            let to =
+                Devices { arriving: budget(&ingress.shared).or(ifb_name.clone()), leaving: budget(&interface.shared) };
+            let (branch, filters, tables) = work.ingress(ingress, &to, old);
             (asked.ingress, table.ifb_name) = (Some(branch), ifb_name);
             (table.hook_filters, table.hook_tables) = (filters, tables);
         }
@@ -98,6 +122,26 @@ pub fn lower(policy: &Policy, facts: &dyn Fn(&str) -> Facts, ids: &Ids, sink: &m
     }
     (tree, new_ids)
 }
+
+/// The devices that packets of an interface are redirected to.
+struct Devices {
+    arriving: Option<CompactString>,
+    leaving: Option<CompactString>,
+}
+
+/// What a budget's numbers are kept under: no interface has that name.
+fn budget_key(name: &str) -> CompactString {
+    format_compact!("shared{}{name}", tree::SERVED)
+}
+
+/// Whether an interface sends or receives by way of a budget.
+fn goes_through(interface: &Interface, shared: &model::Shared) -> bool {
+    let arriving = interface.ingress.as_ref().and_then(|i| i.shared.as_ref());
+    interface.shared.iter().chain(arriving).any(|s| s.value == shared.name.value)
+}
+
+/// The longest alias of a link (`IFALIASZ` less the zero).
+const ALIAS: usize = 255;
 
 /// One interface's way down.
 struct Lowering<'a> {
@@ -129,6 +173,30 @@ impl Lowering<'_> {
             alias: Some(format_compact!("{OWN_ALIAS}{name}")),
             kind: Some("ifb".into()),
             origin: Origin { span: Some(span), name: format_compact!("{name} ingress shape"), remark: Some(remark) },
+            ..Link::default()
+        }
+    }
+
+    /// The device of a budget, with the interfaces that it serves in its alias.
+    fn shared(&mut self, shared: &model::Shared, policy: &Policy) -> Link {
+        let served = policy.interfaces.iter().filter(|i| goes_through(i, shared)).map(|i| i.name.value.as_str());
+        let served: Vec<&str> = served.collect();
+        let alias = format_compact!("{OWN_ALIAS}{}", served.join("/"));
+        if alias.len() > ALIAS {
+            let message = format!(
+                "{} interfaces go through `{}`, more than its device can name",
+                served.len(),
+                shared.name.value
+            );
+            let d = Diagnostic::new(&codes::OUT_OF_RANGE, message).at(shared.name.span, "");
+            self.sink.push(d.help(format!("their names may have {ALIAS} bytes in all: part them over two budgets")));
+        }
+        let remark = format!("one budget for what goes through {}", served.join(" and "));
+        Link {
+            up: Some(true),
+            alias: Some(alias),
+            kind: Some("ifb".into()),
+            origin: Origin { span: Some(shared.name.span), name: shared.name.value.clone(), remark: Some(remark) },
             ..Link::default()
         }
     }
@@ -357,7 +425,8 @@ impl Lowering<'_> {
     }
 
     /// The hook for what arrives.
-    fn ingress(&mut self, ingress: &Ingress, ifb: Option<&CompactString>, old: &Table) -> (Branch, Filters, Tables) {
+    fn ingress(&mut self, ingress: &Ingress, to: &Devices, old: &Table) -> (Branch, Filters, Tables) {
+        let ifb = to.arriving.as_ref();
         let hook = match ingress.hook.as_ref().map(|h| h.value) {
             Some(model::Hook::Clsact) => Hook::Clsact,
             Some(model::Hook::Ingress) => Hook::Ingress,
@@ -413,9 +482,40 @@ impl Lowering<'_> {
             foreign_tables: &old.foreign_tables.iter().copied().chain(tables).collect(),
         };
         let (mut made, places, tables) = filters::place(parent, wanted, before, self.facts, self.sink);
+        // a priority of its own: the u32 tables of older kernels are those of both sides
+        let used = made.iter().filter_map(|o| match o.id {
+            Id::Filter { prio, .. } => Some(prio / 2),
+            _ => None,
+        });
+        let foreign: BTreeSet<u16> = foreign.iter().copied().chain(used).collect();
         branch.objects.append(&mut made);
         branch.objects.extend(given);
+        branch.objects.extend(self.leaving(ingress, to, kind, &foreign));
         (branch, places, tables)
+    }
+
+    /// The filter that sends what leaves through a shared budget. It comes back behind the hook (`tc_skip_classify`), so it
+    /// goes there once.
+    fn leaving(&mut self, ingress: &Ingress, to: &Devices, hook: &kind::Kind, foreign: &BTreeSet<u16>) -> Vec<Object> {
+        let (Some(device), Some(shared)) = (&to.leaving, &self.interface.shared) else { return Vec::new() };
+        if *hook != clsact::KIND {
+            let message = "the hook `ingress` has no side for what leaves, which is to go through a shared budget";
+            let d = Diagnostic::new(&codes::NO_FILTERS, message).at(shared.span, "");
+            self.sink.push(d.help("write `ingress: { hook: clsact }`; filters of others on the hook have to go first"));
+            return Vec::new();
+        }
+        if let Some(block) = &ingress.egress_block {
+            let message = format!("the filters of this side are those of block {}", block.value);
+            let d = Diagnostic::new(&codes::NO_FILTERS, message).at(shared.span, "so this has no place");
+            self.sink.push(d.at(block.span, "").help("leave one of them out"));
+            return Vec::new();
+        }
+        let redirect = Act::to_link(mirred::Mode::Redirect, Name(device.clone()));
+        let mut rest = filters::rest_with(Actions(vec![redirect]), shared.span);
+        rest.origin.remark = Some(format!("everything that is sent goes through {device} first"));
+        let (none, tables) = (BTreeSet::new(), Tables::new());
+        let before = filters::Before { filters: None, tables: &tables, foreign, foreign_tables: &none };
+        filters::place(Handle::HOOK_EGRESS, vec![rest], before, self.facts, self.sink).0
     }
 }
 

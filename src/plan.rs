@@ -102,7 +102,7 @@ pub fn plan(asked: &Tree, held: &Tree, facts: &dyn Fn(&str) -> Facts) -> Plan {
             }
         }
     }
-    links::remove_unasked(asked, held, &mut steps);
+    links::remove_unasked(asked, held, facts, &mut steps);
     Plan { steps }
 }
 

@@ -242,6 +242,17 @@ pub fn schema() -> Value {
     );
     defs.insert("leaf".into(), json!({ "anyOf": [reference("discipline"), each_way(reference("discipline"))] }));
     defs.insert("direction".into(), one_of_kinds(kinds.iter(), true));
+    let mut egress = one_of_kinds(kinds.iter(), true);
+    if let Some(Value::Object(words)) = egress.pointer_mut("/anyOf/1/properties") {
+        words.insert(
+            "shared".into(),
+            json!({ "description": "the shared budget it goes through first", "type": "string" }),
+        );
+    }
+    let shared = json!({
+        "type": "object", "properties": { "shared": { "type": "string" } }, "additionalProperties": false, "required": ["shared"],
+    });
+    defs.insert("egress".into(), json!({ "anyOf": [shared, egress] }));
     defs.insert("each-way".into(), each_way(json!({ "type": ["string", "number", "boolean", "array"] })));
     defs.insert("actions".into(), actions());
     let words: Vec<&str> = Classifier::WORDS.iter().map(|(word, _)| *word).collect();
@@ -282,14 +293,14 @@ pub fn schema() -> Value {
         "type": "object", "additionalProperties": false,
         "properties": {
             "police": reference("police-action"), "shape": reference("direction"), "rules": reference("rules"),
-            "filters": reference("filters"), "hook": { "enum": ["clsact", "ingress"] },
+            "filters": reference("filters"), "shared": { "type": "string" }, "hook": { "enum": ["clsact", "ingress"] },
             "block": number, "egress_block": number, "classifier": reference("classifier"),
         },
     });
     let interface = json!({
         "type": "object", "additionalProperties": false,
         "properties": {
-            "link": link, "egress": reference("direction"), "ingress": ingress, "both": reference("direction"),
+            "link": link, "egress": reference("egress"), "ingress": ingress, "both": reference("direction"),
         },
     });
     let words = json!({ "anyOf": [{ "type": "array", "items": { "type": ["string", "integer"] } }, { "type": ["string", "integer"] }] });
@@ -313,6 +324,7 @@ pub fn schema() -> Value {
             "profiles": map_of(profile),
             "accept": { "description": "codes of findings that are meant", "type": ["array", "string"], "items": { "type": "string" } },
             "interfaces": map_of(interface),
+            "shared": map_of(reference("direction")),
             "blocks": map_of(json!({
                 "type": ["object", "null"], "properties": { "filters": reference("filters") }, "additionalProperties": false,
             })),

@@ -5,6 +5,7 @@ use crate::kind::acts;
 use crate::plan::{LinkChange, Plan, Step, Subject, Verb};
 use crate::tree::{Id, Object, Stab, block_of};
 use crate::unit::{Handle, Unit};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// A command: its words, `tc` or `ip` first.
@@ -305,12 +306,17 @@ pub fn script(plan: &Plan, from: &str) -> String {
                 _ => vec!["filter del dev {} ingress"],
             },
         );
+        // of that side only what is made here is taken away first
+        let leaving: BTreeSet<u16> = plan.steps.iter().filter(of).filter_map(leaving_prio).collect();
         let created = plan.steps.iter().filter(of).any(|s| matches!(s.subject, Subject::Link(LinkChange::Create(_))));
         if created {
             let _ = writeln!(out, "ip link del dev {} 2>/dev/null || :", quote(&interface));
         } else {
             for words in clear {
                 let _ = writeln!(out, "tc {} 2>/dev/null || :", words.replace("{}", &quote(&interface)));
+            }
+            for prio in leaving {
+                let _ = writeln!(out, "tc filter del dev {} egress prio {prio} 2>/dev/null || :", quote(&interface));
             }
         }
         for step in plan.steps.iter().filter(of) {
@@ -326,6 +332,15 @@ pub fn script(plan: &Plan, from: &str) -> String {
         }
     }
     out
+}
+
+/// The priority of a filter that a step adds for what leaves by a hook.
+fn leaving_prio(step: &Step) -> Option<u16> {
+    let Subject::Object(object) = &step.subject else { return None };
+    match object.id {
+        Id::Filter { parent: Handle::HOOK_EGRESS, prio, .. } if step.verb == Verb::Add => Some(prio),
+        _ => None,
+    }
 }
 
 /// Where the discipline of a step hangs and its kind, if that is the root or the hook of an interface.

@@ -186,6 +186,12 @@ pub struct Link {
 /// The alias of devices that shapectl made begins with this; the rest names the interface they serve.
 pub const OWN_ALIAS: &str = "shapectl:";
 
+/// How the names of our ifb devices begin.
+pub const OWN_PREFIX: &str = "ifb-";
+
+/// What parts the names of several interfaces in our alias: no name holds it.
+pub const SERVED: char = '/';
+
 /// One direction of an interface: everything below its root qdisc, or below its ingress hook. In an order in which it can
 /// be made: parents before children, classes before filters.
 #[derive(Clone, Debug, Default)]

@@ -1,13 +1,13 @@
 //! Names of the ifb devices on which arriving traffic is shaped.
 
 use crate::fingerprint::Fingerprint;
+use crate::tree::OWN_PREFIX as PREFIX;
 use compact_str::{CompactString, format_compact};
 use indexmap::IndexMap;
 use std::collections::{BTreeSet, HashSet};
 
 /// The longest name a device may have, in bytes (`IFNAMSIZ` less the zero).
 pub const LONGEST: usize = 15;
-const PREFIX: &str = "ifb-";
 
 /// A name for the ifb of each interface in `shaped`: the one it has in `held`, else `ifb-` and the interface's own, cut
 /// short and made unmistakable by a hash where it is too long. No two are the same, and none is the name of an interface

@@ -2,9 +2,11 @@
 
 use super::{Difference, Step, Subject, Verb};
 use crate::facts::Facts;
+use crate::kind::action::Actions;
+use crate::kind::action::mirred::{Mirred, Mode};
 use crate::kind::filter::u32::{Node, U32};
 use crate::kind::{Children, Reset};
-use crate::tree::{Branch, Id, Object, Stab};
+use crate::tree::{Branch, Id, OWN_PREFIX, Object, Stab};
 use crate::unit::{Handle, Slot};
 use compact_str::CompactString;
 use indexmap::IndexMap;
@@ -25,7 +27,16 @@ fn filter_key(object: &Object) -> Option<FilterKey> {
 /// Whether a filter on the ingress hook is somebody else's (container networks hang BPF programs there): kept.
 fn is_foreign(object: &Object) -> bool {
     let Id::Filter { parent, chain, .. } = object.id else { return false };
-    parent == Handle::HOOK_EGRESS || (parent.is_hook() && (chain != 0 || object.kind.is_none() || object.name == "bpf"))
+    (parent == Handle::HOOK_EGRESS && !to_budget(object))
+        || (parent.is_hook() && (chain != 0 || object.kind.is_none() || object.name == "bpf"))
+}
+
+/// Whether a filter does nothing but send packets to a device that bears a name of ours: the way to a shared budget.
+fn to_budget(object: &Object) -> bool {
+    let Some(actions) = object.options.value::<Actions>("action") else { return false };
+    let [act] = actions.0.as_slice() else { return false };
+    let to = act.options.as_kind::<Mirred>().filter(|m| m.mode == Some(Mode::Redirect));
+    to.and_then(|m| m.dev.as_ref()).is_some_and(|dev| dev.0.starts_with(OWN_PREFIX))
 }
 
 /// The priorities that others' filters have.

@@ -1,7 +1,8 @@
 //! The links' own settings, and the devices that shapectl makes and takes away.
 
 use super::{Difference, LinkChange, Step, Subject, Verb};
-use crate::tree::{Link, OWN_ALIAS, Tree};
+use crate::facts::Facts;
+use crate::tree::{Link, OWN_ALIAS, SERVED, Tree};
 use compact_str::CompactString;
 
 fn step(interface: &str, verb: Verb, change: LinkChange) -> Step {
@@ -35,13 +36,17 @@ pub(super) fn settle(name: &CompactString, asked: &Link, held: Option<&Link>, st
     }
 }
 
-/// Takes away devices that carry our alias, serve an interface of this policy (or one that is gone) and are not asked for.
-pub(super) fn remove_unasked(asked: &Tree, held: &Tree, steps: &mut Vec<Step>) {
-    for (name, interface) in &held.interfaces {
+/// Takes away devices that carry our alias and are not asked for, if all that they serve are interfaces of this policy, or
+/// gone from the machine. What is held may be a part of the machine, so `facts` are asked for the rest of its links.
+pub(super) fn remove_unasked(asked: &Tree, held: &Tree, facts: &dyn Fn(&str) -> Facts, steps: &mut Vec<Step>) {
+    for (name, interface) in held.interfaces.iter().filter(|(name, _)| !asked.interfaces.contains_key(*name)) {
         let Some(serves) = interface.link.alias.as_deref().and_then(|a| a.strip_prefix(OWN_ALIAS)) else { continue };
-        let ours =
-            asked.interfaces.get(serves).is_some_and(|i| i.ingress.is_some()) || !held.interfaces.contains_key(serves);
-        if ours && !asked.interfaces.contains_key(name) {
+        let machine = facts(name);
+        let free = |one: &str| match asked.interfaces.get(one) {
+            Some(asked) => asked.ingress.is_some(),
+            None => !held.interfaces.contains_key(one) && machine.links.names().all(|there| there != one),
+        };
+        if serves.split(SERVED).all(free) {
             let kind = interface.link.kind.clone().unwrap_or_else(|| "ifb".into());
             steps.push(step(name, Verb::Delete, LinkChange::Remove(kind)));
         }

@@ -48,6 +48,12 @@ fn whole(policy: &Policy, facts: &dyn Fn(&str) -> Facts, sink: &mut Sink) {
             }
         }
     }
+    for shared in &policy.shared {
+        let (interface, machine) = (Interface::new(shared.name.clone(), shared.name.span), facts(""));
+        let place = Place { interface: &interface, facts: &machine, machine: &machine, arriving: true };
+        direction(&place, &shared.direction, sink);
+        link::priorities(&shared.direction, sink);
+    }
     for block in &policy.blocks {
         kinds::filters(&block.filters, &facts(""), sink);
     }

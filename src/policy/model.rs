@@ -16,6 +16,17 @@ pub struct Policy {
     pub interfaces: Vec<Interface>,
     /// Blocks of filters that several hooks look into.
     pub blocks: Vec<Block>,
+    /// Budgets that several interfaces share.
+    pub shared: Vec<Shared>,
+}
+
+/// One budget for what several interfaces send or receive: a device of ours that they redirect to.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// Its name.
+    pub name: Name,
+    /// The discipline and the rules beside it.
+    pub direction: Direction,
 }
 
 /// A shared block of filters.
@@ -77,6 +88,8 @@ pub struct Interface {
     pub egress: Option<Direction>,
     /// What arrives; `None` if the policy does not own this direction.
     pub ingress: Option<Ingress>,
+    /// The shared budget that what is sent goes through first.
+    pub shared: Option<Spanned<CompactString>>,
     /// The place of the `both` that the two directions come from.
     pub both: Option<Span>,
 }
@@ -164,6 +177,8 @@ pub struct Ingress {
     pub police: Option<Spanned<Actions>>,
     /// Redirected to an ifb and shaped there.
     pub shape: Option<Spanned<Direction>>,
+    /// Redirected to the ifb of a shared budget.
+    pub shared: Option<Spanned<CompactString>>,
     /// The discipline that holds the filters, if it is written.
     pub hook: Option<Spanned<Hook>>,
     /// The shared block that stands for the filters of what arrives.
@@ -176,6 +191,13 @@ pub struct Ingress {
     pub filters: Vec<Filter>,
 }
 
+impl Interface {
+    /// One of that name that says nothing yet.
+    pub fn new(name: Name, span: Span) -> Interface {
+        Interface { name, span, link: Link::default(), egress: None, ingress: None, shared: None, both: None }
+    }
+}
+
 impl Ingress {
     /// One that says nothing yet.
     pub fn new(span: Span) -> Ingress {
@@ -184,6 +206,7 @@ impl Ingress {
             rules: Vec::new(),
             police: None,
             shape: None,
+            shared: None,
             hook: None,
             block: None,
             egress_block: None,

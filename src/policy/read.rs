@@ -11,10 +11,10 @@ mod tests;
 mod value;
 
 use super::load::Documents;
-use super::model::{Direction, Ingress, Interface, Link, Policy};
+use super::model::{Direction, Ingress, Interface, Link, Policy, Shared};
 use crate::codes::{
-    BAD_INTERFACE_NAME, BOTH_WAYS, DUPLICATE_NAME, INGRESS_QUEUE, LET_CYCLE, STAB_AND_OVERHEAD, UNKNOWN_CLASS,
-    UNKNOWN_KEY, VERSION, WRONG_SHAPE,
+    BAD_INTERFACE_NAME, BOTH_WAYS, DUPLICATE_KEY, DUPLICATE_NAME, INGRESS_QUEUE, LET_CYCLE, NO_EFFECT,
+    STAB_AND_OVERHEAD, UNKNOWN_CLASS, UNKNOWN_KEY, UNKNOWN_SHARED, VERSION, WRONG_SHAPE,
 };
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::facts::Facts;
@@ -61,6 +61,7 @@ struct Reader<'a> {
     matches: Vec<super::model::Rule>,
     /// Whether a circle of values was reported: then no value is blamed for its depth.
     circle: bool,
+    shared: HashMap<&'a str, &'a Entry>,
     /// Which way the packets go of what is read: what values each way (`{ up: …, down: … }`) are chosen by. `None` where
     /// there is no way.
     way: Option<Way>,
@@ -87,6 +88,7 @@ pub fn read(documents: &Documents, facts: &dyn Fn(&str) -> Facts, sink: &mut Sin
         classes: 0,
         matches: Vec::new(),
         circle: false,
+        shared: HashMap::new(),
         way: None,
         nat: false,
         both: false,
@@ -109,6 +111,7 @@ pub fn read(documents: &Documents, facts: &dyn Fn(&str) -> Facts, sink: &mut Sin
             }
         }
     }
+    policy.shared = reader.shared_budgets(&policy.interfaces);
     policy
 }
 
@@ -138,6 +141,7 @@ impl<'a> Reader<'a> {
                 }
                 "profiles" => self.named(entry, "profile", |r| &mut r.profiles),
                 "services" => self.named(entry, "service", |r| &mut r.services),
+                "shared" => self.named(entry, "shared budget", |r| &mut r.shared),
                 "interfaces" => {
                     if let Some(list) = self.entries(&entry.node, "`interfaces`", "interfaces: { eth0: { … } }") {
                         interfaces.extend(list);
@@ -158,6 +162,7 @@ impl<'a> Reader<'a> {
                         "services",
                         "profiles",
                         "interfaces",
+                        "shared",
                         "blocks",
                     ];
                     self.unknown(&UNKNOWN_KEY, format!("`{word}` is no part of a policy"), &entry.key, keys);
@@ -259,7 +264,7 @@ impl<'a> Reader<'a> {
         let name = entry.key.clone();
         let span = name.span.to(entry.node.span);
         self.interface_name(&entry.key);
-        let mut out = Interface { name, span, link: Link::default(), egress: None, ingress: None, both: None };
+        let mut out = Interface::new(name, span);
         let example = format!("{}: {{ egress: fq_codel }}", entry.key.value);
         let Some(entries) = self.entries(&entry.node, "an interface", &example) else { return out };
         let mut refused = false;
@@ -278,7 +283,10 @@ impl<'a> Reader<'a> {
             }
             match entry.key.value.as_str() {
                 "link" => {}
-                "egress" => out.egress = self.sent(entry, whole),
+                "egress" => {
+                    out.shared = entry.node.get("shared").and_then(|e| self.budget(e));
+                    out.egress = self.sent(entry, whole);
+                }
                 "ingress" => out.ingress = self.ingress(entry, whole),
                 "both" => self.both(entry, entries, whole, &mut out),
                 word => {
@@ -295,7 +303,51 @@ impl<'a> Reader<'a> {
     }
 
     fn sent(&mut self, entry: &'a Entry, [up, _]: [Whole; 2]) -> Option<Direction> {
+        // what goes through a shared budget needs no discipline of its own
+        if let Some([only]) = entry.node.entries()
+            && only.key.value == "shared"
+        {
+            return None;
+        }
         self.going(Way::Up, false, |r| r.direction(&entry.node, entry.key.span, up))
+    }
+
+    /// `shared: NAME` of a direction.
+    fn budget(&mut self, entry: &'a Entry) -> Option<Spanned<CompactString>> {
+        let (node, _) = self.settle(&entry.node)?;
+        let name = Spanned::new(CompactString::from(node.as_word().unwrap_or_default()), entry.node.span);
+        if !self.shared.contains_key(name.value.as_str()) {
+            let mut known: Vec<&str> = self.shared.keys().copied().collect();
+            known.sort_unstable();
+            let help =
+                known.is_empty().then(|| format!("write `shared: {{ {}: {{ htb: … }} }}` at the top", name.value));
+            let message = format!("there is no shared budget `{}`", name.value);
+            self.unknown_or(&UNKNOWN_SHARED, message, &name, known, help);
+            return None;
+        }
+        Some(name)
+    }
+
+    /// The budgets of `shared:`, in the order of writing.
+    fn shared_budgets(&mut self, interfaces: &[Interface]) -> Vec<Shared> {
+        let mut entries: Vec<&'a Entry> = self.shared.values().copied().collect();
+        entries.sort_by_key(|e| (e.key.span.file, e.key.span.start));
+        let mut out = Vec::new();
+        for entry in entries {
+            let name = entry.key.value.as_str();
+            let used = interfaces.iter().any(|i| {
+                let arriving = i.ingress.as_ref().and_then(|i| i.shared.as_ref());
+                [&i.shared, &arriving.cloned()].into_iter().flatten().any(|s| s.value == name)
+            });
+            if !used {
+                let d = Diagnostic::new(&NO_EFFECT, format!("no interface goes through the shared budget `{name}`"));
+                self.sink.push(d.at(entry.key.span, "").help(format!("write `egress: {{ shared: {name} }}`")));
+            }
+            if let Some(direction) = self.direction(&entry.node, entry.key.span, Whole::default()).filter(|_| used) {
+                out.push(Shared { name: entry.key.clone(), direction });
+            }
+        }
+        out
     }
 
     /// `both:`, which is read once for each way.
@@ -437,6 +489,14 @@ impl<'a> Reader<'a> {
                         }
                     }
                 }
+                "shared" => {
+                    out.shared = self.budget(entry);
+                    if let Some(shape) = entries.iter().find(|e| e.key.value == "shape") {
+                        let d = Diagnostic::new(&DUPLICATE_KEY, "what arrives goes to one device, and here are two");
+                        let d = d.at(entry.key.span, "a shared budget").at(shape.key.span, "a device of its own");
+                        self.sink.push(d.help("leave one of them out"));
+                    }
+                }
                 "hook" => out.hook = self.hook(&entry.node),
                 "classifier" => out.classifier = self.classifier(&entry.node),
                 "block" => out.block = self.block_number(entry),
@@ -478,7 +538,7 @@ impl<'a> Reader<'a> {
     fn direction(&mut self, node: &'a Node, at: Span, whole: Whole) -> Option<Direction> {
         self.matches.clear();
         self.path.clear();
-        let discipline = self.discipline(node, at, whole, &["rules", "filters", "classifier"]);
+        let discipline = self.discipline(node, at, whole, &["rules", "filters", "classifier", "shared"]);
         let mut rules = std::mem::take(&mut self.matches);
         let (mut filters, mut classifier) = (Vec::new(), None);
         if let Some(block) = node.entries() {
@@ -490,7 +550,7 @@ impl<'a> Reader<'a> {
             }
             let place = |of: &dyn Fn(&Entry) -> bool| block.iter().position(of);
             let first = place(&|e| e.key.value == "rules")
-                < place(&|e| !matches!(e.key.value.as_str(), "rules" | "filters" | "classifier"));
+                < place(&|e| !matches!(e.key.value.as_str(), "rules" | "filters" | "classifier" | "shared"));
             if let Some(entry) = block.iter().find(|e| e.key.value == "rules") {
                 let listed = self.rules(&entry.node, whole);
                 let at = if first { 0 } else { rules.len() };

@@ -192,6 +192,9 @@ enum Lead {
         part: bool,
     },
     Way(Way),
+    /// `acks`, `syns`: TCP's packets without data, and those that open a connection.
+    Acks,
+    Syns,
     Values(Field),
 }
 
@@ -224,6 +227,7 @@ const FIELDS: &[(&str, Field)] = &[
 /// The other words that may start a test; protocols come on top.
 const OTHER_LEADS: &[&str] = &[
     "any", "ip", "ip6", "icmp", "arp", "mac", "ct", "frag", "u32", "local", "remote", "server", "client", "up", "down",
+    "acks", "syns",
 ];
 
 /// Words of other tools, and ours for them.
@@ -331,6 +335,8 @@ fn lead(word: &str) -> Option<Lead> {
         "remote" => Lead::End { near: false, part: false },
         "server" => Lead::End { near: true, part: true },
         "client" => Lead::End { near: false, part: true },
+        "acks" => Lead::Acks,
+        "syns" => Lead::Syns,
         "up" => Lead::Way(Way::Up),
         "down" => Lead::Way(Way::Down),
         _ => match FIELDS.iter().find(|(name, _)| *name == word) {
@@ -751,6 +757,31 @@ fn item(field: Field, text: &str) -> Result<(Item, Option<Remark>), Fault> {
             None => Err(fault("no value fits here", "")),
         },
     }
+}
+
+const FIN: u64 = 0x01;
+const SYN: u64 = 0x02;
+const RST: u64 = 0x04;
+const PSH: u64 = 0x08;
+const ACK: u64 = 0x10;
+const URG: u64 = 0x20;
+/// The longest IP packets that hold a TCP header and nothing behind it: 60 bytes with all options, behind a header without any.
+const BARE: [(u64, u64); 2] = [(4, 20 + 60), (6, 40 + 60)];
+
+/// TCP packets with these flags of those that are looked at, and with what else is said.
+fn flagged(more: Vec<(Field, Item)>, set: u64, of: u64, span: Span) -> Option<Expression> {
+    let own = [(Field::Proto, Item::Number(6)), (Field::TcpFlags, Item::Masked(set, of))];
+    let test = |(field, item)| Expression::Test(Test { field, items: vec![item], span });
+    Expression::and(own.into_iter().chain(more).map(test))
+}
+
+/// Acknowledgements without data: `ack` is set, nothing else but ECN's flags is, and the packet has no room for much.
+fn acks(span: Span) -> Option<Expression> {
+    let bare = BARE.map(|(family, longest)| {
+        let more = vec![(Field::Family, Item::Number(family)), (Field::Len, Item::Range(0, longest))];
+        flagged(more, ACK, FIN | SYN | RST | PSH | ACK | URG, span)
+    });
+    Expression::or(bare.into_iter().flatten())
 }
 
 struct Parser<'a, 't> {
@@ -1200,6 +1231,8 @@ impl<'t> Parser<'_, 't> {
                 self.test("connmark", Lead::Values(Field::ConnMark), span.to(end), last)
             }
             Lead::End { near, part } => self.end_of_link(word, near, part, span, last),
+            Lead::Acks => acks(span).map(Piece::Other),
+            Lead::Syns => flagged(Vec::new(), SYN, SYN | FIN | RST, span).map(Piece::Other),
             Lead::Way(way) => {
                 self.ways = true;
                 simple(Field::Any, vec![Item::Name(way.word().into())])

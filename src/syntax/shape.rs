@@ -209,7 +209,8 @@ struct Owner<'o> {
 const STATEMENTS: [&str; 12] =
     ["rule", "filter", "class", "interface", "egress", "ingress", "both", "let", "match", "leaf", "profile", "include"];
 
-const TOP: [&str; 9] = ["interface", "let", "set", "service", "include", "profile", "shapectl", "accept", "block"];
+const TOP: [&str; 10] =
+    ["interface", "let", "set", "service", "include", "profile", "shapectl", "accept", "block", "shared"];
 
 struct Reader<'s, 'a> {
     text: &'s str,
@@ -698,12 +699,13 @@ impl<'s> Reader<'s, '_> {
                     return;
                 }
             }
-            "block" => {
-                if let Some(key) = self.name("block", at) {
-                    let node = self.direction("block", at);
+            "block" | "shared" => {
+                let (keyword, all) = if word == "block" { ("block", "blocks") } else { ("shared", "shared") };
+                if let Some(key) = self.name(keyword, at) {
+                    let node = self.direction(keyword, at);
                     let trivia = trivia(self.finish());
                     let node = node.unwrap_or(Node { span: key.span, value: Value::Null });
-                    root.put("blocks", at, Entry { key, node, trivia });
+                    root.put(all, at, Entry { key, node, trivia });
                     return;
                 }
             }
@@ -1072,6 +1074,7 @@ impl<'s> Reader<'s, '_> {
         let node = match (keyword, plain, self.vocabulary.action(plain)) {
             ("ingress", "shape", _) => self.direction("shape", at)?,
             ("leaf", "up" | "down", _) => self.direction(plain, at)?,
+            ("egress" | "ingress", "shared", _) => self.value(plain, at)?,
             ("ingress", "hook" | "block" | "egress_block", _) | (_, "classifier", _) => self.value(plain, at)?,
             ("ingress", _, Some(arity)) => self.action_value(plain, arity, at)?,
             _ => self.discipline(&key),

@@ -96,6 +96,7 @@ fn by_key(entries: &[Entry]) -> Vec<&Entry> {
         "profiles",
         "interfaces",
         "blocks",
+        "shared",
         "include",
         "accept",
         "rules",

@@ -321,6 +321,54 @@ fn hosts_share_equally_whatever_the_number_of_their_connections() {
     }
 }
 
+/// Two interfaces keep one budget together and borrow from each other; its device stays while one of them goes through it.
+#[test]
+fn two_interfaces_share_one_budget() {
+    needs!("ifb", "htb", "mirred", "u32", "veth");
+    let cable = Cable::new();
+    let (near, far) = (&cable.near.netns, &cable.far.netns);
+    near.ip(&format!("link add eth1 type veth peer name eth1 netns {}", far.name()));
+    for (netns, address) in [(near, "10.9.1.1"), (far, "10.9.1.2")] {
+        netns.ip(&format!("addr add {address}/24 dev eth1"));
+        netns.ip("link set eth1 up");
+    }
+    let policy = cable.near.apply_text(
+        "
+shared:
+  house:
+    htb:
+      default: two
+      classes:
+        all:
+          rate: 4mbit
+          classes: { one: { rate: 1mbit, ceil: 4mbit }, two: { rate: 3mbit, ceil: 4mbit } }
+    rules: [ { class: one, match: udp dport 5001 } ]
+interfaces:
+  eth0: { egress: { shared: house } }
+  eth1: { egress: { shared: house, htb: { default: line, classes: { line: { rate: 20mbit } } } } }
+",
+    );
+    cable.near.assert_settled(&policy);
+    let lasts = SETTLE + during() + Duration::from_millis(300);
+    let hear = |to: &[&str]| {
+        let receivers: Vec<_> = to.iter().map(|to| Receiver::at(far, to).start(SETTLE, during())).collect();
+        let senders: Vec<_> = to.iter().map(|to| Flow::to(to, 5_000_000, lasts).start(near)).collect();
+        senders.into_iter().for_each(|sender| _ = sender.join().unwrap());
+        receivers.into_iter().map(|receiver| receiver.join().unwrap()).collect::<Vec<_>>()
+    };
+    let together = hear(&["10.9.0.2:5001", "10.9.1.2:5002"]);
+    let tolerance = if kernel::virtual_time() { 0.005 } else { 0.05 };
+    assert_rate_within(&together[0], 1e6, tolerance);
+    assert_rate_within(&together[1], 3e6, tolerance);
+    assert_rate_within(&hear(&["10.9.0.2:5001"])[0], 4e6, tolerance);
+    assert_eq!(cable.near.links(), ["eth0", "eth1", "ifb-house"]);
+    cable.near.shapectl(&["clear", "eth0"]).ok();
+    assert_eq!(cable.near.links(), ["eth0", "eth1", "ifb-house"], "eth1 still goes through it");
+    assert_rate_within(&hear(&["10.9.1.2:5002"])[0], 4e6, tolerance);
+    cable.near.shapectl(&["clear", "eth1"]).ok();
+    assert_eq!(cable.near.links(), ["eth0", "eth1"]);
+}
+
 /// How many of twenty datagrams to a port of the far machine arrive there.
 fn arriving(cable: &Cable, port: u16) -> u64 {
     let receiver = Receiver::at(&cable.far.netns, &format!("10.9.0.2:{port}")).start(SETTLE, during());

@@ -81,7 +81,15 @@ pub fn direction(discipline: Discipline, rules: Vec<Rule>) -> Direction {
 }
 
 pub fn interface(name: &str, egress: Option<Direction>, ingress: Option<Ingress>) -> Interface {
-    Interface { name: at(name.into()), span: Span::NONE, link: Link::default(), egress, ingress, both: None }
+    Interface {
+        name: at(name.into()),
+        span: Span::NONE,
+        link: Link::default(),
+        egress,
+        ingress,
+        shared: None,
+        both: None,
+    }
 }
 
 pub fn egress(name: &str, direction: Direction) -> Interface {

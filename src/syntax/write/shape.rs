@@ -109,6 +109,7 @@ impl Writer<'_> {
                 "profiles" => "profile",
                 "interfaces" => "interface",
                 "blocks" => "block",
+                "shared" => "shared",
                 "include" => "include",
                 _ => {
                     self.start(trivia.map_or(&[], |t| &t.above), 0, false, key);
@@ -152,7 +153,7 @@ impl Writer<'_> {
                 self.start(&std::mem::take(&mut carried), 0, first, &format!("{statement} {name}"));
                 match statement {
                     "interface" => self.interface(&inner.node, trivia),
-                    "block" => self.direction("block", &inner.node, 0, trivia),
+                    "block" | "shared" => self.direction(statement, &inner.node, 0, trivia),
                     "profile" => {
                         self.body(&inner.node, 0, Owner { name: "htb class", kind: "htb", holds: true }, trivia);
                     }
@@ -263,6 +264,7 @@ impl Writer<'_> {
         match (keyword, kind, self.vocabulary.action(kind)) {
             ("ingress", "shape", _) => self.direction("shape", &entry.node, indent, trivia),
             ("leaf", "up" | "down", _) => self.direction(kind, &entry.node, indent, trivia),
+            ("egress" | "ingress", "shared", _) => self.option_value(&entry.node, indent, trivia),
             ("ingress", "hook" | "block" | "egress_block", _) | (_, "classifier", _) => {
                 self.option_value(&entry.node, indent, trivia)
             }
