@@ -3,7 +3,7 @@
 use super::{Difference, LinkChange, Step, Subject, Verb};
 use crate::facts::Facts;
 use crate::tree::{Link, OWN_ALIAS, SERVED, Tree};
-use compact_str::CompactString;
+use compact_str::{CompactString, format_compact};
 
 fn step(interface: &str, verb: Verb, change: LinkChange) -> Step {
     Step { interface: interface.into(), verb, subject: Subject::Link(change), differences: Vec::new(), remark: None }
@@ -46,9 +46,14 @@ pub(super) fn remove_unasked(asked: &Tree, held: &Tree, facts: &dyn Fn(&str) -> 
             Some(asked) => asked.ingress.is_some(),
             None => !held.interfaces.contains_key(one) && machine.links.names().all(|there| there != one),
         };
-        if serves.split(SERVED).all(free) {
+        let (freed, rest): (Vec<&str>, Vec<&str>) = serves.split(SERVED).partition(|one| free(one));
+        if rest.is_empty() {
             let kind = interface.link.kind.clone().unwrap_or_else(|| "ifb".into());
             steps.push(step(name, Verb::Delete, LinkChange::Remove(kind)));
+        } else if !freed.is_empty() {
+            // the last of them takes the device along
+            let link = Link { alias: Some(format_compact!("{OWN_ALIAS}{}", rest.join("/"))), ..Link::default() };
+            settle(name, &link, Some(&interface.link), steps);
         }
     }
 }
