@@ -116,6 +116,9 @@ pub struct List {
 /// Too many steps.
 struct Tired;
 
+/// Finds a rule that has packets of a cell, in so many steps: its number, and which.
+type Taker<'t> = dyn FnMut(&Cell, &mut usize) -> Option<(usize, Cell)> + 't;
+
 impl List {
     /// Reads a list.
     pub fn new(rules: &[Rule]) -> List {
@@ -150,12 +153,7 @@ impl List {
 
     /// Takes the rules that `taker` names off some cells. Gives the rules that were needed, or `None` at the first packet
     /// that none of them has.
-    fn covered(
-        &self,
-        cells: &[Cell],
-        steps: &mut usize,
-        taker: &mut dyn FnMut(&Cell, &mut usize) -> Option<(usize, Cell)>,
-    ) -> Result<Option<BTreeSet<usize>>, Tired> {
+    fn covered(&self, cells: &[Cell], steps: &mut usize, taker: &mut Taker) -> Result<Option<BTreeSet<usize>>, Tired> {
         let mut used = BTreeSet::new();
         let mut todo: Vec<Cell> = cells.to_vec();
         while let Some(cell) = todo.pop() {

@@ -356,7 +356,7 @@ pub fn show(packet: &Packet) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use crate::diagnostic::Sink;
     use crate::packet::meaning::holds;

@@ -138,7 +138,7 @@ fn sees(pin: &str, list: &[Expression], packet: &Packet) -> bool {
         _ => {
             let plain = if ip.six { ip.next == layers.proto } else { packet.bytes()[14] == 0x45 };
             let pieces = ip.six && list.iter().any(|e| names(e, &[Field::Fragment]));
-            (plain || !(behind || pieces)) && (pin != "" || layers.fragment.is_none() || !behind)
+            (plain || !(behind || pieces)) && (!pin.is_empty() || layers.fragment.is_none() || !behind)
         }
     }
 }

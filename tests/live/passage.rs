@@ -19,7 +19,7 @@ fn policy(n: usize) -> String {
     let leaf = ["pfifo: { limit: 40 }", "bfifo: { limit: 60kb }", "pfifo: { limit: 50 }"][n % 3];
     let paced = "paced: { rate: 1mbit, ceil: 4mbit, prio: 0, leaf: { pfifo: { limit: 100 } } }";
     // every seventh change moves the class below another one, or back
-    let (place, classes) = if n / 7 % 2 == 0 {
+    let (place, classes) = if (n / 7).is_multiple_of(2) {
         ("line/paced", format!("              {paced}\n"))
     } else {
         let group = "              group:\n                rate: 1mbit\n                ceil: 5mbit\n";

@@ -29,7 +29,7 @@ fn policy(rules: &[Net]) -> String {
 
 /// Hosts in three networks, then prefixes that hold some of them, one of them in the middle of the list.
 fn four() -> Vec<Net> {
-    let host = |i: u32| (IpAddr::from(Ipv4Addr::from(0x0a14_0000 + (i % 3 << 8) + i / 3)), 32, i as usize % CLASSES);
+    let host = |i: u32| (IpAddr::from(Ipv4Addr::from(0x0a14_0000 + ((i % 3) << 8) + i / 3)), 32, i as usize % CLASSES);
     let mut rules: Vec<Net> = (0..600).map(host).collect();
     rules.insert(300, ([10, 20, 1, 128].into(), 26, 4));
     rules.push(([10, 20, 2, 0].into(), 24, 1));

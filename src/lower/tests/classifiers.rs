@@ -376,7 +376,7 @@ fn sees(kind: &str, e: &Expression, packet: &Packet) -> bool {
     match kind {
         "u32" | "basic" => {
             let plain = if ip.six { ip.next == layers.proto } else { packet.bytes().get(14) == Some(&0x45) };
-            plain || !names(e, BEHIND) && !(ip.six && names(e, &[Field::Fragment]))
+            plain || !(names(e, BEHIND) || ip.six && names(e, &[Field::Fragment]))
         }
         "flower" => layers.fragment.is_none() || !names(e, BEHIND),
         _ => true,

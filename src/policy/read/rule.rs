@@ -99,7 +99,7 @@ impl<'a> Reader<'a> {
                 class: class.clone(),
                 actions: actions.clone(),
                 actions_span,
-                classifier: classifier.clone(),
+                classifier,
                 span: node.span,
                 sound,
             });

@@ -183,7 +183,7 @@ impl Object {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use crate::packet::build::Fields;
     use crate::unit::Reader;
