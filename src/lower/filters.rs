@@ -406,6 +406,9 @@ impl Saying<'_> {
     /// The filters of u32, and, where they say it, of `fw`.
     fn by_u32(&self, fw: bool) -> Result<Vec<Look>, Unsaid> {
         let matched = self.compile(Sight::Fixed);
+        if matched.tagged && matched.same().is_none() {
+            return Err(unknown("u32", Known::Inner));
+        }
         let make = |protocol, formula: &Formula| {
             let of = |cube| look(protocol, cube, fw, &matched, self.spot.facts);
             formula.cubes()?.into_iter().map(of).collect()

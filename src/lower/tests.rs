@@ -480,7 +480,7 @@ fn filters_of(tree: &Tree, interface: &str) -> Vec<Object> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn filters_take_the_packets_that_the_rules_mean(
         rules in prop::collection::vec(packets::expressions(), 1..6),

@@ -316,7 +316,7 @@ fn ours(script: &str) -> (Vec<Vec<String>>, Vec<Diagnostic>) {
 const PRELUDE: &str = "A=7; B='p q'; D=/sys/class; I=0\nf() { local z=$1; tc $z \"$2\" $#; }\n";
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// The words that a command gets are those that it gets from the real shells.
     #[test]

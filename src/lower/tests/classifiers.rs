@@ -384,7 +384,7 @@ fn sees(kind: &str, e: &Expression, packet: &Packet) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn all_classifiers_mean_the_same(
         rules in prop::collection::vec(expressions(), 1..5),

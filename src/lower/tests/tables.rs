@@ -142,7 +142,7 @@ fn touched(before: &[Object], after: &[Object]) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn long_lists_take_the_packets_that_the_rules_mean(
         list in lists(),

@@ -163,7 +163,7 @@ impl Asked for Root<'_> {
             let mut bucket = 0;
             let hash = node.u32.hashkey.unwrap_or_default();
             if last > 0 {
-                let Octet::Is(word) = walk.packet().octets(base + i64::from(hash.at), 4).number() else {
+                let Octet::Is(word) = walk.packet().word(base + i64::from(hash.at)) else {
                     return Control::CONTINUE;
                 };
                 bucket = last & (word & hash.mask).checked_shr(hash.mask.trailing_zeros()).unwrap_or(0);
