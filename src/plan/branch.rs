@@ -363,6 +363,8 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
                             s.delete(held, None);
                             s.push(Verb::Add, object.clone(), differences, Some(LOST));
                         } else {
+                            // what hung below the old one goes with it
+                            anew.extend(held.handle());
                             s.push(Verb::Replace, object.clone(), differences, Some(LOST));
                         }
                     }
