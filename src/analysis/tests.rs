@@ -355,9 +355,9 @@ fn themes() -> Vec<Theme> {
             let low = (0..8).chain(16..24).flat_map(|n| [n, n | 0x20]).collect::<Vec<_>>();
             each(p, &low, |p, n| p.mark = n)
         }),
-        (&["connmark 1", "connmark 1/1", "connmark not 2/2", "mark 1"], &|p| {
-            let marks = each(p, &[0, 1, 2, 3, 4, 5, 6, 7], |p, n| p.connmark = n);
-            marks.iter().flat_map(|p| each(p, &[0, 1, 2], |p, n| p.mark = n)).collect()
+        // no two themes set the same field
+        (&["connmark 1", "connmark 1/1", "connmark not 2/2"], &|p| {
+            each(p, &[0, 1, 2, 3, 4, 5, 6, 7], |p, n| p.connmark = n)
         }),
         (
             &["vlan 0", "vlan 1-4095", "ethertype {0x8100, arp}", "ethertype ip", "not ethertype 0x88a8", "not vlan 1"],
