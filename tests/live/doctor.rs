@@ -129,23 +129,33 @@ fn what_is_lacking_stops_an_apply_before_it_begins() {
     }
 }
 
-/// A mark in a u32 filter, where u32 takes it and forgets it, so that every packet would match.
+/// A mark in a u32 filter, where u32 takes it and forgets it, so that every packet would match: another classifier does it,
+/// and where u32 is pinned, nobody.
 #[test]
 fn a_mark_that_would_be_forgotten_stops_an_apply() {
     needs!("htb", "veth", "u32");
     let host = Host::with(&["eth0"]);
     let policy = host.policy(
         "interfaces:\n  eth0:\n    egress:\n      htb:\n        default: b\n        classes:\n          \
-         a: { rate: 1mbit, match: mark 5 and udp dport 53 }\n          b: { rate: 1mbit }\n",
+         a: { rate: 1mbit }\n          b: { rate: 1mbit }\n      \
+         rules: [{ class: a, match: mark 5 and udp dport 53PIN }]\n",
     );
+    let text = std::fs::read_to_string(&policy).unwrap();
+    let policy = host.policy(&text.replace("PIN", ", classifier: u32"));
     let ran = host.shapectl(&["apply", path(&policy)]);
     match kernel::lacks("u32-mark") {
         None => host.assert_settled(&policy),
         Some(_) => {
-            assert_eq!(ran.status.code(), Some(3), "{ran}");
+            assert!(!ran.status.success(), "{ran}");
             assert!(ran.stderr.contains("mark-unsupported"), "{ran}");
+            assert!(!host.netns.tc("qdisc show dev eth0").contains("htb"), "something was done");
         }
     }
+    let policy = host.policy(&text.replace("PIN", ""));
+    host.apply(&policy);
+    host.assert_settled(&policy);
+    let held = host.netns.tc("filter show dev eth0");
+    assert_eq!(held.contains("u32"), kernel::lacks("u32-mark").is_none(), "{held}");
 }
 
 /// The queues of a gred are messages of their own, and come back as they were asked.
