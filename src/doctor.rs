@@ -46,7 +46,7 @@ pub struct Installed {
 impl Installed {
     /// Whether a thing needs no question: part of the kernel, loaded, or there to be loaded.
     fn has(&self, thing: Thing) -> Option<&'static str> {
-        let module = thing.module()?;
+        let module = thing.module().filter(|_| thing.names_its_module())?;
         match () {
             () if self.loaded.contains(module) || self.builtin.contains(module) => Some(""),
             () if self.there.contains(module) => Some("loads when it is first used"),

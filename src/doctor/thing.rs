@@ -132,6 +132,13 @@ impl Thing {
         module.filter(|module| !module.is_empty())
     }
 
+    /// Whether its module is named after it. A module that is named after another kind may be older than this one: that it is
+    /// there says nothing then (`cake_mq` came to `sch_cake` years later).
+    pub fn names_its_module(self) -> bool {
+        let own = |module: &str| self.kind().is_none_or(|kind| module.ends_with(&format!("_{}", kind.name)));
+        self.module().is_some_and(own)
+    }
+
     /// The configuration symbol without its `CONFIG_`: `NET_SCH_CAKE`.
     pub fn config(self) -> Option<&'static str> {
         self.kind().map(|k| k.config).or(self.device().map(|d| d.2)).or(self.row().and_then(|r| r.4))
