@@ -33,6 +33,8 @@ impl Netns {
     /// Makes a namespace with `lo` up.
     pub fn new() -> Netns {
         static NEXT: AtomicU32 = AtomicU32::new(0);
+        // where IPv6 is a module, the first socket of it loads it
+        let _ = std::net::UdpSocket::bind("[::1]:0");
         let name = format!("shapectl-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let made = bounded("ip", ["netns", "add", &name]);
         assert!(made.status.success(), "{made}these tests need root, or `tests/run`, which finds another way");

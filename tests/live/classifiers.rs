@@ -198,8 +198,6 @@ fn counts(host: &Host) -> BTreeMap<u16, u64> {
 
 /// Lists by one classifier, or by whatever the compiler chooses.
 fn lists(pin: &str, count: usize, more: &[&str]) {
-    // where IPv6 is a module, the first socket of it loads it
-    let _ = std::net::UdpSocket::bind("[::1]:0");
     let Pair { near, far: _far } = Pair::new();
     let host = Host::of(near);
     host.netns.run("sh", ["-c", "echo 0 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6"]).ok();
