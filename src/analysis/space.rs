@@ -16,7 +16,6 @@ use crate::syntax::names::WITH_PORTS;
 use compact_str::CompactString;
 use indexmap::IndexSet;
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 /// The sort of packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -555,23 +554,8 @@ fn stations(items: &[Item]) -> Set {
 }
 
 fn addresses(items: &[Item], world: World) -> Set {
-    let number = |a: &IpAddr| match (a, world) {
-        (IpAddr::V4(a), World::V4) => Some(u128::from(u32::from(*a))),
-        (IpAddr::V6(a), World::V6) => Some(u128::from(*a)),
-        _ => None,
-    };
-    let width = if world == World::V6 { 128 } else { 32 };
-    let range = |item: &Item| match item {
-        Item::Prefix(a, length) => {
-            let host = width - u32::from(*length).min(width);
-            let low = if host >= 128 { u128::MAX } else { (1_u128 << host) - 1 };
-            let first = number(a)? & !low;
-            Some((first, first | low))
-        }
-        Item::Addresses(a, b) => Some((number(a)?, number(b)?)),
-        _ => None,
-    };
-    Set::new(items.iter().filter_map(range).collect())
+    let ranges = items.iter().filter(|_| world != World::Other);
+    Set::new(ranges.filter_map(|item| item.addresses(world == World::V6)).collect())
 }
 
 fn bounded(cells: Vec<Cell>) -> Result<Vec<Cell>, TooMany> {

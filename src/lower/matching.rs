@@ -12,7 +12,6 @@ use super::cube::{At, Base, FRAGMENT, Field as Bits, Formula, Key, Known, LATER,
 use crate::syntax::expression::{Expression, Field, Item, Test};
 use crate::syntax::names::WITH_PORTS;
 use compact_str::CompactString;
-use std::net::IpAddr;
 
 /// `ETH_P_IP`.
 pub const IPV4: u16 = 0x0800;
@@ -439,21 +438,6 @@ fn masked(items: &[Item], whole: u128) -> Vec<(u128, u128)> {
 }
 
 fn addresses(items: &[Item], family: Family) -> Vec<(u128, u128)> {
-    let number = |a: &IpAddr| match (a, family) {
-        (IpAddr::V4(a), Family::V4) => Some(u128::from(u32::from(*a))),
-        (IpAddr::V6(a), Family::V6) => Some(u128::from(*a)),
-        _ => None,
-    };
-    let width = if family == Family::V4 { 32 } else { 128 };
-    let range = |item: &Item| match item {
-        Item::Prefix(a, length) => {
-            let host = width - u32::from(*length).min(width);
-            let low = if host >= 128 { u128::MAX } else { (1_u128 << host) - 1 };
-            let first = number(a)? & !low;
-            Some((first, first | low))
-        }
-        Item::Addresses(a, b) => Some((number(a)?, number(b)?)),
-        _ => None,
-    };
-    items.iter().filter_map(range).collect()
+    let ip = [Family::V4, Family::V6].contains(&family);
+    items.iter().filter(|_| ip).filter_map(|item| item.addresses(family == Family::V6)).collect()
 }

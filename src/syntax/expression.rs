@@ -162,6 +162,28 @@ pub enum Item {
     },
 }
 
+impl Item {
+    /// The first and the last address of IPv4, or with `six` of IPv6, that the item names; `None` if it names none of them.
+    pub fn addresses(&self, six: bool) -> Option<(u128, u128)> {
+        let number = |a: &IpAddr| match a {
+            IpAddr::V4(a) if !six => Some(u128::from(u32::from(*a))),
+            IpAddr::V6(a) if six => Some(u128::from(*a)),
+            _ => None,
+        };
+        let width = if six { 128 } else { 32 };
+        match self {
+            Item::Prefix(a, length) => {
+                let host = width - u32::from(*length).min(width);
+                let low = if host >= 128 { u128::MAX } else { (1_u128 << host) - 1 };
+                let first = number(a)? & !low;
+                Some((first, first | low))
+            }
+            Item::Addresses(a, b) => Some((number(a)?, number(b)?)),
+            _ => None,
+        }
+    }
+}
+
 impl Expression {
     /// All of them: flat, without repetition; `None` if there is none.
     pub fn and(parts: impl IntoIterator<Item = Expression>) -> Option<Expression> {
