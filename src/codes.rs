@@ -82,6 +82,7 @@ codes! {
     RED_THRESHOLDS "red-thresholds" Error "thresholds of early detection that are out of order";
     RED_BURST "red-burst" Error "a burst of early detection that no average can follow";
     CBS_SLOPES "cbs-slopes" Warning "slopes or credits of a credit-based shaper that do not shape";
+    SHORT_SCHEDULE "short-schedule" Warning "a schedule whose turns are shorter than the kernel's timers can follow";
     POLICE_RATES "police-rates" Error "a policer that counts both bytes and packets";
     POLICE_MTU "police-mtu" Warning "a policer to which ordinary packets are too large";
     MISSING_OPTION "missing-option" Error "an option that the discipline cannot do without";
