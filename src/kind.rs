@@ -29,7 +29,7 @@ pub use registry::{Words as Vocabulary, all, find, in_policies};
 use crate::codes::{self, Code};
 use crate::facts::{Facts, Reference};
 use crate::packet::Packet;
-use crate::unit::{Handle, Info, Packing, Rate, Reader, Refusal, Slot, Words, begins};
+use crate::unit::{FineTime, Handle, Info, Packing, Rate, Reader, Refusal, Slot, Unit as _, Words, begins};
 use action::{Act, Actions};
 use filter::ematch::Matches;
 use std::any::Any;
@@ -343,6 +343,18 @@ impl Finding {
         self.rows.push((row, text.into()));
         self
     }
+    /// A schedule with turns, in nanoseconds, that are less than a few interrupts take: the kernel sets a timer for each turn,
+    /// packets or none (`gate_timer_func`, net/sched/act_gate.c; `advance_sched`, net/sched/sch_taprio.c), and with a few
+    /// nanoseconds a processor does nothing else.
+    pub fn of_short_turns(row: &'static str, turns: impl Iterator<Item = u64>) -> Option<Finding> {
+        const LEAST: u64 = 10_000;
+        let shortest = turns.filter(|turn| (1..LEAST).contains(turn)).min()?;
+        let shown = FineTime(shortest).show();
+        let message = format!("the kernel wants a timer's interrupt at each turn, here after {shown} already");
+        let found = Finding::new(&codes::SHORT_SCHEDULE, row, message);
+        Some(found.help(format!("let each part last {} or more", FineTime(LEAST).show())))
+    }
+
     /// Adds help.
     #[must_use]
     pub fn help(mut self, text: impl Into<String>) -> Self {

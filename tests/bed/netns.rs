@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -33,13 +34,21 @@ impl Netns {
     /// Makes a namespace with `lo` up.
     pub fn new() -> Netns {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        // where IPv6 is a module, the first socket of it loads it
-        let _ = std::net::UdpSocket::bind("[::1]:0");
+        // what may be a module is loaded first: IPv6 by its first socket
+        static MODULES: Once = Once::new();
+        MODULES.call_once(|| _ = std::net::UdpSocket::bind("[::1]:0"));
         let name = format!("shapectl-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let made = bounded("ip", ["netns", "add", &name]);
         assert!(made.status.success(), "{made}these tests need root, or `tests/run`, which finds another way");
         let netns = Netns { name };
         netns.ip("link set lo up");
+        // and what an `ife` knows by an `ife` of it: later ones that say nothing have all that is loaded
+        static FIELDS: Once = Once::new();
+        FIELDS.call_once(|| {
+            let all = "allow mark allow prio allow tcindex".split(' ');
+            netns.run("tc", "actions add action ife encode".split(' ').chain(all));
+            netns.run("tc", "actions flush action ife".split(' '));
+        });
         netns
     }
 

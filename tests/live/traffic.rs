@@ -284,57 +284,61 @@ fn of_two_hosts(to: &Netns, from: &Netns, hosts: [&str; 2], flow_of: impl Fn(&st
 #[test]
 fn hosts_share_equally_whatever_the_number_of_their_connections() {
     needs!("ifb", "htb", "mirred", "u32", "cake", "fq_codel", "sfq", "flow", "veth");
-    let cable = Cable::new();
-    for host in ["10.9.0.11", "10.9.0.12"] {
-        cable.near.netns.ip(&format!("addr add {host}/24 dev eth0"));
-    }
-    let (near, far) = (&cable.near.netns, &cable.far.netns);
-    let lasts = SETTLE + during() + Duration::from_millis(300);
-    let virtually = kernel::virtual_time();
-    for (how, fair) in [
-        ("fair: by host", true),
-        ("leaf: fq_codel", false),
-        ("fair: by host, leaf: { fq_codel: { flows: 4096 } }", true),
-        ("fair: by src, leaf: { sfq: { divisor: 4096 } }", true),
-    ]
-    .into_iter()
-    .take(if virtually { 4 } else { 1 })
-    {
-        let classes = format!("line: {{ rate: {{ up: 4mbit, down: 6mbit }}, {how} }}");
-        let both = format!("both: {{ htb: {{ default: line, classes: {{ {classes} }} }} }}");
-        let policy = cable.near.apply_text(&format!("interfaces: {{ eth0: {{ {both} }} }}\n"));
-        cable.near.assert_settled(&policy);
-        // each of near's addresses sends to a port of its own
-        let from = |to: &str, offered| Flow::to(to, offered, lasts).source(&format!("10.9.0.{}", &to[to.len() - 2..]));
-        let sent = of_two_hosts(far, near, ["10.9.0.2:5011", "10.9.0.2:5012"], from).map(|rate| rate / 2e6);
-        let to = |to: &str, offered| Flow::to(to, offered, lasts);
-        let arriving = of_two_hosts(near, far, ["10.9.0.11:5001", "10.9.0.12:5001"], to).map(|rate| rate / 3e6);
-        println!("{how}: of an equal share {sent:.4?} when sent, {arriving:.4?} when arriving");
-        for [one, twenty] in [sent, arriving] {
-            if fair {
-                // cake throws dice, and codel drops in bursts
-                let tolerance = if virtually { 0.05 } else { 0.1 };
-                assert!((one - 1.0).abs() < tolerance && (twenty - 1.0).abs() < tolerance, "{how}: {one} {twenty}");
-            } else {
-                assert!(one < 0.5, "connections share, and not hosts: {one} {twenty}");
+    in_time(|| {
+        let cable = Cable::new();
+        for host in ["10.9.0.11", "10.9.0.12"] {
+            cable.near.netns.ip(&format!("addr add {host}/24 dev eth0"));
+        }
+        let (near, far) = (&cable.near.netns, &cable.far.netns);
+        let lasts = SETTLE + during() + Duration::from_millis(300);
+        let virtually = kernel::virtual_time();
+        for (how, fair) in [
+            ("fair: by host", true),
+            ("leaf: fq_codel", false),
+            ("fair: by host, leaf: { fq_codel: { flows: 4096 } }", true),
+            ("fair: by src, leaf: { sfq: { divisor: 4096 } }", true),
+        ]
+        .into_iter()
+        .take(if virtually { 4 } else { 1 })
+        {
+            let classes = format!("line: {{ rate: {{ up: 4mbit, down: 6mbit }}, {how} }}");
+            let both = format!("both: {{ htb: {{ default: line, classes: {{ {classes} }} }} }}");
+            let policy = cable.near.apply_text(&format!("interfaces: {{ eth0: {{ {both} }} }}\n"));
+            cable.near.assert_settled(&policy);
+            // each of near's addresses sends to a port of its own
+            let from =
+                |to: &str, offered| Flow::to(to, offered, lasts).source(&format!("10.9.0.{}", &to[to.len() - 2..]));
+            let sent = of_two_hosts(far, near, ["10.9.0.2:5011", "10.9.0.2:5012"], from).map(|rate| rate / 2e6);
+            let to = |to: &str, offered| Flow::to(to, offered, lasts);
+            let arriving = of_two_hosts(near, far, ["10.9.0.11:5001", "10.9.0.12:5001"], to).map(|rate| rate / 3e6);
+            println!("{how}: of an equal share {sent:.4?} when sent, {arriving:.4?} when arriving");
+            for [one, twenty] in [sent, arriving] {
+                if fair {
+                    // cake throws dice, and codel drops in bursts
+                    let tolerance = if virtually { 0.05 } else { 0.1 };
+                    assert!((one - 1.0).abs() < tolerance && (twenty - 1.0).abs() < tolerance, "{how}: {one} {twenty}");
+                } else {
+                    assert!(one < 0.5, "connections share, and not hosts: {one} {twenty}");
+                }
             }
         }
-    }
+    });
 }
 
 /// Two interfaces keep one budget together and borrow from each other; its device stays while one of them goes through it.
 #[test]
 fn two_interfaces_share_one_budget() {
     needs!("ifb", "htb", "mirred", "u32", "veth");
-    let cable = Cable::new();
-    let (near, far) = (&cable.near.netns, &cable.far.netns);
-    near.ip(&format!("link add eth1 type veth peer name eth1 netns {}", far.name()));
-    for (netns, address) in [(near, "10.9.1.1"), (far, "10.9.1.2")] {
-        netns.ip(&format!("addr add {address}/24 dev eth1"));
-        netns.ip("link set eth1 up");
-    }
-    let policy = cable.near.apply_text(
-        "
+    in_time(|| {
+        let cable = Cable::new();
+        let (near, far) = (&cable.near.netns, &cable.far.netns);
+        near.ip(&format!("link add eth1 type veth peer name eth1 netns {}", far.name()));
+        for (netns, address) in [(near, "10.9.1.1"), (far, "10.9.1.2")] {
+            netns.ip(&format!("addr add {address}/24 dev eth1"));
+            netns.ip("link set eth1 up");
+        }
+        let policy = cable.near.apply_text(
+            "
 shared:
   house:
     htb:
@@ -348,26 +352,27 @@ interfaces:
   eth0: { egress: { shared: house } }
   eth1: { egress: { shared: house, htb: { default: line, classes: { line: { rate: 20mbit } } } } }
 ",
-    );
-    cable.near.assert_settled(&policy);
-    let lasts = SETTLE + during() + Duration::from_millis(300);
-    let hear = |to: &[&str]| {
-        let receivers: Vec<_> = to.iter().map(|to| Receiver::at(far, to).start(SETTLE, during())).collect();
-        let senders: Vec<_> = to.iter().map(|to| Flow::to(to, 5_000_000, lasts).start(near)).collect();
-        senders.into_iter().for_each(|sender| _ = sender.join().unwrap());
-        receivers.into_iter().map(|receiver| receiver.join().unwrap()).collect::<Vec<_>>()
-    };
-    let together = hear(&["10.9.0.2:5001", "10.9.1.2:5002"]);
-    let tolerance = if kernel::virtual_time() { 0.005 } else { 0.05 };
-    assert_rate_within(&together[0], 1e6, tolerance);
-    assert_rate_within(&together[1], 3e6, tolerance);
-    assert_rate_within(&hear(&["10.9.0.2:5001"])[0], 4e6, tolerance);
-    assert_eq!(cable.near.links(), ["eth0", "eth1", "ifb-house"]);
-    cable.near.shapectl(&["clear", "eth0"]).ok();
-    assert_eq!(cable.near.links(), ["eth0", "eth1", "ifb-house"], "eth1 still goes through it");
-    assert_rate_within(&hear(&["10.9.1.2:5002"])[0], 4e6, tolerance);
-    cable.near.shapectl(&["clear", "eth1"]).ok();
-    assert_eq!(cable.near.links(), ["eth0", "eth1"]);
+        );
+        cable.near.assert_settled(&policy);
+        let lasts = SETTLE + during() + Duration::from_millis(300);
+        let hear = |to: &[&str]| {
+            let receivers: Vec<_> = to.iter().map(|to| Receiver::at(far, to).start(SETTLE, during())).collect();
+            let senders: Vec<_> = to.iter().map(|to| Flow::to(to, 5_000_000, lasts).start(near)).collect();
+            senders.into_iter().for_each(|sender| _ = sender.join().unwrap());
+            receivers.into_iter().map(|receiver| receiver.join().unwrap()).collect::<Vec<_>>()
+        };
+        let together = hear(&["10.9.0.2:5001", "10.9.1.2:5002"]);
+        let tolerance = if kernel::virtual_time() { 0.005 } else { 0.05 };
+        assert_rate_within(&together[0], 1e6, tolerance);
+        assert_rate_within(&together[1], 3e6, tolerance);
+        assert_rate_within(&hear(&["10.9.0.2:5001"])[0], 4e6, tolerance);
+        assert_eq!(cable.near.links(), ["eth0", "eth1", "ifb-house"]);
+        cable.near.shapectl(&["clear", "eth0"]).ok();
+        assert_eq!(cable.near.links(), ["eth0", "eth1", "ifb-house"], "eth1 still goes through it");
+        assert_rate_within(&hear(&["10.9.1.2:5002"])[0], 4e6, tolerance);
+        cable.near.shapectl(&["clear", "eth1"]).ok();
+        assert_eq!(cable.near.links(), ["eth0", "eth1"]);
+    });
 }
 
 /// How many of twenty datagrams to a port of the far machine arrive there.

@@ -86,10 +86,6 @@ const INTERVAL: u16 = 3;
 const IPV: u16 = 4;
 const MAX_OCTETS: u16 = 5;
 
-/// In nanoseconds, what is less than a few interrupts take: `gate_timer_func` (net/sched/act_gate.c) sets a timer for each
-/// turn of the gate, packets or none, and takes any interval but 0. With a few nanoseconds a processor does nothing else.
-const SHORTEST: u32 = 10_000;
-
 /// A part of the schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
@@ -317,12 +313,7 @@ impl Options for Gate {
             let f = Finding::new(&codes::OUT_OF_RANGE, "sched-entry", "a part of the schedule lasts no time");
             out.push(f.help("write `open 100us`"));
         }
-        let shortest = self.sched_entry.iter().flat_map(|e| &e.0).map(|slot| slot.interval).min();
-        if let Some(shortest) = shortest.filter(|interval| (1..SHORTEST).contains(interval)) {
-            let time = FineTime(u64::from(shortest)).show();
-            let message = format!("the kernel wants a timer's interrupt at each turn, here after {time} already");
-            let f = Finding::new(&codes::SHORT_SCHEDULE, "sched-entry", message);
-            out.push(f.help(format!("let each part last {} or more", FineTime(u64::from(SHORTEST)).show())));
-        }
+        let turns = self.sched_entry.iter().flat_map(|e| &e.0).map(|slot| u64::from(slot.interval));
+        out.extend(Finding::of_short_turns("sched-entry", turns));
     }
 }

@@ -487,6 +487,10 @@ impl Options for Taprio {
                 format!("`{}` is too short for the smallest frame, which takes {}", entry.show(), Time(least).show());
             out.push(Finding::new(&codes::OUT_OF_RANGE, "sched-entry", message).help("write a longer time"));
         }
+        if !self.has_flag(FULL_OFFLOAD) && !self.has_flag(TXTIME_ASSIST) {
+            let turns = schedule.0.iter().map(|entry| u64::from(entry.length)).filter(|turn| *turn >= least);
+            out.extend(Finding::of_short_turns("sched-entry", turns));
+        }
         if schedule.length() > i32::MAX as u64 && self.cycle_time.is_none() {
             let message = format!(
                 "the schedule is {} long, and the longest cycle is {}",
