@@ -18,6 +18,7 @@ const NETNS: &str = "shapectl-bench";
 fn main() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     if std::env::args().any(|word| word == "packets") {
+        packets::load(dir.path());
         return packets::figures(dir.path());
     }
     compile(dir.path());
@@ -26,6 +27,7 @@ fn main() {
         let made = run("ip", &["netns", "add", NETNS]);
         if made.is_ok() {
             kernel(dir.path());
+            packets::load(dir.path());
             packets::figures(dir.path());
         }
         let _ = run("ip", &["netns", "del", NETNS]);

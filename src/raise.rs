@@ -71,38 +71,39 @@ pub fn raise(tree: &Tree, names: &Names, facts: &dyn Fn(&str) -> Facts) -> Raise
         entries.push(entry("blocks", block(blocks)));
     }
     let mut document = Document { root: block(entries), tail: Vec::new() };
-    accept(&mut document, facts);
-    remarks.extend(compare(&document, tree, facts));
+    let checked = accept(&mut document, facts);
+    remarks.extend(compare(checked, tree, facts));
     Raised { document, remarks }
 }
 
-/// Puts the codes of what is nonsense in a policy, and accepted by the kernel, at its top.
-fn accept(document: &mut Document, facts: &dyn Fn(&str) -> Facts) {
-    let mut sink = Sink::new();
-    checked(document, facts, &mut sink);
+/// Puts the codes of what is nonsense in a policy, and accepted by the kernel, at its top. The policy, with what is found.
+fn accept(document: &mut Document, facts: &dyn Fn(&str) -> Facts) -> (Policy, Sink) {
+    let (policy, sink) = checked(document, facts);
     let errors = sink.found.iter().filter(|d| d.is_error() && d.code.acceptable()).map(|d| d.code.name);
     let codes: BTreeSet<_> = errors.collect();
-    if let (Value::Block(entries), false) = (&mut document.root.value, codes.is_empty()) {
-        let list = Node::list(codes.into_iter().map(|code| Node::word(code, Span::NONE)), Span::NONE);
-        entries.insert(0, entry("accept", list));
+    let Value::Block(entries) = &mut document.root.value else { return (policy, sink) };
+    if codes.is_empty() {
+        return (policy, sink);
     }
+    let list = Node::list(codes.into_iter().map(|code| Node::word(code, Span::NONE)), Span::NONE);
+    entries.insert(0, entry("accept", list));
+    checked(document, facts)
 }
 
 /// The document as a policy, by way of its text: values without places say nothing.
-fn checked(document: &Document, facts: &dyn Fn(&str) -> Facts, sink: &mut Sink) -> Policy {
+fn checked(document: &Document, facts: &dyn Fn(&str) -> Facts) -> (Policy, Sink) {
+    let mut sink = Sink::new();
     let text = write::write(document, Notation::Yaml, &Vocabulary);
     let source = Source::with_notation("-", text, Notation::Yaml);
     let limits = Limits { file_bytes: usize::MAX, nodes: usize::MAX, ..Limits::default() };
-    let documents = policy::load::parse(source, &limits, &mut Sources::new(), sink).unwrap_or_default();
-    let policy = policy::read::read(&documents, facts, sink);
-    policy::check::check(&policy, facts, sink);
-    policy
+    let documents = policy::load::parse(source, &limits, &mut Sources::new(), &mut sink).unwrap_or_default();
+    let policy = policy::read::read(&documents, facts, &mut sink);
+    policy::check::check(&policy, facts, &mut sink);
+    (policy, sink)
 }
 
 /// What the policy would make otherwise than it is in the tree.
-fn compare(document: &Document, tree: &Tree, facts: &dyn Fn(&str) -> Facts) -> Vec<Diagnostic> {
-    let mut sink = Sink::new();
-    let policy = checked(document, facts, &mut sink);
+fn compare((policy, mut sink): (Policy, Sink), tree: &Tree, facts: &dyn Fn(&str) -> Facts) -> Vec<Diagnostic> {
     let mut remarks = Vec::new();
     let (asked, _) = lower::lower(&policy, facts, &Ids::default(), &mut sink);
     for d in sink.found.iter().filter(|d| d.is_error()) {

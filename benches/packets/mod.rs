@@ -1,27 +1,38 @@
 //! What rules cost a packet: packets a second through one HTB tree, without rules, with linear ones, and in hash tables.
 //!
-//! A plain sender of small UDP datagrams, one after another, through one end of a veth pair. All trees stand at once, each
-//! in a namespace of its own, and take turns, so that what else the machine does falls on all of them alike: to be trusted
-//! is the ratio to the tree without rules in the same turn.
+//! A plain sender of small UDP datagrams, one after another, through one end of a veth pair. Counted is the processor's
+//! time that the sending thread has had, the kernel's work for its packets among it, so that a machine which does other
+//! things takes nothing from it but its caches. All trees stand at once, each in a namespace of its own, and take many
+//! short turns: to be trusted is the ratio to the first tree in the same turn.
+//!
+//! The tree without rules does the same work but for the rules: packets to the same destinations go to the same classes,
+//! by the priority of the sockets (`SO_PRIORITY` of a class's number), and every tree is sent to by as many sockets. How much
+//! cheaper it is if all packets are in one class is printed too.
 
 use crate::{SHAPECTL, median, run, write};
 use nix::sched::{CloneFlags, setns};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+use socket2::{Domain, SockAddr, Socket, Type};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Turns, and how long each tree is measured in each.
-const TURNS: usize = 9;
-const TURN: Duration = Duration::from_millis(250);
+const TURNS: usize = 60;
+const TURN: Duration = Duration::from_millis(30);
 /// Classes that rules send to.
 const CLASSES: usize = 300;
 
 /// How the rules become filters.
 #[derive(Clone, Copy, PartialEq)]
 enum How {
-    /// Not at all.
+    /// Not at all: the class is the socket's priority.
     Without,
+    /// Not at all, and all packets go to the default class.
+    OneClass,
     /// By `tc -batch`, one u32 filter after another.
     Linear,
     /// By `tc -batch`, in one table of 256 buckets by the last octet.
@@ -35,8 +46,8 @@ struct Case {
     how: How,
     /// What each rule looks at.
     rules: Vec<(IpAddr, u8)>,
-    /// Where packets go.
-    to: Vec<IpAddr>,
+    /// Where packets go, and the class that the rules send them to.
+    to: Vec<(IpAddr, usize)>,
 }
 
 impl Case {
@@ -44,9 +55,19 @@ impl Case {
         let n = rules.len();
         // the last ones, which linear filters find last; or all in turn, with cold caches
         let to = |i: usize| if last { n - 1 - i % n.min(64) } else { i * 7919 % n };
-        let to = (0..4096).filter_map(|i| rules.get(to(i)).map(|(address, _)| *address)).collect();
+        let class = |ip: &IpAddr| rules.iter().position(|rule| holds(rule, ip)).unwrap_or_default() % CLASSES;
+        let to = (0..4096).map(|i| rules[to(i)].0).map(|ip| (ip, class(&ip))).collect();
         Case { name: name.into(), how, rules, to }
     }
+}
+
+/// Whether an address is of a prefix.
+fn holds((net, length): &(IpAddr, u8), ip: &IpAddr) -> bool {
+    let bits = |ip: &IpAddr| match ip {
+        IpAddr::V4(ip) => u128::from(ip.to_bits()) << 96,
+        IpAddr::V6(ip) => ip.to_bits(),
+    };
+    net.is_ipv4() == ip.is_ipv4() && (bits(net) ^ bits(ip)).leading_zeros() >= u32::from(*length)
 }
 
 fn four(i: u32) -> IpAddr {
@@ -111,7 +132,11 @@ fn batch(rules: &[(IpAddr, u8)], table: bool) -> String {
 /// A namespace with a tree on `v0`, whose other end is in another one, and a way out through it.
 struct Place {
     name: String,
-    socket: [UdpSocket; 2],
+    /// One for each class.
+    sockets: BTreeMap<usize, Socket>,
+    to: Vec<(SockAddr, usize)>,
+    /// How long `shapectl apply` took.
+    applied: Duration,
 }
 
 impl Place {
@@ -139,32 +164,54 @@ impl Place {
         let file = write(dir, &format!("{name}.shape"), &policy(compiled)).to_string_lossy().into_owned();
         let state = dir.join(&name).to_string_lossy().into_owned();
         let args = ["--netns", &name, "--state-dir", &state, "--max-file-size", "64", "apply", &file];
-        run(SHAPECTL, &args).unwrap_or_else(|e| panic!("{e}"));
+        let applied = run(SHAPECTL, &args).unwrap_or_else(|e| panic!("{e}"));
         if matches!(case.how, How::Linear | How::Table) {
             let file = write(dir, &format!("{name}.batch"), &batch(&case.rules, case.how == How::Table));
             run("tc", &["-n", &name, "-batch", &file.to_string_lossy()]).unwrap_or_else(|e| panic!("{e}"));
         }
-        let inside = name.clone();
+        let (inside, by_priority) = (name.clone(), case.how == How::Without);
+        let domain = if case.to[0].0.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
+        let classes: Vec<usize> = case.to.iter().map(|(_, class)| *class).collect();
+        let socket = move |class: usize| {
+            let socket = Socket::new(domain, Type::DGRAM, None).expect("a socket");
+            // the first class of these is 1:3
+            let priority = if by_priority { 0x1_0003 + class as u32 } else { 0 };
+            socket.set_priority(priority).expect("root may set any");
+            (class, socket)
+        };
         let sockets = std::thread::spawn(move || {
             let file = std::fs::File::open(Path::new("/run/netns").join(inside)).expect("the namespace");
             setns(file, CloneFlags::CLONE_NEWNET).expect("root may enter it");
-            ["0.0.0.0:0", "[::]:0"].map(|own| UdpSocket::bind(own).expect("a socket"))
+            let mut sockets = BTreeMap::new();
+            classes.into_iter().for_each(|class| {
+                sockets.entry(class).or_insert_with(|| socket(class).1);
+            });
+            sockets
         });
-        Place { name, socket: sockets.join().expect("sockets") }
+        let to = case.to.iter().map(|(ip, class)| (SocketAddr::new(*ip, 9).into(), *class)).collect();
+        Place { name, sockets: sockets.join().expect("sockets"), to, applied }
     }
 
-    /// Packets a second to these addresses, in turn.
-    fn measure(&self, to: &[IpAddr]) -> f64 {
-        let to: Vec<SocketAddr> = to.iter().map(|ip| SocketAddr::new(*ip, 9)).collect();
-        let socket = &self.socket[usize::from(to[0].is_ipv6())];
-        let (start, mut sent) = (Instant::now(), 0_u32);
-        while start.elapsed() < TURN {
-            for address in &to {
-                sent += u32::from(socket.send_to(&[0; 18], address).is_ok());
-            }
-        }
-        f64::from(sent) / start.elapsed().as_secs_f64()
+    fn send(&self) -> u32 {
+        let sent = |(to, class): &(SockAddr, usize)| self.sockets[class].send_to(&[0; 18], to).is_ok();
+        self.to.iter().map(|to| u32::from(sent(to))).sum()
     }
+
+    /// Packets to all addresses in turn, in a second of the processor's time.
+    fn measure(&self) -> f64 {
+        self.send();
+        let (start, before, mut sent) = (Instant::now(), own_time(), 0_u32);
+        while start.elapsed() < TURN {
+            sent += self.send();
+        }
+        f64::from(sent) / (own_time() - before)
+    }
+}
+
+/// Seconds of the processor's time that this thread has had.
+fn own_time() -> f64 {
+    let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("a thread's times");
+    (usage.user_time() + usage.system_time()).num_microseconds() as f64 / 1e6
 }
 
 impl Drop for Place {
@@ -181,8 +228,10 @@ fn compare(dir: &Path, cases: &[Case]) {
         cases.iter().enumerate().map(|(i, case)| Place::new(format!("shapectl-bench-{i}"), case, dir)).collect();
     let mut rates = vec![Vec::new(); cases.len()];
     let mut ratios = vec![Vec::new(); cases.len()];
-    for _ in 0..TURNS {
-        let turn: Vec<f64> = places.iter().zip(cases).map(|(place, case)| place.measure(&case.to)).collect();
+    for n in 0..TURNS {
+        // each is the first as often as the others
+        let mut turn: Vec<f64> = (0..places.len()).map(|i| places[(i + n) % places.len()].measure()).collect();
+        turn.rotate_right(n % places.len());
         for (i, rate) in turn.iter().enumerate() {
             rates[i].push(Duration::from_secs_f64(1.0 / rate));
             ratios[i].push(Duration::from_secs_f64(rate / turn[0]));
@@ -202,7 +251,7 @@ fn compare(dir: &Path, cases: &[Case]) {
 
 /// The rate through long lists, beside the tree without rules.
 pub fn figures(dir: &Path) {
-    use How::{Compiled, Linear, Table, Without};
+    use How::{Compiled, Linear, OneClass, Table, Without};
     let v4 = |n| addresses(n, four);
     let v6 = |n| addresses(n, six);
     println!("\npackets through HTB with {CLASSES} classes (median of {TURNS} turns; ratio to the first line)");
@@ -211,6 +260,7 @@ pub fn figures(dir: &Path) {
         dir,
         &[
             Case::new("no rules", Without, v4(4_000), true),
+            Case::new("no rules, all in one class", OneClass, v4(4_000), true),
             Case::new("4,000 addresses, linear", Linear, v4(4_000), true),
             Case::new("4,000 addresses", Compiled, v4(4_000), true),
             Case::new("10,000 addresses", Compiled, v4(10_000), true),
@@ -222,9 +272,16 @@ pub fn figures(dir: &Path) {
         dir,
         &[
             Case::new("no rules", Without, v4(60_000), false),
+            Case::new("no rules, all in one class", OneClass, v4(60_000), false),
             Case::new("4,000 addresses, linear", Linear, v4(4_000), false),
             Case::new("10,000 addresses", Compiled, v4(10_000), false),
             Case::new("60,000 addresses", Compiled, v4(60_000), false),
+        ],
+    );
+    compare(
+        dir,
+        &[
+            Case::new("no rules", Without, mixed(10_000), false),
             Case::new("10,000 prefixes of /20 to /32", Compiled, mixed(10_000), false),
         ],
     );
@@ -244,4 +301,32 @@ pub fn figures(dir: &Path) {
         cases.push(Case::new(format!("{n} in a table"), Table, v4(n), false));
     }
     compare(dir, &cases);
+}
+
+/// The time until long lists stand, beside tc with the same filters.
+pub fn load(dir: &Path) {
+    println!("\nlists made (from nothing, {CLASSES} classes and their leaves with them; one run)");
+    for n in [4_000, 10_000, 60_000] {
+        let of = |how| Case::new("", how, addresses(n, four), true);
+        let ours = Place::new("shapectl-bench-load".to_owned(), &of(How::Compiled), dir);
+        let (took, name) = (ours.applied, ours.name.clone());
+        let file = dir.join(format!("{name}.shape")).to_string_lossy().into_owned();
+        let args = ["--netns", &name, "--state-dir", "/nonexistent", "--max-file-size", "64", "export", "v0"];
+        let export = run(SHAPECTL, &args).unwrap_or_else(|e| panic!("{e}"));
+        let args = ["--max-file-size", "64", "script", "--batch", &file];
+        let out = std::process::Command::new(SHAPECTL).args(args).output().expect("a script");
+        let batch = write(dir, "load.batch", &String::from_utf8_lossy(&out.stdout)).to_string_lossy().into_owned();
+        drop(ours);
+        let empty = Place::new(name, &of(How::Without), dir);
+        run("tc", &["-n", &empty.name, "qdisc", "del", "dev", "v0", "root"]).unwrap_or_else(|e| panic!("{e}"));
+        let theirs = run("tc", &["-n", &empty.name, "-batch", &batch]).unwrap_or_else(|e| panic!("{e}"));
+        let seconds = |d: Duration| d.as_secs_f64();
+        println!(
+            "  {n:6} addresses  apply {:6.2} s   tc -batch {:6.2} s   ratio {:.2}   export {:6.2} s",
+            seconds(took),
+            seconds(theirs),
+            seconds(theirs) / seconds(took),
+            seconds(export)
+        );
+    }
 }

@@ -690,24 +690,21 @@ fn large(groups: usize) -> Policy {
 }
 
 #[test]
-fn four_times_the_classes_take_four_times_as_long() {
-    let time = |policy: &Policy, ids: &Ids| {
-        let runs = (0..3).map(|_| {
-            let start = std::time::Instant::now();
-            lowered(policy, ids);
-            start.elapsed()
-        });
-        runs.min().unwrap()
+fn four_times_the_rules_are_four_times_the_work() {
+    let work = |policy: &Policy, ids: &Ids| {
+        let before = super::tables::looked();
+        lowered(policy, ids);
+        super::tables::looked() - before
     };
     let (small, big) = (large(20), large(80));
     let (_, small_ids) = lowered(&small, &Ids::default());
     let (tree, big_ids) = lowered(&big, &Ids::default());
-    // one table for the last octet, and a table and a filter that leads to it for each of its hundred values
-    let tables = 2 + 2 * 100;
+    // one table for the third octet, and a table and a filter that leads to it for each of its eighty values
+    let tables = 2 + 2 * 80;
     assert_eq!(tree.interfaces["eth0"].egress.as_ref().unwrap().objects.len(), 1 + 80 + 3 * 8000 + tables);
     for (ids, more) in [(&Ids::default(), &Ids::default()), (&small_ids, &big_ids)] {
-        let (small, big) = (time(&small, ids), time(&big, more));
-        assert!(big < small * 10, "{small:?} {big:?}");
+        let (small, big) = (work(&small, ids), work(&big, more));
+        assert!(small > 2000 && big < small * 6, "{small} {big}");
     }
 }
 

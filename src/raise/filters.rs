@@ -12,6 +12,7 @@ use crate::syntax::document::{Entry, Node, Value};
 use crate::tree::{Branch, Id, Object};
 use crate::unit::{Flag, Handle, Number, Slot, Unit};
 use compact_str::ToCompactString;
+use indexmap::IndexMap;
 use std::collections::{HashMap, HashSet};
 
 /// `ETH_P_ALL`.
@@ -64,18 +65,16 @@ impl Raising<'_> {
             .iter()
             .filter_map(|o| table(o).filter(|(_, own)| *own).map(|(table, _)| (o.id.parent(), table)))
             .collect();
-        let mut rows: HashMap<(Prio, u32), Vec<u32>> = HashMap::new();
+        // of each, the first number that a filter gets by itself, and those that there are
+        let mut rows: HashMap<(Prio, u32), (u32, Vec<u32>)> = HashMap::new();
         for object in &ordered {
             if let Some((row, number)) = number(object, &tables) {
-                rows.entry(row).or_default().push(number);
+                rows.entry(row).or_insert_with(|| (lower::first(&object.name), Vec::new())).1.push(number);
             }
         }
         // numbers are left out where they are those that come by themselves
-        let usual = |object: &Object| {
-            let Some((row, _)) = number(object, &tables) else { return false };
-            let first = lower::first(&object.name);
-            rows.get(&row).is_some_and(|numbers| numbers.iter().copied().eq((first..).take(numbers.len())))
-        };
+        rows.retain(|_, (first, numbers)| numbers.iter().copied().eq((*first..).take(numbers.len())));
+        let usual = |object: &Object| number(object, &tables).is_some_and(|(row, _)| rows.contains_key(&row));
         let mut raised = Vec::new();
         for object in &ordered {
             let mut worded = (*object).clone();
@@ -206,16 +205,12 @@ fn shared(filters: &[&Object]) -> HashSet<(String, u64)> {
 /// The filters as they can be made: priorities whose tables u32 numbered first stand first, tables before what leads to
 /// them and what is in them, and of kinds that put the newest first the oldest first.
 fn in_order<'o>(filters: &[&'o Object], branch: &Branch, held: bool) -> Vec<&'o Object> {
-    let rank = |p: &Prio| {
-        let made = |r: &crate::tree::Root| (r.parent, r.chain, r.prio) == (p.parent, p.chain, p.prio);
-        branch.roots.iter().position(made)
-    };
-    let mut groups: Vec<(Prio, Vec<&Object>)> = Vec::new();
+    let made = |r: &crate::tree::Root| Prio { parent: r.parent, chain: r.chain, prio: r.prio };
+    let ranks: HashMap<Prio, usize> = branch.roots.iter().map(made).zip(0..).collect();
+    let mut groups: IndexMap<Prio, Vec<&Object>> = IndexMap::new();
     for object in filters {
-        let Some(prio) = prio(object) else { continue };
-        match groups.iter_mut().find(|(p, _)| *p == prio) {
-            Some((_, group)) => group.push(object),
-            None => groups.push((prio, vec![object])),
+        if let Some(prio) = prio(object) {
+            groups.entry(prio).or_default().push(object);
         }
     }
     // those that u32 did not number keep their places; the others are dealt out among theirs
@@ -223,9 +218,9 @@ fn in_order<'o>(filters: &[&'o Object], branch: &Branch, held: bool) -> Vec<&'o 
     let mut places: Vec<usize> = Vec::new();
     let mut slots: Vec<Option<(Prio, Vec<&Object>)>> = Vec::with_capacity(groups.len());
     for (i, group) in groups.into_iter().enumerate() {
-        match rank(&group.0) {
+        match ranks.get(&group.0) {
             Some(rank) => {
-                ranked.push((rank, group));
+                ranked.push((*rank, group));
                 places.push(i);
                 slots.push(None);
             }

@@ -323,8 +323,7 @@ fn what_nobody_knows_comes_back_as_its_bytes() {
         assert!(text.replace("id: 2, ", "").contains(said), "{said}\n{text}");
     }
     let raised = raise(&tree, &Names::new(), &facts);
-    let mut sink = Sink::new();
-    let policy = checked(&raised.document, &facts, &mut sink);
+    let (policy, mut sink) = checked(&raised.document, &facts);
     assert!(!sink.has_errors(), "{:?}", sink.found);
     let (asked, _) = lower::lower(&policy, &facts, &Ids::default(), &mut sink);
     let messages = |tree: &Tree| -> Vec<_> {

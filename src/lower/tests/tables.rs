@@ -204,7 +204,7 @@ proptest! {
 
 #[test]
 fn what_one_packet_meets_does_not_grow_with_the_list() {
-    for (n, most) in [(31, 31), (32, 2), (200, 2), (2000, 13), (5000, 4)] {
+    for (n, most) in [(31, 31), (32, 2), (200, 2), (2000, 4), (5000, 4)] {
         let address = |i: u16| Item::Prefix(IpAddr::from([10, 1, (i >> 8) as u8, i as u8]), 32);
         let rules = (0..n).map(|i| test(Field::Dst, address(i))).collect::<Vec<_>>();
         let (objects, _) = lower_expressions(rules.into_iter().map(|e| (e, 0)), &Ids::default());
