@@ -395,7 +395,7 @@ const NOT_SAID: &[(&str, &str, &[&str], &str)] = &[
     ("", "", &["ipset("], "there is no program `ipset` here"),
     ("simple", "sdata", &["#", "\"", "'"], "a batch of tc's has no way to say these in a word"),
     ("flower", "enc_dst_port", &["/"], "tc has no word for a mask of it"),
-    ("netem", "delay", &[".", "ns"], "tc 6.1 sends whole microseconds"),
+    ("netem", "delay", &[".", "ns", "429496729"], "tc 6.1 sends whole microseconds, in 32 bits"),
 ];
 
 /// Whether a text of a row is left out.

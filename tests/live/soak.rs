@@ -184,7 +184,7 @@ fn random_policies_are_held_and_taken_back() {
         ("tbf", "{ tbf: { rate: N00kbit, burst: 5kb, latency: 100ms } }"),
         ("sfq", "{ sfq: { perturb: Ns } }"),
         ("fq_codel", "{ fq_codel: { limit: N00, target: Nms, interval: N0ms } }"),
-        ("prio", "{ prio: { bands: [high, low], leaves: { low: { pfifo: { limit: N } } } } }"),
+        ("prio", "{ prio: { bands: [high, low, least], leaves: { low: { pfifo: { limit: N } } } } }"),
         ("drr", "{ drr: { default: a, classes: { a: { quantum: 2N0b }, b: { leaf: { pfifo: { limit: N } } } } } }"),
         ("netem", "{ netem: { delay: Nms, limit: N00 } }"),
         ("cake", "{ cake: { bandwidth: Nmbit } }"),

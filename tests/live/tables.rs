@@ -65,6 +65,8 @@ fn cable() -> (Host, Host) {
         }
     });
     let mac = "02:00:00:00:00:02";
+    // who asks for an address keeps few packets meanwhile
+    near.netns.ip(&format!("neigh replace 10.9.0.2 lladdr {mac} nud permanent dev eth0"));
     near.netns.ip("route add 10.20.0.0/16 via 10.9.0.2");
     near.netns.ip("address add fd09::1/64 dev eth0 nodad");
     near.netns.ip(&format!("neigh replace fd09::2 lladdr {mac} nud permanent dev eth0"));

@@ -1061,6 +1061,12 @@ impl Options for Flower {
                 out.push(Finding::new(&codes::BAD_VALUE, word, "an ARP message has addresses of IPv4"));
             }
         }
+        if let (Some(to), Some(from)) = (self.enc_dst_ip, self.enc_src_ip)
+            && to.address.is_ipv6() != from.address.is_ipv6()
+        {
+            let f = Finding::new(&codes::BAD_VALUE, "enc_src_ip", "the ends of a tunnel have addresses of one family");
+            out.push(f.and("enc_dst_ip", "this one is of the other"));
+        }
         if self.arp_op.is_some_and(|op| op.value > 2) {
             let f = Finding::new(&codes::BAD_VALUE, "arp_op", "an ARP message asks or answers");
             out.push(f.help("write `request` or `reply`"));
@@ -1150,18 +1156,35 @@ impl Flower {
         let nothing = |network: Option<Network>| {
             network.is_some_and(|n| n.mask == IpAddr::from([0; 4]) || n.mask == IpAddr::from([0_u8; 16]))
         };
+        fn none<const BITS: u32, const STYLE: u8>(bits: Option<Bits<BITS, STYLE>>) -> bool {
+            bits.is_some_and(|bits| bits.mask == 0)
+        }
+        let unmasked = |mac: Mac| mac.mask == [0; 6];
         match word {
             "ip_proto" | "dst_port" | "src_port" | "type" | "code" => !ip,
-            "tcp_flags" => !ip || self.ip_proto != Some(IpProto::TCP) || self.tcp_flags.is_some_and(|b| b.mask == 0),
-            "ip_tos" => !ip || self.ip_tos.is_some_and(|b| b.mask == 0),
-            "ip_ttl" => !ip || self.ip_ttl.is_some_and(|b| b.mask == 0),
+            "tcp_flags" => !ip || self.ip_proto != Some(IpProto::TCP) || none(self.tcp_flags),
+            "ip_tos" => !ip || none(self.ip_tos),
+            "ip_ttl" => !ip || none(self.ip_ttl),
+            "enc_tos" => none(self.enc_tos),
+            "enc_ttl" => none(self.enc_ttl),
+            "enc_dst_port" => none(self.enc_dst_port),
+            "enc_src_port" => none(self.enc_src_port),
+            "ct_zone" => none(self.ct_zone),
+            "ct_mark" => none(self.ct_mark),
+            "ct_label" => self.ct_label.as_ref().is_some_and(|label| label.mask == [0; 16]),
+            "dst_mac" => self.dst_mac.is_some_and(unmasked),
+            "src_mac" => self.src_mac.is_some_and(unmasked),
             "dst_ip" => nothing(self.dst_ip),
             "src_ip" => nothing(self.src_ip),
             "enc_dst_ip" => nothing(self.enc_dst_ip),
             "enc_src_ip" => nothing(self.enc_src_ip),
             "arp_tip" => !arp || nothing(self.arp_tip),
             "arp_sip" => !arp || nothing(self.arp_sip),
-            "arp_op" | "arp_tha" | "arp_sha" => !arp,
+            "arp_tha" => !arp || self.arp_tha.is_some_and(unmasked),
+            "arp_sha" => !arp || self.arp_sha.is_some_and(unmasked),
+            "arp_op" => !arp,
+            // of a PPPoE session the kernel keeps what is inside of it (`fl_set_key_pppoe`)
+            "vlan_ethtype" | "cvlan_ethtype" => self.kernels() == Some(EtherType::PPP_SES),
             _ => false,
         }
     }

@@ -487,6 +487,14 @@ impl Options for Taprio {
                 format!("`{}` is too short for the smallest frame, which takes {}", entry.show(), Time(least).show());
             out.push(Finding::new(&codes::OUT_OF_RANGE, "sched-entry", message).help("write a longer time"));
         }
+        // `parse_taprio_schedule`
+        let cycle = least * schedule.0.len() as u64;
+        if let Some(Moment(time)) = self.cycle_time.filter(|time| time.0 < i64::try_from(cycle).unwrap_or(i64::MAX)) {
+            let message = format!("a cycle of {time}ns has no room for {} entries", schedule.0.len());
+            out.push(
+                Finding::new(&codes::OUT_OF_RANGE, "cycle-time", message).help("leave it out, or write a longer time"),
+            );
+        }
         if !self.has_flag(FULL_OFFLOAD) && !self.has_flag(TXTIME_ASSIST) {
             let turns = schedule.0.iter().map(|entry| u64::from(entry.length)).filter(|turn| *turn >= least);
             out.extend(Finding::of_short_turns("sched-entry", turns));

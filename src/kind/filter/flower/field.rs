@@ -324,6 +324,8 @@ impl EtherType {
     pub const IP: EtherType = EtherType(0x0800);
     /// IPv6.
     pub const IPV6: EtherType = EtherType(0x86dd);
+    /// A session of PPPoE.
+    pub const PPP_SES: EtherType = EtherType(0x8864);
     /// MPLS.
     pub const MPLS_UC: EtherType = EtherType(0x8847);
     /// MPLS to many.
