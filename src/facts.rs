@@ -227,14 +227,19 @@ impl Facts {
     }
 
     /// Ticks that `bytes` take at `rate`. Rounded up once, as iproute2 does since 2025 (6.1 truncated three times, so
-    /// its figure may be up to one microsecond's worth of ticks lower).
+    /// its figure may be up to one microsecond's worth of ticks lower). What is beyond 32 bits is refused in a policy; of
+    /// tc's own lines it loses its upper bits, as in 6.1, first in microseconds and then in ticks.
     pub fn ticks(&self, rate: Rate, bytes: u64) -> u32 {
         if rate.bytes() == 0 {
             return u32::MAX;
         }
         let ns = bytes as f64 * 1e9 / rate.bytes() as f64;
         let ticks = (ns / self.tick_ns).ceil();
-        if ticks >= f64::from(u32::MAX) { u32::MAX } else { ticks as u32 }
+        if ticks > f64::from(u32::MAX) {
+            let micros = (ns / 1000.0) as u64 as u32;
+            return (f64::from(micros) * 1000.0 / self.tick_ns) as u64 as u32;
+        }
+        ticks as u32
     }
 
     /// Bytes that pass at `rate` in that many ticks, rounded to the nearest.

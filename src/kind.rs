@@ -98,6 +98,12 @@ pub struct Row {
     pub tool: bool,
     /// Whether tc refuses it a second time, once it has a value other than zero.
     pub once: bool,
+    /// Whether tc has no word for it, though the kernel takes it from others.
+    pub wordless: bool,
+    /// Whether tc reads its number in decimal only: no `0x10`, and `010` is ten.
+    pub decimal: bool,
+    /// Whether tc lets the cell of a rate table stand behind its size: `1600/8`.
+    pub cell: bool,
     /// The number that tc does not send, as it would travel: it stands for "not written".
     pub unsent: Option<u64>,
     /// The least and the most that tc or the kernel takes, as the number that travels (times: nanoseconds).
@@ -127,6 +133,9 @@ impl Row {
             hidden: false,
             tool: false,
             once: false,
+            wordless: false,
+            decimal: false,
+            cell: false,
             unsent: None,
             range: None,
             kept: None,
@@ -213,6 +222,31 @@ impl Row {
     pub const fn once(mut self) -> Row {
         self.once = true;
         self
+    }
+    /// Says that tc has no word for it.
+    pub const fn wordless(mut self) -> Row {
+        self.wordless = true;
+        self
+    }
+    /// Says that tc reads it in decimal only.
+    pub const fn decimal(mut self) -> Row {
+        self.decimal = true;
+        self
+    }
+    /// Says that a cell may stand behind it.
+    pub const fn cell(mut self) -> Row {
+        self.cell = true;
+        self
+    }
+    /// Reads tc's words of this row's value.
+    ///
+    /// # Errors
+    /// As [`crate::unit::Unit::read`].
+    pub fn read_value(&self, slot: &mut dyn Slot, words: &mut Words, reader: &mut Reader) -> Result<(), Refusal> {
+        (reader.decimal, reader.cell) = (self.decimal, self.cell && reader.tc);
+        let read = slot.read_words(words, reader);
+        (reader.decimal, reader.cell) = (false, false);
+        read
     }
     /// Says that tc sends no 0 of it.
     pub const fn nonzero(self) -> Row {
@@ -600,6 +634,12 @@ pub trait Options: Rows {
         false
     }
 
+    /// The word of an option that is set and that tc could not say, in its own words or at all.
+    fn unsayable(&self) -> Option<&'static str> {
+        let said = self.rows().iter().enumerate().filter(|(_, row)| row.wordless);
+        said.filter(|(i, _)| self.slot(*i).is_some_and(|slot| slot.is_set())).map(|(_, row)| row.word).next()
+    }
+
     /// Whether tc asks for the object to be made even in a change.
     fn creates(&self) -> bool {
         false
@@ -850,7 +890,7 @@ pub fn read_row_of<T: Rows + ?Sized>(
             let twice = Refusal::coded(&codes::DUPLICATE_KEY, format!("`{}` stands here twice", row.word));
             return Err(twice.help("leave one of them out"));
         }
-        slot.read_words(words, reader)?;
+        row.read_value(slot, words, reader)?;
         if reader.tc {
             if let Some(refusal) = beyond(row, slot) {
                 return Err(refusal);
@@ -887,10 +927,10 @@ pub fn read_named<T: Rows + ?Sized>(
     words: &mut Words,
     reader: &mut Reader,
 ) -> Result<bool, Refusal> {
-    let row = options.rows().iter().position(|row| row.is(word) && !row.hidden);
-    let Some(slot) = row.and_then(|row| options.slot_mut(row)) else { return Ok(false) };
+    let Some(at) = options.rows().iter().position(|row| row.is(word) && !row.hidden) else { return Ok(false) };
+    let (Some(row), Some(slot)) = (options.rows().get(at), options.slot_mut(at)) else { return Ok(false) };
     words.next();
-    slot.read_words(words, reader)?;
+    row.read_value(slot, words, reader)?;
     Ok(true)
 }
 

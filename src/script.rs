@@ -248,7 +248,10 @@ pub fn delta(plan: &Plan) -> String {
 /// What makes a comment of a command that tc would not take: it has no words for kinds that nobody here knows either.
 fn unsayable(step: &Step) -> &'static str {
     let Subject::Object(object) = &step.subject else { return "" };
-    let unknown = object.kind.is_none() || acts(object.options.as_ref()).any(|act| act.kind.is_none());
+    let options = &object.options;
+    let unknown = object.kind.is_none()
+        || options.unsayable().is_some()
+        || acts(object.options.as_ref()).any(|act| act.kind.is_none());
     if unknown && step.verb != Verb::Delete { "# no words of tc's say this: " } else { "" }
 }
 

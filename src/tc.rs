@@ -454,6 +454,11 @@ impl<'a> Cursor<'a> {
                 return Err(Wrong { word: at, refusal: refusal.help(help) });
             }
         }
+        if let Some(word) = options.unsayable() {
+            let at = self.all.iter().rposition(|said| said == word).unwrap_or(self.words.total());
+            let refusal = Refusal::coded(&codes::UNKNOWN_KEY, format!("tc has no such `{word}` of `{}`", kind.name));
+            return Err(Wrong { word: at, refusal: refusal.help("leave it out; a policy can say it") });
+        }
         options.settle_tc(&mut place).map_err(|refusal| Wrong { word: self.words.total(), refusal })?;
         if let Id::Filter { handle, .. } = &mut object.id {
             *handle = place.handle;

@@ -102,6 +102,10 @@ pub struct Reader {
     pub whole: Option<Rate>,
     /// The text is tc's, not a policy's: bare numbers have tc's meaning and nothing is remarked.
     pub tc: bool,
+    /// tc reads the numbers of this option in decimal only ([`crate::kind::Row::decimal`]).
+    pub decimal: bool,
+    /// Behind tc's size may stand the cell of a rate table ([`crate::kind::Row::cell`]).
+    pub cell: bool,
     /// Warnings about values that were accepted.
     pub remarks: Vec<Refusal>,
 }
@@ -437,13 +441,15 @@ pub(crate) fn split_amount<'t>(text: &'t str, reader: &Reader) -> Option<(Cow<'t
     }
 }
 
-/// `number * factor` exactly where the number has no fraction, else to the nearest; `None` beyond `u64`.
-pub(crate) fn scale(number: &str, factor: u64) -> Option<u64> {
+/// `number * factor` exactly where the number has no fraction, else to the nearest; `None` beyond `u64`. tc cuts what is
+/// left of a fraction, and so does a reader of its text.
+pub(crate) fn scale(number: &str, factor: u64, reader: &Reader) -> Option<u64> {
     match number.split_once('.') {
         None => number.parse::<u64>().ok()?.checked_mul(factor),
         Some(_) => {
             let value = number.parse::<f64>().ok()? * factor as f64;
-            (value < 1.8e19).then_some(value.round() as u64)
+            let whole = if reader.tc { value.trunc() } else { value.round() };
+            (value < 1.8e19).then_some(whole as u64)
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Addresses and protocols of packets.
 
 use super::number::integer;
-use super::{Info, Reader, Refusal, Schema, Unit};
+use super::{Info, Reader, Refusal, Schema, Unit, integer_of_32};
 use crate::diagnostic::codes;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -95,8 +95,8 @@ impl Unit for Prefix4 {
         };
         let mask = match mask {
             None => u32::MAX,
-            Some(mask) => match (mask.parse::<u32>(), mask.parse::<Ipv4Addr>()) {
-                (Ok(bits), _) if bits <= 32 => u32::MAX.checked_shl(32 - bits).unwrap_or(0),
+            Some(mask) => match (bits(mask, reader), mask.parse::<Ipv4Addr>()) {
+                (Some(bits), _) if bits <= 32 => u32::MAX.checked_shl(32 - bits).unwrap_or(0),
                 (_, Ok(mask)) => mask.to_bits(),
                 _ => return Err(wrong()),
             },
@@ -111,6 +111,11 @@ impl Unit for Prefix4 {
             (mask, false) => format!("{}/{}", self.address, Ipv4Addr::from_bits(mask)),
         }
     }
+}
+
+/// The length of a prefix. tc reads it as it reads numbers: `0x10` is 16.
+pub(crate) fn bits(text: &str, reader: &Reader) -> Option<u32> {
+    if reader.tc { integer_of_32(text, 0) } else { text.parse().ok() }
 }
 
 /// The names of Ethernet's protocols, as iproute2's lib/ll_proto.c has them; of two names of one number the first is shown.

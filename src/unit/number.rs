@@ -1,13 +1,17 @@
 //! Plain numbers, flags, names and lists of numbers.
 
 use super::list::MOST;
-use super::{Info, Reader, Refusal, Schema, Unit, Words, strtoul};
+use super::{Info, Reader, Refusal, Schema, Unit, Words, strtod, strtoul};
 use crate::diagnostic::codes;
 use crate::syntax::document::{Node, Value};
 use compact_str::CompactString;
 
-/// A number as tc's `get_u32` reads one: decimal, `0x` hexadecimal or `0` octal; in a policy a leading zero is refused.
+/// A number as tc's `get_u32` reads one: decimal, `0x` hexadecimal or `0` octal, if the option is not one that it reads in
+/// decimal only; in a policy a leading zero is refused.
 pub(crate) fn integer(text: &str, reader: &Reader, what: &str) -> Result<u64, Refusal> {
+    if reader.tc && reader.decimal {
+        return decimal(text, reader, what);
+    }
     let wrong = || Refusal::new(format!("`{text}` is not {what}"));
     let too_big = || Refusal::coded(&codes::OUT_OF_RANGE, format!("`{text}` is more than any option can hold"));
     if let Some(number) = as_tc(text, 0, reader) {
@@ -476,16 +480,31 @@ impl Unit for Octets {
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct Probability(pub f64);
 
+/// The largest that the parts can say: a whole one has no parts left.
+const ALWAYS: f64 = 4_294_967_295.0 / 4_294_967_296.0;
+
+impl Probability {
+    /// In parts of 2^32. What tc took for one and is more loses its whole part, as in C.
+    pub fn parts(self) -> u32 {
+        (self.0 * 4_294_967_296.0) as i64 as u32
+    }
+}
+
 impl Unit for Probability {
     const INFO: Info =
         Info { name: "a probability", spellings: "`0.02` or `2%`", schema: Schema::Pattern(r"^[0-9]*(\.[0-9]+)?%?$") };
 
-    fn read(text: &str, _reader: &mut Reader) -> Result<Self, Refusal> {
+    /// tc takes what stands at the beginning and no heed of the rest: its `2%` is 2.
+    fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
+        let wrong = || Refusal::new(format!("`{text}` is not a probability")).help("write `0.02` or `2%`");
+        if reader.tc {
+            return strtod(text).map(|(chance, _)| Probability(chance)).ok_or_else(wrong);
+        }
         let (number, whole) = text.strip_suffix('%').map_or((text, 1.0), |n| (n, 100.0));
         match number.parse::<f64>() {
-            Ok(n) if (0.0..=whole).contains(&n) => Ok(Probability(n / whole)),
+            Ok(n) if (0.0..=whole).contains(&n) => Ok(Probability((n / whole).min(ALWAYS))),
             Ok(_) => Err(Refusal::coded(&codes::OUT_OF_RANGE, format!("`{text}` is not between 0 and 1"))),
-            Err(_) => Err(Refusal::new(format!("`{text}` is not a probability")).help("write `0.02` or `2%`")),
+            Err(_) => Err(wrong()),
         }
     }
 
@@ -495,7 +514,7 @@ impl Unit for Probability {
 
     /// In parts of 2^32.
     fn number(&self) -> Option<u64> {
-        Some((self.0 * 4_294_967_296.0) as u64)
+        Some(u64::from(self.parts()))
     }
 
     fn from_number(number: u64) -> Option<Self> {
@@ -547,7 +566,7 @@ impl Unit for NumberList {
     /// As many numbers as follow, up to one for each priority.
     fn read_words(words: &mut Words, reader: &mut Reader) -> Result<Self, Refusal> {
         let mut list = Vec::new();
-        while let Some(word) = words.peek().filter(|w| list.len() < MOST && w.bytes().all(|b| b.is_ascii_digit())) {
+        while let Some(word) = words.peek().filter(|w| list.len() < MOST && integer(w, reader, "a number").is_ok()) {
             words.next();
             list.extend(Self::read(word, reader)?.0);
         }

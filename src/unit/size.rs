@@ -1,6 +1,6 @@
 //! Sizes in bytes.
 
-use super::{Info, Reader, Refusal, Schema, Unit, scale, split_amount};
+use super::{Info, Reader, Refusal, Schema, Unit, scale, signed_of_32, split_amount};
 use crate::diagnostic::codes;
 
 /// A size in bytes. `k` and `kb` are 1,024 bytes, as in tc.
@@ -17,11 +17,21 @@ impl Unit for Bytes {
     fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
         let wrong = || Refusal::new(format!("`{text}` is not a size")).help(format!("write {}", Self::INFO.spellings));
         // tc's `1600/8` has the cell of a rate table after the stroke; nothing uses the tables any more
-        let size = text.split_once('/').filter(|_| reader.tc).map_or(text, |(size, _cell)| size);
+        let size = match text.split_once('/').filter(|_| reader.cell) {
+            Some((size, cell)) if is_cell(cell) => size,
+            Some((_, cell)) => {
+                let refusal = Refusal::new(format!("`{cell}` is not the cell of a rate table, a power of two"));
+                return Err(refusal.help("leave it out with its stroke: no kernel uses it any more"));
+            }
+            None => text,
+        };
         let (number, suffix) = split_amount(size, reader).ok_or_else(wrong)?;
         let beyond = || Refusal::coded(&codes::OUT_OF_RANGE, format!("`{text}` is more than a size can hold"));
-        let size = |factor: u64| scale(&number, factor).map(Bytes).ok_or_else(beyond);
-        let bits = |factor: u64| scale(&number, factor).map(|n| Bytes(n / 8)).ok_or_else(beyond);
+        // get_size has 32 bits; of buckets alone it has 64 since iproute2 6.15
+        let most = if reader.tc && !reader.cell { u64::from(u32::MAX) } else { u64::MAX };
+        let amount = |factor: u64| scale(&number, factor, reader).filter(|n| *n <= most).ok_or_else(beyond);
+        let size = |factor: u64| amount(factor).map(Bytes);
+        let bits = |factor: u64| amount(factor / 8).map(Bytes);
         match suffix.to_ascii_lowercase().as_str() {
             "" if reader.tc => size(1),
             "" => Err(Refusal::coded(&codes::BARE_NUMBER, format!("`{text}` has no unit"))
@@ -73,6 +83,11 @@ impl Unit for Bytes {
     }
 }
 
+/// Whether tc takes a text for a cell: `1 << n`, as an integer with a sign.
+fn is_cell(text: &str) -> bool {
+    signed_of_32(text, 0).is_some_and(|cell| cell.cast_unsigned().is_power_of_two())
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -91,6 +106,13 @@ mod tests {
             assert_eq!(Bytes::read(text, &mut Reader::tc()).unwrap(), Bytes(bytes), "{text}");
             assert!(text == ".5kb" || read(text).is_err(), "{text}");
         }
+        let cell = |text: &str| Bytes::read(text, &mut Reader { cell: true, ..Reader::tc() }).ok();
+        assert_eq!(cell("10k/8"), Some(Bytes(10_240)));
+        assert!(cell("10k/7").is_none() && cell("10k/").is_none() && cell("10k/0").is_none());
+        assert!(Bytes::read("10k/8", &mut Reader::tc()).is_err());
+        assert_eq!(Bytes::read("1.9", &mut Reader::tc()).unwrap(), Bytes(1), "tc cuts");
+        assert_eq!(read("1.0009kb").unwrap(), Bytes(1025), "a policy is read to the nearest");
+        assert!(Bytes::read("5gb", &mut Reader::tc()).is_err() && cell("5gb").is_some());
         for n in [0, 1, 1024, 1500, 1 << 20, 3 << 19] {
             assert_eq!(read(&Bytes(n).show()).unwrap(), Bytes(n));
         }

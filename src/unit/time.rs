@@ -30,7 +30,8 @@ pub struct Moment(pub i64);
 
 const PATTERN: Schema = Schema::Pattern(r"^[0-9]+(\.[0-9]+)?([sS]|secs?|ms|msecs?|us|usecs?|ns|nsecs?)$");
 
-fn nanoseconds(text: &str, bare: Option<u64>, reader: &Reader) -> Result<u64, Refusal> {
+/// A time in nanoseconds, read in whole steps of so many.
+fn nanoseconds(text: &str, bare: Option<u64>, step: u64, reader: &Reader) -> Result<u64, Refusal> {
     let wrong = || Refusal::new(format!("`{text}` is not a time")).help(format!("write {}", Time::INFO.spellings));
     let (number, suffix) = split_amount(text, reader).ok_or_else(wrong)?;
     let factor = match suffix.to_ascii_lowercase().as_str() {
@@ -44,7 +45,8 @@ fn nanoseconds(text: &str, bare: Option<u64>, reader: &Reader) -> Result<u64, Re
         })?,
         _ => return Err(wrong()),
     };
-    scale(&number, factor).ok_or_else(|| Refusal::coded(&codes::OUT_OF_RANGE, format!("`{text}` is too long a time")))
+    let steps = scale(&number, factor / step, reader).and_then(|steps| steps.checked_mul(step));
+    steps.ok_or_else(|| Refusal::coded(&codes::OUT_OF_RANGE, format!("`{text}` is too long a time")))
 }
 
 impl Unit for Time {
@@ -55,7 +57,7 @@ impl Unit for Time {
         if reader.tc && text.to_ascii_lowercase().trim_end_matches("ecs").trim_end_matches("ec").ends_with("ns") {
             return Err(Refusal::new(format!("`{text}` is below what tc can say here")).help("write it in `us`"));
         }
-        nanoseconds(text, reader.tc.then_some(1_000), reader).map(Time)
+        nanoseconds(text, reader.tc.then_some(1_000), if reader.tc { 1_000 } else { 1 }, reader).map(Time)
     }
 
     fn show(&self) -> String {
@@ -86,7 +88,7 @@ impl Unit for FineTime {
     const INFO: Info = Info { name: "a time", spellings: "`10us`, `50ms`, `500ns`", schema: PATTERN };
 
     fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
-        nanoseconds(text, reader.tc.then_some(1), reader).map(FineTime)
+        nanoseconds(text, reader.tc.then_some(1), 1, reader).map(FineTime)
     }
 
     fn show(&self) -> String {
@@ -115,7 +117,7 @@ impl Unit for Moment {
             // in decimal, and nothing but digits
             true if digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse().ok(),
             true => None,
-            false => Some(nanoseconds(digits, (digits == "0").then_some(1), reader)?),
+            false => Some(nanoseconds(digits, (digits == "0").then_some(1), 1, reader)?),
         };
         let ns = ns.and_then(|ns: u64| i64::try_from(ns).ok()).map(|ns| if minus { -ns } else { ns });
         ns.map(Moment).ok_or_else(|| {
@@ -154,7 +156,7 @@ impl Unit for Seconds {
             let beyond = || Refusal::coded(&codes::OUT_OF_RANGE, format!("`{text}` is too long a time"));
             return fits.then_some(Seconds(seconds)).ok_or_else(beyond);
         }
-        let ns = nanoseconds(text, (text == "0").then_some(1_000_000_000), reader)?;
+        let ns = nanoseconds(text, (text == "0").then_some(1_000_000_000), 1, reader)?;
         if ns % 1_000_000_000 != 0 {
             return Err(Refusal::new(format!("`{text}` is not a whole number of seconds")).help("write `10s`"));
         }
@@ -183,7 +185,7 @@ fn steps(text: &str, reader: &Reader, step: u64, most: u32) -> Result<u32, Refus
     let n = if reader.tc {
         super::number::integer(text, reader, "a number")?
     } else {
-        let ns = nanoseconds(text, (text == "0").then_some(1), reader)?;
+        let ns = nanoseconds(text, (text == "0").then_some(1), 1, reader)?;
         if ns % step != 0 {
             return Err(Refusal::new(format!("`{text}` is finer than the kernel counts here")).help("write `10ms`"));
         }
@@ -282,6 +284,7 @@ mod tests {
         assert_eq!(Time::read("50", &mut Reader::tc()).unwrap(), Time(50_000));
         assert!(Time::read("50ns", &mut Reader::tc()).is_err());
         assert!(Time::read("50nsecs", &mut Reader::tc()).is_err());
+        assert_eq!(Time::read("1.9us", &mut Reader::tc()).unwrap(), Time(1_000), "tc cuts to microseconds");
         assert_eq!(FineTime::read("50", &mut Reader::tc()).unwrap(), FineTime(50));
         assert_eq!(FineTime::read("50ns", &mut Reader::tc()).unwrap(), FineTime(50));
         assert_eq!(Seconds::read("10s", &mut r).unwrap(), Seconds(10));

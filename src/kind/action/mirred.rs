@@ -1,6 +1,6 @@
 //! `mirred`: net/sched/act_mirred.c, tc-mirred(8). A packet goes, or a copy of it goes, to another link.
 
-use super::control::{CONTROL, Control, INDEX, Index, figures, head, read_end, read_head, read_index};
+use super::control::{CONTROL, Control, INDEX, Index, figures, head, read_head, read_index};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::walk::Walk;
@@ -8,7 +8,7 @@ use crate::kind::wire::{Attributes, Malformed, Payload};
 use crate::kind::{Children, Finding, Kind, Options, Role, Row, Rows, attribute, no_option, read_row, row_words};
 use crate::rows;
 use crate::unit::choice::choice;
-use crate::unit::{Name, Number, Reader, Refusal, Unit, Words, begins};
+use crate::unit::{Name, Number, Reader, Refusal, Unit, Words, begins, decimal};
 
 rows! {
     /// To another link.
@@ -166,36 +166,55 @@ impl Options for Mirred {
             return Ok(true);
         }
         self.direction = Some(Direction::read_words(words, reader)?);
+        // a word that tc 6.1 does not know there it passes over
+        let (mut odd, mut numbered) = (None, false);
         loop {
-            let word = words.want("`redirect` or `mirror` and a link")?;
+            let wanted = match odd {
+                None => "`redirect` or `mirror` and a link".to_owned(),
+                Some(odd) => format!("`{odd}` is none of mirred's words, and `redirect` or `mirror` and a link"),
+            };
+            let word = words.want(&wanted)?;
+            let mode = if self.mode.is_none() { Mode::read(word, reader).ok() } else { None };
             match word {
-                _ if begins(word, "index") => {
-                    self.index = Some(Index::read(words.want("the number of an action")?, reader)?);
+                _ if begins(word, "action") => {
+                    return Err(
+                        Refusal::new("a `mirred` without a link").help("write `mirred egress redirect dev ifb0`")
+                    );
                 }
-                _ if self.mode.is_none() => self.mode = Some(Mode::read(word, reader)?),
-                "blockid" => {
-                    let block = Number::read_words(words, reader)?;
-                    self.blockid = Some(block);
+                _ if begins(word, "index") => {
+                    let number = decimal(words.want("the number of an action")?, reader, "the number of an action")?;
+                    (self.index, numbered) = (Index::from_number(number), true);
+                }
+                _ if mode.is_some() => self.mode = mode,
+                "blockid" if self.mode.is_some() => {
+                    self.blockid = Some(Number::read_words(words, reader)?);
                     break;
                 }
-                _ if begins(word, "dev") => {
+                _ if self.mode.is_some() && begins(word, "dev") => {
                     self.dev = Some(Name::read_words(words, reader)?);
                     break;
                 }
-                _ => {
-                    let wrong = Refusal::new(format!("`{word}` where `mirred` wants the link to send to"));
-                    return Err(wrong.help("write `dev ifb0`"));
+                _ if Direction::read(word, reader).is_ok_and(|other| Some(other) != self.direction)
+                    || Mode::read(word, reader).is_ok_and(|other| self.mode.is_some_and(|mode| mode != other)) =>
+                {
+                    return Err(Refusal::new(format!("`{word}` contradicts what stands before it"))
+                        .help("write one of `egress` and `ingress`, and one of `redirect` and `mirror`"));
                 }
+                _ => odd = odd.or(Some(word)),
             }
         }
-        let numbered = self.index.is_some();
-        match self.mode {
-            Some(Mode::Mirror) => read_end(&mut self.control, &mut self.index, words, reader)?,
-            _ => read_index(&mut self.index, words, reader)?,
+        if words.peek().is_some_and(|word| self.blockid.is_some() && begins(word, "dev")) {
+            return Err(
+                Refusal::new("a packet goes to a link or to a block, not to both").help("leave one of them out")
+            );
         }
-        if numbered && words.peek() == Some("index") {
-            return Err(Refusal::new("`index` stands here twice"));
+        if self.mode == Some(Mode::Mirror) && words.peek().is_some_and(|word| Control::starts(word, reader)) {
+            self.control = Some(Control::read_words(words, reader)?);
         }
+        if numbered && words.peek().is_some_and(|word| begins(word, "index")) {
+            return Err(Refusal::new("`index` stands here twice").help("leave one of them out"));
+        }
+        read_index(&mut self.index, words, reader)?;
         Ok(true)
     }
 

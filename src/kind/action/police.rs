@@ -27,15 +27,15 @@ rows! {
         /// the least size a packet is charged
         mpu: Bytes = Row::new("mpu").default("0b");
         /// bytes that are charged on top of each packet
-        overhead: Length = Row::new("overhead").short().default("0");
+        overhead: Length = Row::new("overhead").decimal().short().default("0");
         /// how the link counts bytes
         linklayer: LinkLayer = Row::new("linklayer").short().default("ethernet");
         /// what may pass by the kernel's average, instead of by a bucket; wants tc's `estimator`
         avrate: Rate = Row::new("avrate");
         /// packets a second that may pass, instead of bytes
-        pkts_rate: Decimal = Row::new("pkts_rate").short();
+        pkts_rate: Decimal = Row::new("pkts_rate").decimal().short();
         /// packets that may pass in one go
-        pkts_burst: Decimal = Row::new("pkts_burst").short();
+        pkts_burst: Decimal = Row::new("pkts_burst").decimal().short();
         /// what becomes of packets above the rate, `drop` in a policy that does not say; tc writes it before the slash of `conform-exceed`
         exceed: Control = Row::new("exceed").default("reclassify");
         /// what becomes of packets within it; after the slash
@@ -441,7 +441,7 @@ impl Options for Police {
                 words.next();
                 let text = words.want("a size")?;
                 let (bytes, slot) = text.split_once('/').map_or((text, None), |(bytes, slot)| (bytes, Some(slot)));
-                let read = Bytes::read(bytes, reader)?;
+                let read = Bytes::read(bytes, &mut Reader { cell: true, ..Reader::tc() })?;
                 *cell = slot.map(|slot| Number::read(slot, reader)).transpose()?.or(*cell);
                 if let Some(cell) = cell.filter(|c| !c.0.is_power_of_two()) {
                     return Err(Refusal::new(format!("a slot of {} bytes is no power of two", cell.0)));
@@ -460,9 +460,9 @@ impl Options for Police {
             }
         }
         // tc takes a rate of nothing for none
-        self.rate = self.rate.filter(|r| r.0 != 0);
-        self.avrate = self.avrate.filter(|r| r.0 != 0);
-        self.peakrate = self.peakrate.filter(|r| r.0 != 0);
+        self.rate = self.rate.filter(|r| r.bytes() != 0);
+        self.avrate = self.avrate.filter(|r| r.bytes() != 0);
+        self.peakrate = self.peakrate.filter(|r| r.bytes() != 0);
         self.pkts_rate = self.pkts_rate.filter(|n| n.0 != 0);
         super::first_fault(|out| self.faults(out))?;
         Ok(true)

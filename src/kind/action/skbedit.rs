@@ -1,6 +1,6 @@
 //! `skbedit`: net/sched/act_skbedit.c, tc-skbedit(8). Writes what the kernel remembers of a packet.
 
-use super::control::{CONTROL, Control, INDEX, Index, figures, head, read_end, read_head, read_options};
+use super::control::{CONTROL, Control, INDEX, Index, figures, head, read_end, read_head, read_option};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::walk::Walk;
@@ -28,6 +28,8 @@ rows! {
         control: Control = CONTROL.default("pipe");
         /// the number under which several filters share the action
         index: Index = INDEX;
+        /// a mask of all bits was written, which changes nothing but what tc shows
+        whole: Flag = Row::new("whole").hidden().tool();
     }
 }
 
@@ -52,7 +54,7 @@ pub static KIND: Kind = Kind {
         attribute("TCA_SKBEDIT_MARK", MARK, &["mark"]),
         no_option("TCA_SKBEDIT_PAD", 6, "padding only"),
         attribute("TCA_SKBEDIT_PTYPE", PTYPE, &["ptype"]),
-        attribute("TCA_SKBEDIT_MASK", MASK, &["mark"]),
+        attribute("TCA_SKBEDIT_MASK", MASK, &["mark", "whole"]),
         attribute("TCA_SKBEDIT_FLAGS", FLAGS, &["inheritdsfield", "queue_mapping_max"]),
         attribute("TCA_SKBEDIT_QUEUE_MAPPING_MAX", QUEUE_MAPPING_MAX, &["queue_mapping_max"]),
     ],
@@ -171,7 +173,8 @@ impl Options for Skbedit {
     }
 
     fn encode(&self, out: &mut Attributes, _facts: &Facts) {
-        let Skbedit { queue_mapping, queue_mapping_max, priority, mark, ptype, inheritdsfield, control, index } = self;
+        let Skbedit { queue_mapping, queue_mapping_max, priority, mark, ptype, .. } = self;
+        let Skbedit { inheritdsfield, control, index, whole, .. } = self;
         out.raw(PARMS, &head(*index, control.unwrap_or(Control::PIPE)).0);
         if let Some(Count16(n)) = queue_mapping {
             out.u16(QUEUE_MAPPING, *n);
@@ -181,7 +184,7 @@ impl Options for Skbedit {
         }
         if let Some(Mark { value, mask }) = mark {
             out.u32(MARK, *value);
-            if *mask != u32::MAX {
+            if *mask != u32::MAX || *whole == Some(Flag(true)) {
                 out.u32(MASK, *mask);
             }
         }
@@ -206,8 +209,9 @@ impl Options for Skbedit {
         self.queue_mapping = attributes.u16(QUEUE_MAPPING)?.map(Count16);
         self.queue_mapping_max = attributes.u16(QUEUE_MAPPING_MAX)?.map(Count16);
         self.priority = attributes.u32(PRIORITY)?.map(Priority);
-        let mask = attributes.u32(MASK)?.unwrap_or(u32::MAX);
-        self.mark = attributes.u32(MARK)?.map(|value| Mark { value, mask });
+        let mask = attributes.u32(MASK)?;
+        self.mark = attributes.u32(MARK)?.map(|value| Mark { value, mask: mask.unwrap_or(u32::MAX) });
+        self.whole = (mask == Some(u32::MAX)).then_some(Flag(true));
         self.ptype = attributes.u16(PTYPE)?.map(PacketType);
         self.inheritdsfield = attributes.u64(FLAGS)?.filter(|bits| bits & INHERIT != 0).map(|_| Flag(true));
         Ok(())
@@ -220,7 +224,19 @@ impl Options for Skbedit {
         if *self != Skbedit::default() {
             return Ok(false);
         }
-        read_options(self, words, reader)?;
+        // one by one, for what a mark does not keep: a mask that was written stays if another mark is
+        let mut mask = None;
+        loop {
+            let (word, value) = (words.peek().unwrap_or_default(), words.peek_second().unwrap_or_default());
+            if !read_option(self, words, reader)? {
+                break;
+            }
+            if let Some(mark) = self.mark.as_mut().filter(|_| begins(word, "mark")) {
+                mask = if value.contains('/') { Some(mark.mask) } else { mask };
+                mark.mask = mask.unwrap_or(mark.mask);
+            }
+        }
+        self.whole = (mask == Some(u32::MAX)).then_some(Flag(true));
         read_end(&mut self.control, &mut self.index, words, reader)?;
         if *self == Skbedit::default() {
             return Err(Refusal::new("`skbedit` without anything to edit").help("write `skbedit mark 5`"));
@@ -229,8 +245,8 @@ impl Options for Skbedit {
     }
 
     fn check(&self, _facts: &Facts, out: &mut Vec<Finding>) {
-        let Skbedit { queue_mapping, queue_mapping_max, priority, mark, ptype, inheritdsfield, control: _, index } =
-            self;
+        let Skbedit { queue_mapping, queue_mapping_max, priority, mark, ptype, inheritdsfield, .. } = self;
+        let Skbedit { control: _, index, whole: _, .. } = self;
         let edits = queue_mapping.is_some() || priority.is_some() || mark.is_some() || ptype.is_some();
         if !edits && *inheritdsfield != Some(Flag(true)) && index.is_none() {
             out.push(

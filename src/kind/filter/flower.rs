@@ -122,7 +122,7 @@ rows! {
         /// the port that the tunnel is for
         enc_dst_port: Port = Row::new("enc_dst_port");
         /// the port that the tunnel is from; tc has no word for it
-        enc_src_port: Port = Row::new("enc_src_port");
+        enc_src_port: Port = Row::new("enc_src_port").wordless();
         /// the tunnel's octet that holds DSCP and ECN
         enc_tos: Tos = Row::new("enc_tos");
         /// the tunnel's time to live
@@ -148,7 +148,7 @@ rows! {
         /// the label of its connection
         ct_label: Label = Row::new("ct_label");
         /// the hash that the card or an action has given it; tc has no word for it
-        hash: Mark = Row::new("hash");
+        hash: Mark = Row::new("hash").wordless();
         /// the class to send to
         flowid: ClassId = FLOWID;
         /// the queues of a traffic class to send to, on a link whose card sorts
@@ -811,6 +811,12 @@ impl Options for Flower {
         if let Some(EtherType(n)) = self.eth_type.filter(|t| *t != EtherType::ALL) {
             out.be16(ETH_TYPE, n);
         }
+    }
+
+    /// A mask of the tunnel's port is more than tc can say, too.
+    fn unsayable(&self) -> Option<&'static str> {
+        let masked = self.enc_dst_port.is_some_and(|port| port.mask != Port::WHOLE).then_some("enc_dst_port");
+        self.hash.map(|_| "hash").or(self.enc_src_port.map(|_| "enc_src_port")).or(masked)
     }
 
     fn decode(&mut self, payload: Payload, facts: &Facts) -> Result<(), Malformed> {

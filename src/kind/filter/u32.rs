@@ -16,7 +16,7 @@ use crate::kind::{
 };
 use crate::rows;
 use crate::unit::{
-    ClassId, Decimal, Flag, Handle, Info, Mark, Name, Number, Reader, Refusal, Schema, Unit, Words, begins,
+    ClassId, Decimal, Flag, Handle, Info, Mark, Name, Number, Reader, Refusal, Schema, Unit, Words, begins, strtoul,
 };
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -520,6 +520,25 @@ impl Node {
         Node((table & 0xfff) << 20 | (bucket & 0xff) << 12 | node & 0xfff)
     }
 
+    /// As `get_u32_handle` of iproute2's tc/f_u32.c, which takes any one character for the colon behind a number.
+    fn as_tc(text: &str) -> Option<Node> {
+        let (mut parts, mut rest) = ([0; 3], text.contains(':').then_some(text)?);
+        for (part, most) in parts.iter_mut().zip([0xfff, 0xff, 0xfff]) {
+            let (number, behind) = match strtoul(rest, 16) {
+                None if rest.is_empty() || rest.starts_with(':') => (0, rest),
+                found => found?,
+            };
+            *part = u32::try_from(number).ok().filter(|n| *n <= most)?;
+            let mut behind = behind.chars();
+            if behind.next().is_none() {
+                break;
+            }
+            rest = behind.as_str();
+        }
+        let [table, bucket, node] = parts;
+        Some(Node::new(table, bucket, node))
+    }
+
     /// The table.
     pub const fn table(self) -> u32 {
         self.0 >> 20
@@ -543,10 +562,13 @@ impl Unit for Node {
         schema: Schema::Pattern("^[0-9a-fA-F]{0,3}:([0-9a-fA-F]{0,2}(:[0-9a-fA-F]{0,3})?)?$"),
     };
 
-    fn read(text: &str, _reader: &mut Reader) -> Result<Self, Refusal> {
+    fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
         let wrong = || Refusal::new(format!("`{text}` is not {}", Self::INFO.name));
         if let Some(hex) = text.strip_prefix("0x").filter(|_| !text.contains(':')) {
             return u32::from_str_radix(hex, 16).map(Node).map_err(|_| wrong());
+        }
+        if reader.tc {
+            return Node::as_tc(text).ok_or_else(wrong).map_err(|r| r.help(format!("write {}", Self::INFO.spellings)));
         }
         let part = |text: &str, most: u32| match text {
             "" => Ok(0),

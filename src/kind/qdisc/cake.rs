@@ -26,11 +26,11 @@ rows! {
         /// what is served in turn: flows, hosts, or the flows of hosts
         flowmode: FlowMode = Row::new("flowmode").wire(Wire::U32(5)).default("triple-isolate");
         /// bytes that the link adds to each packet of the network layer, -64 to 256; or `raw`
-        overhead: Signed = Row::new("overhead").wire(Wire::S32(6)).default("0");
+        overhead: Signed = Row::new("overhead").decimal().wire(Wire::S32(6)).default("0");
         /// take the packet's length as the kernel has it, its link header with it
         raw: Flag = Row::new("raw").flag().computed("yes, unless `overhead` is written");
         /// the least size a packet is charged
-        mpu: Length = Row::new("mpu").wire(Wire::U32(14)).nonzero().range(0, 256).default("0");
+        mpu: Length = Row::new("mpu").decimal().wire(Wire::U32(14)).nonzero().range(0, 256).default("0");
         /// the usual round trip, as a time or by name: `datacentre`, `lan`, `metro`, `regional`, `internet`, `oceanic`,
         /// `satellite`, `interplanetary`
         rtt: Rtt = Row::new("rtt").wire(Wire::Micros(7)).nonzero().default("internet");

@@ -96,7 +96,7 @@ impl Options for Choke {
             .u8(if full.ecn == Some(Flag(true)) { ECN as u8 } else { 0 });
         out.raw(PARMS, &opt.0);
         out.raw(STAB, &table);
-        out.u32(MAX_P, u32::try_from(probability.number().unwrap_or_default()).unwrap_or(u32::MAX));
+        out.u32(MAX_P, probability.parts());
     }
 
     fn decode(&mut self, payload: Payload, _facts: &Facts) -> Result<(), Malformed> {
@@ -158,7 +158,15 @@ impl Options for Choke {
         let tcs = [codes::MISSING_OPTION.name, codes::RED_THRESHOLDS.name, codes::RED_BURST.name];
         match found.into_iter().find(|f| tcs.contains(&f.code.name)) {
             Some(f) => Err(Refusal { code: f.code, message: f.message, help: f.help, span: None }),
-            None => Ok(()),
+            None => {
+                let number = |p: Option<Packets>| p.unwrap_or_default().0;
+                let (min, max, _) = average(number(self.limit), number(self.min), number(self.max), None);
+                let avpkt = self.avpkt.unwrap_or(Bytes(1000)).0;
+                let bytes = |packets: u32| u64::from(packets).saturating_mul(avpkt);
+                let log = probability_log(bytes(min), bytes(max), self.probability.map_or(PROBABILITY, |p| p.0));
+                red::settle_chance(&mut self.probability, log, u64::from(max.saturating_sub(min)));
+                Ok(())
+            }
         }
     }
 

@@ -19,9 +19,9 @@ rows! {
         /// how many of them, from the first on, are served strictly before the others
         strict: Count = Row::new("strict").once().range(0, BANDS).default("0");
         /// bytes that each of the other bands may send a turn; what they are to each other is what the bands get
-        quanta: List<Length> = Row::new("quanta").computed("the MTU with its link header");
+        quanta: List<Length> = Row::new("quanta").decimal().computed("the MTU with its link header");
         /// the band of each packet priority from 0 to 15, for packets that no rule takes
-        priomap: NumberList = Row::new("priomap").computed("the last band for all");
+        priomap: NumberList = Row::new("priomap").decimal().computed("the last band for all");
     }
 }
 
@@ -29,7 +29,7 @@ rows! {
     /// The options of a band as a class.
     pub struct Class {
         /// bytes that the band may send a turn; not of a strict one
-        quantum: Length = Row::new("quantum").once().wire(Wire::U32(QUANTUM)).range(1, u32::MAX as u64).kept(*KEPT.start(), *KEPT.end());
+        quantum: Length = Row::new("quantum").decimal().once().wire(Wire::U32(QUANTUM)).range(1, u32::MAX as u64).kept(*KEPT.start(), *KEPT.end());
     }
 }
 

@@ -11,7 +11,7 @@ use crate::kind::{
 };
 use crate::rows;
 use crate::syntax::document::{Node, Value};
-use crate::unit::{Bytes, Count, Flag, Info, Number, Probability, Rate, Reader, Refusal, Schema, Unit, Words};
+use crate::unit::{Bytes, Count, Flag, Info, Number, Probability, Rate, Reader, Refusal, Schema, Unit, Words, strtoul};
 
 rows! {
     /// Generic random early detection.
@@ -232,7 +232,7 @@ impl Vq {
             .raw(&[0; 8]);
         out.raw(PARMS, &opt.0);
         out.raw(STAB, &table);
-        out.u32(MAX_P, u32::try_from(probability.number().unwrap_or_default()).unwrap_or(u32::MAX));
+        out.u32(MAX_P, probability.parts());
         out.nest(VQ_LIST, |list| {
             list.nest(VQ_ENTRY, |entry| {
                 entry.u32(VQ_DP, full.number());
@@ -607,7 +607,15 @@ impl Options for Gred {
         }
         let mut vq = Vq::default();
         let mut said = false;
-        while words.peek().is_some_and(|word| word != "setup") && read_row(&mut vq, words, reader)? {
+        while let Some(word) = words.peek().filter(|word| *word != "setup") {
+            if word == "prio" {
+                // strtol: the number at the beginning, or 0, in an octet
+                words.next();
+                let number = strtoul(words.want("a priority")?, 10).map_or(0, |(number, _)| number as u8);
+                vq.prio = Some(Number(u32::from(number)));
+            } else if !read_row(&mut vq, words, reader)? {
+                break;
+            }
             said = true;
         }
         if !said {
@@ -660,7 +668,14 @@ impl Options for Gred {
         let tcs = [codes::RED_THRESHOLDS.name, codes::RED_BURST.name];
         match found.into_iter().find(|f| tcs.contains(&f.code.name) && size(vq.min) != size(vq.max)) {
             Some(f) => Err(Refusal { code: f.code, message: f.message, help: f.help, span: None }),
-            None => Ok(()),
+            None => {
+                if let Some(vq) = self.queues.as_mut().and_then(|q| q.0.first_mut()) {
+                    let (min, max) = (size(vq.min), size(vq.max));
+                    let log = probability_log(min, max, vq.probability.map_or(PROBABILITY, |p| p.0));
+                    red::settle_chance(&mut vq.probability, log, max.saturating_sub(min));
+                }
+                Ok(())
+            }
         }
     }
 

@@ -14,9 +14,9 @@ rows! {
         /// the class for packets that no rule takes; without it they leave unshaped
         default: Hex = Row::new("default").short().default("0").fixed();
         /// a class's quantum is its rate in bytes divided by this, unless it has its own
-        r2q: Number = Row::new("r2q").short().kept(1, u32::MAX as u64).default("10").fixed();
+        r2q: Number = Row::new("r2q").decimal().short().kept(1, u32::MAX as u64).default("10").fixed();
         /// packets that may wait in the queue of unclassified traffic
-        direct_qlen: Packets = Row::new("direct_qlen").short().unsent(u32::MAX as u64).computed("the link's txqueuelen").fixed();
+        direct_qlen: Packets = Row::new("direct_qlen").decimal().short().unsent(u32::MAX as u64).computed("the link's txqueuelen").fixed();
         /// leave the shaping to the hardware
         offload: Flag = Row::new("offload").short().flag().default("no").fixed();
         /// what the kernel once wrote to its log: sixteen figures from 0 to 3, which it passes over today
@@ -32,21 +32,21 @@ rows! {
         /// what it may reach by borrowing from its parent
         ceil: Rate = Row::new("ceil").once().percent().computed("the rate");
         /// bytes that may be sent at the speed of the link before `rate` holds
-        burst: Bytes = Row::new("burst").aliases(&["buffer", "maxburst"]).short().computed("one packet and a tick of the rate");
+        burst: Bytes = Row::new("burst").cell().aliases(&["buffer", "maxburst"]).short().computed("one packet and a tick of the rate");
         /// bytes that may be sent at the speed of the link before `ceil` holds
-        cburst: Bytes = Row::new("cburst").aliases(&["cbuffer", "cmaxburst"]).short().computed("one packet and a tick of the ceil");
+        cburst: Bytes = Row::new("cburst").cell().aliases(&["cbuffer", "cmaxburst"]).short().computed("one packet and a tick of the ceil");
         /// the largest packet, for the burst's default
-        mtu: Length = Row::new("mtu").short().default("1600").tool();
+        mtu: Length = Row::new("mtu").decimal().short().default("1600").tool();
         /// the least size a packet is charged
-        mpu: Length = Row::new("mpu").short().range(0, 0xffff).default("0");
+        mpu: Length = Row::new("mpu").decimal().short().range(0, 0xffff).default("0");
         /// bytes that are charged on top of each packet
-        overhead: Length = Row::new("overhead").short().range(0, 0xffff).default("0");
+        overhead: Length = Row::new("overhead").decimal().short().range(0, 0xffff).default("0");
         /// how the link counts bytes
         linklayer: LinkLayer = Row::new("linklayer").short().default("ethernet");
         /// who borrows first: 0 before 7
-        prio: Number = Row::new("prio").short().default("0");
+        prio: Number = Row::new("prio").decimal().short().default("0");
         /// bytes that the class may send a turn when classes of one priority borrow
-        quantum: Length = Row::new("quantum").short().nonzero().computed("the rate in bytes divided by r2q");
+        quantum: Length = Row::new("quantum").decimal().short().nonzero().computed("the rate in bytes divided by r2q");
         /// the class's level, as the kernel says it: 0 for a leaf
         level: Number = Row::new("level").hidden().tool();
     }

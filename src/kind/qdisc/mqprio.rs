@@ -19,7 +19,7 @@ rows! {
         /// how many traffic classes there are
         num_tc: Count = Row::new("num_tc").range(1, CLASSES as u64).default("8");
         /// the traffic class of each packet priority from 0 to 15
-        map: NumberList = Row::new("map").default("0 1 2 3 4 5 6 7 0 1 1 1 3 3 3 3");
+        map: NumberList = Row::new("map").decimal().default("0 1 2 3 4 5 6 7 0 1 1 1 3 3 3 3");
         /// the transmit queues of each traffic class: how many, and from which on
         queues: List<Queues> = Row::new("queues").computed("the driver's choice; without hw they must be said");
         /// for each traffic class, whether its frames are express or may be interrupted (preemptible)

@@ -12,7 +12,7 @@ use crate::rows;
 use crate::syntax::document::Node;
 use crate::unit::{
     Bytes, Decimal, FineTime, Flag, Info, Name, Number, Packets, Rate, Reader, Refusal, Schema, Signed, Slot as _,
-    Time, Unit, Words, words_of,
+    Time, Unit, Words, split_amount, words_of,
 };
 use compact_str::CompactString;
 
@@ -192,12 +192,13 @@ impl Share {
     /// As tc reads one, a number from 0 to 1.
     fn fraction(text: &str, reader: &Reader) -> Result<f64, Refusal> {
         let wrong = || Refusal::new(format!("`{text}` is no share")).help("write `1%` or `0.5%`");
-        let number = text.strip_suffix('%').unwrap_or(text);
+        let (number, unit) =
+            split_amount(text, reader).filter(|(_, unit)| ["", "%"].contains(unit)).ok_or_else(wrong)?;
         let share = number.parse::<f64>().map_err(|_| wrong())? / 100.0;
         if !(0.0..=1.0).contains(&share) {
             return Err(Refusal::coded(&codes::OUT_OF_RANGE, format!("`{text}` is not between 0% and 100%")));
         }
-        if !reader.tc && number.len() == text.len() {
+        if !reader.tc && unit.is_empty() {
             return Err(Refusal::coded(&codes::BARE_NUMBER, format!("`{text}` has no unit"))
                 .help(format!("write `{text}%`, which is what tc takes it for")));
         }

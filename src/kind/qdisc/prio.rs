@@ -12,9 +12,9 @@ rows! {
     /// Bands, the first served first.
     pub struct Prio {
         /// how many bands there are, each with a discipline of its own
-        bands: Number = Row::new("bands").default("3");
+        bands: Number = Row::new("bands").decimal().default("3");
         /// the band of each packet priority from 0 to 15, for packets that no rule takes
-        priomap: NumberList = Row::new("priomap").default("1 2 2 2 1 2 0 0 1 1 1 1 1 1 1 1");
+        priomap: NumberList = Row::new("priomap").decimal().default("1 2 2 2 1 2 0 0 1 1 1 1 1 1 1 1");
         /// a band for each queue of the device: what `multiq` does since Linux 2.6.28, and prio no more
         multiqueue: Flag = Row::new("multiqueue").flag().tool();
     }

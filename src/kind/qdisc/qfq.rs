@@ -20,7 +20,7 @@ rows! {
         /// the class's share, against the weights of the others
         weight: Count = Row::new("weight").short().wire(Wire::U32(1)).range(1, 1024).default("1");
         /// the largest packet of the class; the kernel raises it when a larger one comes
-        maxpkt: Length = Row::new("maxpkt").short().wire(Wire::U32(2)).range(512, 65_536).computed("the MTU with its link header");
+        maxpkt: Length = Row::new("maxpkt").decimal().short().wire(Wire::U32(2)).range(512, 65_536).computed("the MTU with its link header");
     }
 }
 

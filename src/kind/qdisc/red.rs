@@ -129,6 +129,16 @@ pub(crate) fn probability_log(min: u64, max: u64, probability: f64) -> Option<u8
     (0..32).find(|log| share * 2f64.powi(*log) > 1.0).and_then(|log| u8::try_from(log).ok())
 }
 
+/// Makes of a chance of 1 and more, which tc sends without its whole part, what the kernel makes of that: where nothing is
+/// left it computes one from [`probability_log`] and the distance of the thresholds in its own measure
+/// (`red_set_parms`, include/net/red.h).
+pub(crate) fn settle_chance(chance: &mut Option<Probability>, log: Option<u8>, distance: u64) {
+    let Some(more) = chance.filter(|chance| chance.0 >= 1.0) else { return };
+    let made = || (u32::MAX >> log.unwrap_or(0).min(31)).wrapping_mul(distance.max(1) as u32);
+    let parts = if more.parts() == 0 { made() } else { more.parts() };
+    *chance = Probability::from_number(u64::from(parts));
+}
+
 /// What the average loses in idle time: the logarithm of a table's grain, and its 256 shifts. The time of a packet is in
 /// whole microseconds, as iproute2 counted before 2025: on links above 8 Gbit/s it is nothing, and so is what is lost.
 pub(crate) fn idle_table(weight: u8, avpkt: u64, bandwidth: Rate, facts: &Facts) -> (u8, [u8; 256]) {
@@ -251,7 +261,7 @@ impl Options for Red {
             .u8(0);
         out.raw(PARMS, &opt.0);
         out.raw(STAB, &table);
-        out.u32(MAX_P, u32::try_from(probability.number().unwrap_or_default()).unwrap_or(u32::MAX));
+        out.u32(MAX_P, probability.parts());
         // struct nla_bitfield32: value, selector; the kernel refuses flags that come in both places
         out.raw(FLAGS, &Fields::new().u32(bits).u32(ECN | HARDDROP | ADAPTIVE | NODROP).0);
         for (number, block) in [(EARLY_DROP_BLOCK, early_drop), (MARK_BLOCK, mark)] {
@@ -386,6 +396,8 @@ impl Options for Red {
             let refusal = Refusal::coded(&codes::OUT_OF_RANGE, "no idle table can be made for this `bandwidth`");
             return Err(refusal.help("write the speed of the link"));
         }
+        let log = probability_log(min.0, max.0, probability);
+        settle_chance(&mut self.probability, log, max.0.saturating_sub(min.0));
         Ok(())
     }
 

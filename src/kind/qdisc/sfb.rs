@@ -5,7 +5,7 @@ use crate::facts::Facts;
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
 use crate::kind::{Attribute, Children, Finding, Kind, Options, Reset, Role, Row, Rows, attribute};
 use crate::rows;
-use crate::unit::{Info, Milliseconds, Number, Packets, Reader, Refusal, Schema, Unit, same_in_jiffies};
+use crate::unit::{Info, Milliseconds, Number, Packets, Reader, Refusal, Schema, Unit, same_in_jiffies, split_amount};
 
 rows! {
     /// Stochastic fair blue.
@@ -69,12 +69,18 @@ impl Unit for Share {
     };
 
     fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
-        let percent = text.strip_suffix('%').filter(|_| !reader.tc);
-        let (number, whole) = percent.map_or((text, 1.0), |n| (n, 100.0));
+        let wrong = || Refusal::new(format!("`{text}` is no share")).help("write `0.0005` or `0.05%`");
+        let (number, unit) = split_amount(text, reader).ok_or_else(wrong)?;
+        let whole = match unit {
+            _ if reader.tc => 1.0, // tc takes no heed of what stands behind the number
+            "" => 1.0,
+            "%" => 100.0,
+            _ => return Err(wrong()),
+        };
         match number.parse::<f64>() {
             Ok(n) if (0.0..=whole).contains(&n) => Ok(Share((n / whole * f64::from(WHOLE) + 0.5) as u32)),
             Ok(_) => Err(Refusal::coded(&codes::OUT_OF_RANGE, format!("`{text}` is not between 0 and 1"))),
-            Err(_) => Err(Refusal::new(format!("`{text}` is no share")).help("write `0.0005` or `0.05%`")),
+            Err(_) => Err(wrong()),
         }
     }
 

@@ -146,7 +146,7 @@ impl Options for Sfq {
             .u8(probability.and(log).unwrap_or(0))
             .u8(0)
             .u8((bit(ecn, ECN) | bit(harddrop, HARDDROP)) as u8)
-            .u32(u32::try_from(chance.number().unwrap_or_default()).unwrap_or(u32::MAX))
+            .u32(chance.parts())
             .raw(&[0; 24]);
         out.bare(&opt.0);
     }
@@ -209,7 +209,18 @@ impl Options for Sfq {
     }
 
     fn settle_tc(&mut self, _place: &mut Place) -> Result<(), Refusal> {
-        refused(self).map_or(Ok(()), Err)
+        if let Some(refusal) = refused(self) {
+            return Err(refusal);
+        }
+        if self.is_red() {
+            let mut full = self.clone();
+            full.complete(&Facts::default());
+            let wide = |n: Option<Length>| n.map_or(0, |n| u64::from(n.0));
+            let (min, max) = (wide(full.min), wide(full.max));
+            let log = red::probability_log(min, max, self.probability.map_or(PROBABILITY, |p| p.0));
+            red::settle_chance(&mut self.probability, log, max.saturating_sub(min));
+        }
+        Ok(())
     }
 
     /// `struct tc_sfqred_stats`, at the end of the options.

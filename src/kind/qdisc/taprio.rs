@@ -25,7 +25,7 @@ rows! {
         /// how many traffic classes there are
         num_tc: Count = Row::new("num_tc").range(0, CLASSES as u64).nonzero().fixed();
         /// the traffic class of each packet priority from 0 to 15
-        map: NumberList = Row::new("map").computed("0 for all").fixed();
+        map: NumberList = Row::new("map").decimal().computed("0 for all").fixed();
         /// the transmit queues of each traffic class: how many, and from which on
         queues: List<Queues> = Row::new("queues").fixed();
         /// with flags 1: how long a packet may take to the hardware

@@ -19,9 +19,9 @@ rows! {
         /// the longest that a packet may wait for tokens; or say it by `limit`
         latency: Time = Row::new("latency").short().once().tool();
         /// size of the bucket: bytes that may be sent at the speed of the link before `rate` holds
-        burst: Bytes = Row::new("burst").aliases(&["buffer", "maxburst"]).short().once();
+        burst: Bytes = Row::new("burst").cell().aliases(&["buffer", "maxburst"]).short().once();
         /// size of the second bucket, which bounds `peakrate`: one packet for an exact peak
-        mtu: Bytes = Row::new("mtu").aliases(&["minburst"]).once();
+        mtu: Bytes = Row::new("mtu").cell().aliases(&["minburst"]).once();
         /// the least size a packet is charged
         mpu: Length = Row::new("mpu").once().default("0");
         /// the speed of the link
@@ -29,7 +29,7 @@ rows! {
         /// the speed at which the bucket may be emptied
         peakrate: Rate = Row::new("peakrate").short().once().percent();
         /// bytes that are charged on top of each packet
-        overhead: Length = Row::new("overhead").short().once().range(0, 0xffff).default("0");
+        overhead: Length = Row::new("overhead").decimal().short().once().range(0, 0xffff).default("0");
         /// how the link counts bytes
         linklayer: LinkLayer = Row::new("linklayer").short().default("ethernet");
     }

@@ -185,6 +185,10 @@ impl Field {
         let (mut add, mut value, mut inverted, mut retain) = (false, 0, 0, self.bits);
         let mut octets: Vec<u8> = vec![0; self.octets as usize];
         match command {
+            // tc writes an int of 255 there instead, in the machine's order
+            Command::Invert if self.octets > 4 && reader.tc => {
+                octets.iter_mut().zip(255_u32.to_ne_bytes()).for_each(|(octet, of)| *octet = of);
+            }
             Command::Invert if self.octets > 4 => {
                 return Err(Refusal::new(format!("`{}` is too long a field to invert", self.name)));
             }

@@ -55,8 +55,10 @@ impl<const BITS: u32, const STYLE: u8> Bits<BITS, STYLE> {
             [0] if !reader.tc => u32::try_from(integer(text, reader, Self::INFO.name)?).ok(),
             bases => bases.iter().find_map(|base| integer_of_32(text, *base)),
         };
-        number.filter(|n| *n <= Self::WHOLE).ok_or_else(|| {
-            Refusal::coded(&codes::OUT_OF_RANGE, format!("`{text}` is no number up to {}", Self::WHOLE))
+        // of ARP tc knows a request and a reply only
+        let most = if STYLE == style::ARP && reader.tc && !is_mask { 2 } else { Self::WHOLE };
+        number.filter(|n| *n <= most).ok_or_else(|| {
+            Refusal::coded(&codes::OUT_OF_RANGE, format!("`{text}` is no number up to {most}"))
                 .help(format!("write {}", Self::INFO.spellings))
         })
     }
