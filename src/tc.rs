@@ -456,7 +456,8 @@ impl<'a> Cursor<'a> {
         }
         if let Some(word) = options.unsayable() {
             let at = self.all.iter().rposition(|said| said == word).unwrap_or(self.words.total());
-            let refusal = Refusal::coded(&codes::UNKNOWN_KEY, format!("tc has no such `{word}` of `{}`", kind.name));
+            let refusal =
+                Refusal::coded(&codes::UNKNOWN_KEY, format!("tc has no words for this `{word}` of `{}`", kind.name));
             return Err(Wrong { word: at, refusal: refusal.help("leave it out; a policy can say it") });
         }
         options.settle_tc(&mut place).map_err(|refusal| Wrong { word: self.words.total(), refusal })?;

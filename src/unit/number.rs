@@ -75,7 +75,8 @@ macro_rules! plain {
         impl Unit for $name {
             const INFO: Info = Info { name: $what, spellings: $spell, schema: Schema::Pattern($pattern) };
             fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
-                let n = $reads(text, reader, $what).map_err(|r| r.help(concat!("write ", $spell)))?;
+                let spell = if reader.tc && reader.decimal { "a number in decimal as `5`" } else { $spell };
+                let n = $reads(text, reader, $what).map_err(|r| r.help(format!("write {spell}")))?;
                 <$($size)*>::try_from(n).map($name).map_err(|_| {
                     Refusal::coded(&codes::OUT_OF_RANGE, format!("`{text}` does not fit: at most {}", <$($size)*>::MAX))
                 })

@@ -5,8 +5,8 @@ use crate::facts::Facts;
 use crate::kind::walk::{Choice, Walk};
 use crate::kind::wire::{Attributes, Malformed, Parsed, Payload};
 use crate::kind::{
-    Attribute, Children, End, Fairness, Finding, Kind, Options, Role, Row, Rows, Wire, attribute, no_option, read_row,
-    row_words,
+    Attribute, Children, End, Fairness, Finding, Kind, Options, Role, Row, Rows, Wire, attribute, no_option,
+    read_named, read_row, row_words,
 };
 use crate::packet::{self, Packet};
 use crate::rows;
@@ -555,12 +555,11 @@ impl Options for Cake {
                 Ok(true)
             }
             "overhead" => {
-                words.next();
-                let Signed(overhead) = Signed::read_words(words, reader)?;
+                read_named(self, "overhead", words, reader)?;
+                let Signed(overhead) = self.overhead.unwrap_or_default();
                 if !OVERHEAD.contains(&overhead) {
                     return Err(overhead_beyond(overhead));
                 }
-                self.overhead = Some(Signed(overhead));
                 Ok(true)
             }
             "mpu" | "memlimit" | "fwmark" | "nat" | "nonat" | "wash" | "nowash" | "split-gso" | "no-split-gso"

@@ -8,7 +8,7 @@ use crate::kind::{
     Attribute, Children, Finding, Kind, Options, Place, Reset, Role, Row, Rows, attribute, fits, row_words,
 };
 use crate::rows;
-use crate::unit::{Bytes, Flag, Number, Probability, Rate, Reader, Refusal, Unit, Words};
+use crate::unit::{Bytes, Count, Flag, Number, Probability, Rate, Reader, Refusal, Unit, Words};
 
 rows! {
     /// Random early detection.
@@ -363,7 +363,11 @@ impl Options for Red {
             if !words.take("block") {
                 return Err(Refusal::new("a qevent wants `block` and its number"));
             }
-            *slot = Some(Number::read_words(words, reader)?);
+            let number = words.want("the number of a block")?;
+            *slot = Some(Count::read(number, reader)?).filter(|n| n.0 != 0).map(|n| Number(n.0));
+            if slot.is_none() {
+                return Err(Refusal::new("no block has the number 0").help("write `block 1`"));
+            }
             return Ok(true);
         }
         crate::kind::read_row(self, words, reader)
