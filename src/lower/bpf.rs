@@ -18,6 +18,9 @@ use crate::kind::filter::bpf::{Bytecode, Instruction};
 
 /// `BPF_MAXINSNS`.
 pub const MOST: usize = 4096;
+/// The most of a program for several rules: tc's messages have room for no more (`MAX_MSG` of 16 kB), and a script is to
+/// run.
+pub const JOINED: usize = 2000;
 /// Extension headers that are walked over.
 const STEPS: usize = 5;
 

@@ -666,7 +666,8 @@ fn together(mut run: Vec<Wanted>, facts: &Facts, number: &mut usize, out: &mut V
         _ => None,
     };
     let rules: Vec<(Formula, u32)> = run.iter().filter_map(rule).collect();
-    let Some(program) = bpf::program(rules.iter().map(|(f, class)| (f, *class)), facts.header) else {
+    let program = bpf::program(rules.iter().map(|(f, class)| (f, *class)), facts.header);
+    let Some(program) = program.filter(|p| p.0.len() <= bpf::JOINED) else {
         let rest = run.split_off(run.len() / 2);
         together(run, facts, number, out);
         together(rest, facts, number, out);
@@ -855,7 +856,9 @@ pub fn place(
         );
         return (Vec::new(), Filters::default(), Tables::default());
     };
-    let mut maker = Maker { parent, wanted: &wanted, facts, renumbered, objects: Vec::with_capacity(wanted.len()) };
+    let unparted = unparted(&items, &singles);
+    let objects = Vec::with_capacity(wanted.len());
+    let mut maker = Maker { parent, wanted: &wanted, facts, renumbered, unparted, objects };
     let mut memory = Tables::new();
     for (item, place) in items.iter().zip(&places) {
         match item {
@@ -912,6 +915,16 @@ fn items<'a>(wanted: &[Wanted], rows: &[Row<'a>], singles: &[Entry], numbering: 
     out
 }
 
+/// How many filters of u32 stand one after another, by the first of them, where that is many.
+fn unparted(items: &[Item], singles: &[Entry]) -> HashMap<usize, usize> {
+    let row = |item: &Item| match item {
+        Item::Row(i) => Some(*i).filter(|i| singles.get(*i).is_some_and(|entry| entry.sort == Sort::Ip)),
+        Item::Table(_) => None,
+    };
+    let runs = items.chunk_by(|a, b| row(a).is_some() && row(b).is_some()).filter(|run| run.len() > VAST);
+    runs.filter_map(|run| Some((row(run.first()?)?, run.len()))).collect()
+}
+
 impl Wanted {
     /// As a row of a list. What looks at no header is in no table, whatever its cube.
     fn row<'a>(&'a self, key: &'a CompactString, any: &'a Cube) -> Row<'a> {
@@ -929,6 +942,7 @@ struct Maker<'a> {
     wanted: &'a [Wanted],
     facts: &'a Facts,
     renumbered: bool,
+    unparted: HashMap<usize, usize>,
     objects: Vec<Object>,
 }
 
@@ -976,10 +990,16 @@ impl Maker<'_> {
             super::set_if_unset(options.as_mut(), "action", actions.clone().for_family(protocol == IPV6));
         }
         let mut origin = wanted.origin.clone();
-        if self.renumbered && bucket.is_none() {
+        let mut say = |words: &str| {
             let remark = origin.remark.get_or_insert_default();
             remark.push_str(if remark.is_empty() { "" } else { "; " });
-            remark.push_str("numbered anew: no number was free between its neighbours'");
+            remark.push_str(words);
+        };
+        if self.renumbered && bucket.is_none() {
+            say("numbered anew: no number was free between its neighbours'");
+        }
+        if let Some(n) = self.unparted.get(&i).filter(|_| bucket.is_none()) {
+            say(&format!("the first of {n} filters that are asked one after another: no table keeps their order"));
         }
         self.push(place.group, protocol, handle, kind, options, origin);
     }

@@ -226,3 +226,17 @@ fn a_list_that_grows_is_made_beside_the_old() {
     let (less, _) = lower_list(&list(30), &ids);
     assert_eq!(touched(&large, &less), 2);
 }
+
+/// Whoever matches both rules by its two ends belongs to the one that is written first: no table of one end knows that.
+#[test]
+fn a_list_that_stays_long_says_so() {
+    let host = |i: u16| test(Field::Host, Item::Prefix(IpAddr::from([10, 1, (i >> 8) as u8, i as u8]), 32));
+    let said = |n: u16| {
+        let (objects, _) = lower_expressions((0..n).map(|i| (host(i), (i % 40) as u8)), &Ids::default());
+        assert_eq!(objects.len(), 2 * usize::from(n));
+        objects[0].origin.remark.clone().unwrap()
+    };
+    let words = "; the first of 258 filters that are asked one after another: no table keeps their order";
+    assert!(said(129).ends_with(words), "{}", said(129));
+    assert!(!said(128).contains("one after another"));
+}
