@@ -1,10 +1,12 @@
 //! The figures of the product, each beside `tc -batch` where tc can do it: `cargo bench`.
 //!
 //! Compiling needs nothing; the rest makes network namespaces and needs root. Medians of several runs in one go: only
-//! the ratios are to be trusted on a machine that does other things. `cargo bench -- packets` measures packets alone.
+//! the ratios are to be trusted on a machine that does other things. `cargo bench -- packets` measures packets alone, `cargo bench -- passage`
+//! what a change costs the flows that pass.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod packets;
+mod passage;
 
 use nix::sys::resource::{UsageWho, getrusage};
 use std::fmt::Write as _;
@@ -21,6 +23,9 @@ fn main() {
         packets::load(dir.path());
         return packets::figures(dir.path());
     }
+    if std::env::args().any(|word| word == "passage") {
+        return passage::figures(dir.path());
+    }
     compile(dir.path());
     if nix::unistd::geteuid().is_root() {
         let _ = run("ip", &["netns", "del", NETNS]);
@@ -29,6 +34,7 @@ fn main() {
             kernel(dir.path());
             packets::load(dir.path());
             packets::figures(dir.path());
+            passage::figures(dir.path());
         }
         let _ = run("ip", &["netns", "del", NETNS]);
     } else {

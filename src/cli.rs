@@ -140,6 +140,9 @@ pub enum Command {
         /// this session is lost
         #[arg(long, value_name = "SECONDS", conflicts_with = "dry_run", value_parser = clap::value_parser!(u64).range(1..=86_400))]
         confirm: Option<u64>,
+        /// Also take away what cannot be brought back: objects of kinds that shapectl does not know
+        #[arg(long)]
+        force: bool,
         /// How long to wait for another change
         #[command(flatten)]
         wait: Wait,
@@ -210,6 +213,9 @@ pub enum Command {
         /// Change nothing; print the commands
         #[arg(long)]
         dry_run: bool,
+        /// Also take away what cannot be brought back: objects of kinds that shapectl does not know
+        #[arg(long)]
+        force: bool,
         /// How long to wait for another change
         #[command(flatten)]
         wait: Wait,

@@ -167,6 +167,8 @@ codes! {
     KERNEL_FULL "kernel-full" Error "the kernel has no room for it";
     KERNEL_UNSUPPORTED "kernel-unsupported" Error "the link's driver or the kernel cannot do it";
     NO_PERMISSION "no-permission" Error "the right to do it is missing";
+    FOR_GOOD "for-good" Error "something would be taken away that cannot be brought back";
+    MEMORY "memory" Warning "queues that may take more memory than the machine has left";
     NOT_HELD "not-held" Error "the kernel holds something else than what was asked";
     LOCKED "locked" Error "another change is under way";
     CHANGED_MEANWHILE "changed-meanwhile" Error "somebody else changed what was being worked on";

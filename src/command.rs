@@ -48,8 +48,8 @@ pub fn run(cli: Cli) -> Exit {
             check::run(&mut frame, &files, deny_warnings, live, rules)
         }
         Command::Script { policy, batch, fresh } => script::run(&mut frame, &policy, batch, fresh),
-        Command::Apply { policy, dry_run, if_changed, confirm, wait } => {
-            apply::run(&mut frame, &policy, apply::How { dry_run, if_changed, confirm, wait: wait.seconds })
+        Command::Apply { policy, dry_run, if_changed, confirm, force, wait } => {
+            apply::run(&mut frame, &policy, apply::How { dry_run, if_changed, confirm, force, wait: wait.seconds })
         }
         Command::Confirm { wait } => confirm::run(&mut frame, wait.seconds),
         Command::Rollback { number, wait } => rollback::run(&mut frame, number, wait.seconds),
@@ -60,7 +60,9 @@ pub fn run(cli: Cli) -> Exit {
         Command::Export { interfaces, to } => export::run(&mut frame, &interfaces, to),
         Command::Import { from: From::Tc(args) } => import::run(&mut frame, &args),
         Command::Classify(args) => classify::run(&mut frame, &args),
-        Command::Clear { interface, dry_run, wait } => clear::run(&mut frame, &interface, dry_run, wait.seconds),
+        Command::Clear { interface, dry_run, force, wait } => {
+            clear::run(&mut frame, &interface, dry_run, force, wait.seconds)
+        }
         Command::Tc { words } => tc::run(&mut frame, &words),
         Command::Doctor { interface, policy } => doctor::run(&mut frame, interface.as_deref(), policy.as_deref()),
         Command::Try { policy } => rehearse::run(&mut frame, &policy),

@@ -3,7 +3,7 @@
 //! Style: lower case, no full stop, the user's words in backticks, a place whenever there is one, two when two places are
 //! at odds, help that can be pasted. This is the only file that knows `miette`.
 
-use crate::source::{Source, Sources, Span};
+use crate::source::{Source, Sources, Span, misleads};
 use miette::{LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 use std::fmt;
 
@@ -71,16 +71,16 @@ impl Diagnostic {
     }
 }
 
-/// Makes control characters visible (`\x1b` becomes `␛`), so that no foreign text reaches a terminal raw.
+/// Makes visible what misleads (`\x1b` becomes `␛`), so that no foreign text reaches a terminal raw.
 pub fn visible(text: &str) -> String {
-    if !text.chars().any(|c| c.is_control() && c != '\n') {
+    if !text.chars().any(|c| misleads(c) && c != '\n') {
         return text.to_owned();
     }
     let show = |c: char| match c {
         '\n' => '\n',
         '\u{7f}' => '␡',
         c if (c as u32) < 0x20 => char::from_u32(0x2400 + c as u32).unwrap_or('�'),
-        c if c.is_control() => '�',
+        c if misleads(c) => '�',
         c => c,
     };
     text.chars().map(show).collect()
@@ -313,7 +313,7 @@ impl SourceCode for Indexed<'_> {
         before: usize,
         after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        let (source, text) = (self.0, &self.0.text);
+        let (source, text) = (self.0, self.0.shown());
         let (first, last) = (span.offset(), span.offset() + span.len());
         if last > text.len() {
             return Err(MietteError::OutOfBounds);
@@ -326,7 +326,7 @@ impl SourceCode for Indexed<'_> {
         let from = if before == 0 { first } else { from };
         let bytes = text.as_bytes().get(from..to).ok_or(MietteError::OutOfBounds)?;
         Ok(Box::new(MietteSpanContents::new_named(
-            source.name.clone(),
+            visible(&source.name),
             bytes,
             (from, to - from).into(),
             from_line - 1,

@@ -191,8 +191,8 @@ pub fn needs_of<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Vec<Need> 
 }
 
 /// What making a device of that kind needs; nothing for kinds that are not known here.
-pub fn need_of_device(kind: &str) -> Option<Need> {
-    Some(Need { thing: thing::device(kind)?, span: None })
+pub fn need_of_device(kind: &str, span: Option<Span>) -> Option<Need> {
+    Some(Need { thing: thing::device(kind)?, span })
 }
 
 /// What a tree needs of the kernel.

@@ -17,6 +17,7 @@ pub(crate) mod generated;
 #[cfg(test)]
 mod laws;
 pub mod link;
+mod memory;
 mod program;
 pub mod qdisc;
 pub mod raw;
@@ -24,6 +25,7 @@ mod registry;
 pub mod walk;
 pub mod wire;
 
+pub use memory::{Memory, memory};
 pub use registry::{Words as Vocabulary, all, find, in_policies};
 
 use crate::codes::{self, Code};
@@ -561,6 +563,11 @@ pub trait Options: Rows {
     /// What tc refuses before it asks the kernel.
     fn settle_tc(&mut self, _place: &mut Place) -> Result<(), Refusal> {
         Ok(())
+    }
+
+    /// Bytes of the tables that a discipline allocates when it is made, beside its own struct. The options are assumed.
+    fn tables(&self) -> u64 {
+        0
     }
 
     /// What 100 % is for what hangs below: of a rate, and of a ceil.

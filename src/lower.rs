@@ -23,7 +23,7 @@ mod matching;
 mod order;
 mod tables;
 
-pub use apart::{ROUNDS, apart};
+pub use apart::{ROUNDS, apart, aside, keep_defaults, still_known};
 pub use given::first;
 pub use ids::{Filters, Hashed, Hook, Ids, Numbers, Table, Tables};
 pub use order::Place;
@@ -262,7 +262,8 @@ impl Lowering<'_> {
         let mut remarks = Vec::new();
         if let (Some(class), Some(row)) = (arena.default_of(i), options.row("default")) {
             if let Some(slot) = options.slot_mut(row) {
-                slot.set_number(u64::from(arena.class_handle(class).minor()));
+                let minor = u32::from(arena.class_handle(class).minor());
+                slot.set_number(u64::from(arena.born(i).unwrap_or(minor)));
             }
             remarks.push(format!("what no rule takes goes to {}", arena.path(class)));
         }
@@ -372,12 +373,21 @@ impl Lowering<'_> {
                 }
             }
         }
-        // a discipline without an option for it has its default as the last rule
+        // a discipline without an option for it has its default as the last rule, and so has one that keeps another
         for (i, list) in wanted.iter_mut().enumerate() {
             let Some(node) = arena.disciplines.get(i) else { continue };
-            if let Some(class) = arena.default_of(i).filter(|_| node.source.options.row("default").is_none()) {
+            let by_rule = arena.born(i).is_some() || node.source.options.row("default").is_none();
+            if let Some(class) = arena.default_of(i).filter(|_| by_rule) {
                 let span = node.source.default.as_ref().map_or(node.source.kind.span, |d| d.span);
-                list.push(filters::rest(arena.class_handle(class), arena.path(class).into(), span));
+                let mut rest = filters::rest(arena.class_handle(class), arena.path(class).into(), span);
+                if let Some(born) = arena.born(i) {
+                    let kind = node.source.kind.value.name;
+                    rest.origin.remark = Some(format!(
+                        "what no rule takes: the kernel changes no default of `{kind}`, and the one that stands, {born:x}, \
+                         keeps the rest of the tree as it is"
+                    ));
+                }
+                list.push(rest);
             }
         }
         wanted

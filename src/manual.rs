@@ -66,6 +66,15 @@ pub fn commands() -> std::io::Result<String> {
          packets leave, unless the capture or \\fB\\-\\-way\\fR says otherwise; their mark is that of \\fB\\-\\-mark\\fR. The \
          exit status is 0 if there is an answer, 1 if the policy, the description or the capture is refused, 3 if the \
          kernel cannot be asked, 64 for wrong usage.\n\
+         .SH WHAT A CHANGE COSTS\n\\fBapply\\fR changes in place what the kernel can change. Otherwise the new object stands \
+         before traffic is turned to it: classes and queues first, then the filters one by one, and what goes, goes last. A \
+         class that moves, whose leaf becomes of another kind, or that gets classes of its own, gets another number, unless \
+         the policy pins it with \\fBid\\fR; the old class takes nothing new, and goes when it has sent what waited, \
+         after a second at the latest for all classes of a plan together. For that time packets of one flow may overtake \
+         each other, and the new class starts with a full bucket. Another default of an htb is a last rule, because the \
+         kernel changes none. What is lost all the same (another kind at the root, a queue in a band or below a pinned class) is \
+         said in the plan, at its step.\n.PP\nBefore the first message what stands is written down. If the kernel refuses a step, \
+         that is put back, and the message tells the policy's line, the step, the kernel's reason and what stands now.\n\
          .SH EXIT STATUS\n.TP\n0\ndone, or no difference\n.TP\n1\nthe policy has errors or cannot be read\n\
          .TP\n2\nthere is a difference (diff), or a file is not in its normal layout (fmt --check)\n\
          .TP\n3\nthe kernel refused, or what stands is not what was asked\n.TP\n64\nwrong usage\n\

@@ -2,8 +2,12 @@
 
 mod branch;
 mod links;
+mod purge;
+
+pub use purge::purged;
 
 use crate::facts::Facts;
+use crate::source::Span;
 use crate::tree::{Object, Tree};
 use compact_str::CompactString;
 
@@ -51,8 +55,8 @@ pub enum LinkChange {
 pub enum Subject {
     /// A tc object. On a change it holds all options to send.
     Object(Object),
-    /// The link itself.
-    Link(LinkChange),
+    /// The link itself, and the policy's place that wants it so.
+    Link(LinkChange, Option<Span>),
 }
 
 /// One thing to do.
@@ -68,6 +72,18 @@ pub struct Step {
     pub differences: Vec<Difference>,
     /// What it costs or why it is, if that is not plain: a queue that is lost, a default that cannot be changed in place.
     pub remark: Option<String>,
+    /// Whether it takes away what no dump can bring back.
+    pub for_good: bool,
+}
+
+impl Step {
+    /// The policy's place that asks for it.
+    pub fn span(&self) -> Option<Span> {
+        match &self.subject {
+            Subject::Object(object) => object.origin.span,
+            Subject::Link(_, span) => *span,
+        }
+    }
 }
 
 /// What must be done, in order.

@@ -19,7 +19,7 @@ fn words(text: &str) -> Command {
 pub fn command(step: &Step) -> Command {
     match &step.subject {
         Subject::Object(object) => object_command(&step.interface, step.verb, object),
-        Subject::Link(change) => link_command(&step.interface, change),
+        Subject::Link(change, _) => link_command(&step.interface, change),
     }
 }
 
@@ -311,7 +311,8 @@ pub fn script(plan: &Plan, from: &str) -> String {
         );
         // of that side only what is made here is taken away first
         let leaving: BTreeSet<u16> = plan.steps.iter().filter(of).filter_map(leaving_prio).collect();
-        let created = plan.steps.iter().filter(of).any(|s| matches!(s.subject, Subject::Link(LinkChange::Create(_))));
+        let created =
+            plan.steps.iter().filter(of).any(|s| matches!(s.subject, Subject::Link(LinkChange::Create(_), _)));
         if created {
             let _ = writeln!(out, "ip link del dev {} 2>/dev/null || :", quote(&interface));
         } else {

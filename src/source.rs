@@ -3,7 +3,7 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Which file of a [`Sources`] a span lies in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,6 +104,13 @@ pub struct Source {
     /// The notation it is in.
     pub notation: Notation,
     lines: Vec<u32>,
+    shown: OnceLock<Option<Box<str>>>,
+}
+
+/// Whether a character leads a terminal or the eye astray: control characters, and those that turn the direction of writing.
+pub fn misleads(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl Source {
@@ -120,7 +127,28 @@ impl Source {
         let text = text.into();
         let mut lines = vec![0];
         lines.extend(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i as u32 + 1));
-        Source { name: name.into(), text, notation, lines }
+        Source { name: name.into(), text, notation, lines, shown: OnceLock::new() }
+    }
+
+    /// The text as it may be shown: what misleads is replaced, each octet stays at its place.
+    pub fn shown(&self) -> &str {
+        let plain = || {
+            let text: &str = &self.text;
+            let odd = |(at, c): (usize, char)| match c {
+                '\n' | '\t' => false,
+                '\r' => text.as_bytes().get(at + 1) != Some(&b'\n'),
+                c => misleads(c),
+            };
+            text.char_indices().any(odd).then(|| {
+                let show = |(at, c)| match (odd((at, c)), c.len_utf8()) {
+                    (false, _) => String::from(c),
+                    (true, 3) => "\u{fffd}".to_owned(),
+                    (true, bytes) => "?".repeat(bytes),
+                };
+                text.char_indices().map(show).collect()
+            })
+        };
+        self.shown.get_or_init(plain).as_deref().unwrap_or(&self.text)
     }
 
     /// Line and column of a byte offset, both from 1; the column counts characters.

@@ -28,6 +28,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("interface-elsewhere", "commands on a machine"),
     ("kernel-refused", "commands on a machine"),
     ("kernel-lacks", "commands on a machine"),
+    ("for-good", "src/plan/branch.rs"),
+    ("memory", "tests/live/memory.rs"),
     ("kernel-exists", "tests/live/faults.rs"),
     ("kernel-busy", "tests/live/faults.rs"),
     ("kernel-gone", "tests/live/faults.rs"),

@@ -28,6 +28,8 @@ pub(super) struct How {
     pub if_changed: bool,
     /// Revert after that many seconds unless it is confirmed.
     pub confirm: Option<u64>,
+    /// Take away even what cannot be brought back.
+    pub force: bool,
     /// Seconds to wait for another change to end.
     pub wait: u64,
 }
@@ -47,7 +49,11 @@ pub(super) fn run(frame: &mut Frame, args: &PolicyArgs, how: How) -> Exit {
     if bring::lacks(frame, &aim.plan) {
         return frame.refuse(Exit::Kernel);
     }
+    bring::weigh(frame, &aim);
     let Some(guard) = guard else { return rehearsed(frame, &aim) };
+    if bring::is_for_good(frame, &aim.plan, &aim.names(), how.force) {
+        return frame.refuse(Exit::Kernel);
+    }
     let exit = carry(frame, aim, guard, how);
     if exit == Exit::Done { exit } else { frame.refuse(exit) }
 }
@@ -70,10 +76,12 @@ pub(super) fn guard(frame: &mut Frame, wait: u64) -> Result<Guard, Exit> {
 
 fn rehearsed(frame: &mut Frame, aim: &Aim) -> Exit {
     let diagnostics = frame.report();
+    let memory = aim.memory();
     if frame.is_json() {
         let mut json = view::plan_json(&aim.plan, &aim.names(), &frame.sources);
         if let Some(map) = json.as_object_mut() {
             map.insert("ok".into(), Value::Bool(true));
+            map.insert("memory".into(), json!({ "tables": memory.tables, "packets": memory.packets }));
             map.insert("diagnostics".into(), Value::Array(diagnostics));
         }
         frame.json(&json);
@@ -81,6 +89,11 @@ fn rehearsed(frame: &mut Frame, aim: &Aim) -> Exit {
         frame.print(&script::delta(&aim.plan));
         if aim.plan.is_empty() {
             frame.say("nothing to do");
+        } else if memory.tables > 0 {
+            let (tables, packets) = (view::bytes(memory.tables), view::bytes(memory.packets));
+            frame.say(&format!(
+                "what is made takes about {tables} of the kernel's memory, and full queues {packets} more"
+            ));
         }
     }
     Exit::Done

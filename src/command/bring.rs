@@ -9,12 +9,14 @@ use crate::doctor::{self, Answer, Feature, Need, Thing};
 use crate::facts::Facts;
 use crate::kernel::{self, Error, Kernel};
 use crate::kind::action::forget_numbers;
+use crate::kind::{Memory, memory};
 use crate::lower::{self, Hook, Ids};
 use crate::netlink::Snapshot;
 use crate::plan::{self, LinkChange, Plan, Step, Subject, Verb};
+use crate::policy::model::Policy;
 use crate::state::State;
 use crate::tree::{Branch, Interface, Link, OWN_ALIAS, Tree};
-use crate::view::Names;
+use crate::view::{self, Names};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -109,12 +111,9 @@ impl Aim {
             }
         };
         times.end("held");
-        let (mut asked, mut ids) = frame.lower_for(&mut machine, &policy, &beside(&state.ids, &held), &held);
-        // where the table is lost or somebody else was at work, numbers may stand where they cannot be moved from
-        for _ in 0..lower::ROUNDS {
-            let Some(apart) = lower::apart(&asked, &held, &ids) else { break };
-            (asked, ids) = frame.lower(&policy, &|name| machine.facts(name), &beside(&apart, &held));
-        }
+        let lowered = frame.lower_for(&mut machine, &policy, &beside(&state.ids, &held), &held);
+        let again = Again { policy: &policy, state: &state, held: &held };
+        let (mut asked, mut ids) = again.keep_apart(frame, &machine, lowered);
         if frame.stops(deny) {
             return Err(());
         }
@@ -126,13 +125,60 @@ impl Aim {
             return Err(());
         }
         times.end("lower");
-        let plan = plan::plan(&asked, &held, &|name: &str| machine.facts(name));
+        let mut plan = plan::plan(&asked, &held, &|name: &str| machine.facts(name));
+        // a queue that would be thrown away sends what waits in it in its old class, beside a new one
+        let purged = plan::purged(&plan, &held);
+        if let Some(aside) = lower::aside(&purged, &ids).filter(|_| !purged.is_empty()) {
+            let lowered = again.compile(frame, &machine, aside);
+            (asked, ids) = again.keep_apart(frame, &machine, lowered);
+            leave_what_was_left(&mut asked, &state, &machine);
+            plan = plan::plan(&asked, &held, &|name: &str| machine.facts(name));
+        }
         times.end("plan");
         Ok(Some(Aim { file, kernel, snapshot, machine, state, ids, asked, held, plan, times }))
     }
 }
 
+/// What a policy is compiled against once more, with other numbers.
+struct Again<'a> {
+    policy: &'a Policy,
+    state: &'a State,
+    held: &'a Tree,
+}
+
+impl Again<'_> {
+    fn compile(&self, frame: &mut Frame, machine: &Machine, ids: Ids) -> (Tree, Ids) {
+        let mut ids = beside(&ids, self.held);
+        lower::still_known(&mut ids, &self.state.ids);
+        frame.lower(self.policy, &|name| machine.facts(name), &ids)
+    }
+
+    /// As long as numbers stand where they cannot be moved from, because the table is lost or somebody else was at work.
+    fn keep_apart(&self, frame: &mut Frame, machine: &Machine, mut lowered: (Tree, Ids)) -> (Tree, Ids) {
+        for _ in 0..lower::ROUNDS {
+            let Some(apart) = lower::apart(&lowered.0, self.held, &lowered.1) else { break };
+            lowered = self.compile(frame, machine, apart);
+        }
+        lowered
+    }
+}
+
 impl Aim {
+    /// What the plan makes takes of the kernel's memory.
+    pub fn memory(&self) -> Memory {
+        let made = |step: &&Step| matches!(step.verb, Verb::Add | Verb::Replace);
+        let of = |interface: &[Step]| -> Memory {
+            let Some(first) = interface.first() else { return Memory::default() };
+            let facts = self.machine.facts(&first.interface);
+            let object = |step: &Step| match &step.subject {
+                Subject::Object(object) => memory(object, &facts),
+                Subject::Link(..) => Memory::default(),
+            };
+            interface.iter().filter(made).map(object).sum()
+        };
+        self.plan.steps.chunk_by(|one, other| one.interface == other.interface).map(of).sum()
+    }
+
     /// Names of handles: those of the policy, and what went before it for what is taken away.
     pub fn names(&self) -> Names {
         let mut names = self.state.ids.names();
@@ -179,6 +225,7 @@ fn leave_what_was_left(asked: &mut Tree, state: &State, machine: &Machine) {
 /// the ingress hook that is there.
 fn beside(ids: &Ids, held: &Tree) -> Ids {
     let mut ids = ids.clone();
+    lower::keep_defaults(&mut ids, held);
     for (name, interface) in &held.interfaces {
         let Some(root) = interface.ingress.as_ref().and_then(|b| b.objects.first()) else { continue };
         let foreign = plan::foreign_filters(interface);
@@ -228,11 +275,11 @@ pub(super) fn lacks(frame: &mut Frame, plan: &Plan) -> bool {
     let made = plan.steps.iter().filter(|step| matches!(step.verb, Verb::Add | Verb::Replace));
     let objects = made.clone().filter_map(|step| match &step.subject {
         Subject::Object(object) => Some(object),
-        Subject::Link(_) => None,
+        Subject::Link(..) => None,
     });
     let mut needs = doctor::needs_of(objects);
     needs.extend(made.filter_map(|step| match &step.subject {
-        Subject::Link(LinkChange::Create(kind)) => doctor::need_of_device(kind),
+        Subject::Link(LinkChange::Create(kind), span) => doctor::need_of_device(kind, *span),
         _ => None,
     }));
     let things: Vec<Thing> = needs.iter().map(|need| need.thing).collect();
@@ -272,6 +319,36 @@ fn lacking_thing(need: &Need, installed: &doctor::Installed) -> Diagnostic {
         }
         (None, _) => d.help("`shapectl doctor` tells what this kernel has instead"),
     }
+}
+
+/// Finds what a plan takes away for good, which must be wanted. True if it must not go on.
+pub(super) fn is_for_good(frame: &mut Frame, plan: &Plan, names: &Names, force: bool) -> bool {
+    let steps: Vec<Step> = plan.steps.iter().filter(|step| step.for_good).cloned().collect();
+    if force || steps.is_empty() {
+        return false;
+    }
+    let text = view::plan_text(&Plan { steps }, names, view::Paint { on: false });
+    let message = "the plan takes away what could not be brought back, so nothing is done";
+    frame
+        .found
+        .push(Diagnostic::new(&codes::FOR_GOOD, message).help(format!("`--force` does it all the same:\n{text}")));
+    true
+}
+
+/// Warns if what a plan makes may take more memory than the machine has left.
+pub(super) fn weigh(frame: &mut Frame, aim: &Aim) {
+    let (made, Some(left)) = (aim.memory(), kernel::memory_left()) else { return };
+    if made.tables.saturating_add(made.packets) <= left {
+        return;
+    }
+    let [tables, packets, left] = [made.tables, made.packets, left].map(view::bytes);
+    let message = format!(
+        "the disciplines of this plan take about {tables} of the kernel's memory, and full queues {packets} more; {left} are left"
+    );
+    let d = Diagnostic::new(&codes::MEMORY, message);
+    frame
+        .found
+        .push(d.help("write a smaller `limit`, or `memory_limit` where the kind has one, in a profile of the leaves"));
 }
 
 /// Whether shapectl made a device.
@@ -329,9 +406,10 @@ impl<'a> Before<'a> {
             (!is_ours(link)).then(|| Step {
                 interface: (*name).into(),
                 verb: Verb::Delete,
-                subject: Subject::Link(LinkChange::Remove(link.kind.clone().unwrap_or_default())),
+                subject: Subject::Link(LinkChange::Remove(link.kind.clone().unwrap_or_default()), None),
                 differences: Vec::new(),
                 remark: None,
+                for_good: false,
             })
         });
         let made: Vec<Step> = made.collect();

@@ -81,7 +81,7 @@ pub(super) fn carry_out(
     let mut way = Way { kernel, facts, links: None, drained: None, lost: 0 };
     let mut at = 0;
     while let Some(step) = plan.steps.get(at) {
-        if let Subject::Link(change) = &step.subject {
+        if let Subject::Link(change, _) = &step.subject {
             way.kernel.change_link(&step.interface, change).map_err(|e| stop(step, e))?;
             way.links = None;
             at += 1;
@@ -114,7 +114,7 @@ impl Way<'_> {
         let together = |s: &&Step| wait(s) == kind && (kind != Wait::Packets || s.interface == step.interface);
         let run = rest.iter().take_while(together).map_while(|s| match &s.subject {
             Subject::Object(o) => Some((s, o)),
-            Subject::Link(_) => None,
+            Subject::Link(..) => None,
         });
         let run: Vec<(&Step, &Object)> = run.take(WINDOW).collect();
         let messages = self.messages(&run)?;

@@ -10,7 +10,7 @@ use crate::state::history::{Draft, Outcome};
 use crate::tree::{Branch, Interface, Tree};
 use crate::{plan, script, view};
 
-pub(super) fn run(frame: &mut Frame, name: &str, dry_run: bool, wait: u64) -> Exit {
+pub(super) fn run(frame: &mut Frame, name: &str, dry_run: bool, force: bool, wait: u64) -> Exit {
     let Some(mut kernel) = frame.kernel() else { return frame.refuse(Exit::Kernel) };
     let _guard = match dry_run {
         true => None,
@@ -43,6 +43,9 @@ pub(super) fn run(frame: &mut Frame, name: &str, dry_run: bool, wait: u64) -> Ex
         }
     };
     let plan = plan::plan(&asked, &held, &facts);
+    if !dry_run && bring::is_for_good(frame, &plan, &state.ids.names(), force) {
+        return frame.refuse(Exit::Kernel);
+    }
     if !dry_run && !plan.is_empty() {
         let history = frame.history();
         let draft = Draft {

@@ -3,7 +3,6 @@
 use super::carry::Refused;
 use crate::diagnostic::{Code, Diagnostic, codes};
 use crate::kernel::{Error, Lack};
-use crate::plan::Subject;
 use nix::errno::Errno;
 
 /// The code of an error.
@@ -43,11 +42,7 @@ pub(super) fn refusal(error: &Error) -> Diagnostic {
 
 /// A refused step as a finding at the policy's line.
 pub(super) fn finding(refused: &Refused) -> Diagnostic {
-    let span = match &refused.step.subject {
-        Subject::Object(o) => o.origin.span,
-        Subject::Link(_) => None,
-    };
-    let place = |d: Diagnostic| match span {
+    let place = |d: Diagnostic| match refused.step.span() {
         Some(span) => d.at(span, "asked for here"),
         None => d,
     };

@@ -4,6 +4,7 @@
 //! The kernel moves neither a discipline nor a class to another parent, and a priority keeps its kind of filter as long as
 //! one is left. So a number that stands elsewhere is not asked for: its name gets another.
 
+use super::arena::MINORS;
 use super::ids::{Ids, Numbers};
 use super::tables;
 use crate::kind::filter::fw::Fw;
@@ -11,7 +12,8 @@ use crate::kind::filter::u32::U32;
 use crate::tree::{Branch, Id, Object, Tree};
 use crate::unit::Handle;
 use compact_str::CompactString;
-use std::collections::HashMap;
+use indexmap::IndexMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What must not differ under one number.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -69,6 +71,69 @@ pub fn apart(asked: &Tree, held: &Tree, used: &Ids) -> Option<Ids> {
         }
     }
     clash.then_some(ids)
+}
+
+/// The table to compile with once more, so that these classes stand beside what is held under other numbers; `None` if
+/// none can: their discipline has not as many numbers left.
+pub fn aside(classes: &BTreeSet<(CompactString, Handle)>, used: &Ids) -> Option<Ids> {
+    let mut ids = used.clone();
+    let mut moved = false;
+    for (name, table) in &mut ids.interfaces {
+        let ifb = table.ifb_name.as_ref().map(|name| (name, &mut table.ifb));
+        for (device, numbers) in [(name, &mut table.egress)].into_iter().chain(ifb) {
+            let mut by_major: BTreeMap<u16, BTreeSet<u16>> = BTreeMap::new();
+            for (_, class) in classes.range((device.clone(), Handle(0))..=(device.clone(), Handle(u32::MAX))) {
+                by_major.entry(class.major()).or_default().insert(class.minor());
+            }
+            for (major, minors) in by_major {
+                let key = numbers.disciplines.iter().find(|(_, number)| **number == major).map(|(key, _)| key);
+                let used = key.and_then(|key| numbers.classes.get(key)).map_or(0, IndexMap::len);
+                if used + minors.len() <= MINORS.count() {
+                    numbers.foreign_classes.entry(major).or_default().extend(minors);
+                    moved = true;
+                }
+            }
+        }
+    }
+    moved.then_some(ids)
+}
+
+/// Keeps the numbers of names that are asked no more while a policy is compiled once more: what has them is in the kernel
+/// still, and no new name gets one as long as there are others.
+pub fn still_known(ids: &mut Ids, before: &Ids) {
+    for (name, old) in &before.interfaces {
+        let Some(table) = ids.interfaces.get_mut(name) else { continue };
+        for (numbers, old) in [(&mut table.egress, &old.egress), (&mut table.ifb, &old.ifb)] {
+            for (key, major) in &old.disciplines {
+                numbers.disciplines.entry(key.clone()).or_insert(*major);
+            }
+            for (key, old) in &old.classes {
+                let classes = numbers.classes.entry(key.clone()).or_default();
+                old.iter().for_each(|(path, minor)| drop(classes.entry(path.clone()).or_insert(*minor)));
+            }
+        }
+    }
+}
+
+/// Notes of disciplines that keep the default they were made with (`htb`, which the kernel does not change) which one that
+/// is: what the policy has as its default is a last rule then.
+pub fn keep_defaults(ids: &mut Ids, held: &Tree) {
+    for name in held.interfaces.keys() {
+        ids.interfaces.entry(name.clone()).or_default();
+    }
+    for (name, table) in &mut ids.interfaces {
+        table.egress.born = sent(held, name).map(born).unwrap_or_default();
+        table.ifb.born = table.ifb_name.as_ref().and_then(|name| sent(held, name)).map(born).unwrap_or_default();
+    }
+}
+
+fn born(branch: &Branch) -> BTreeMap<u16, (CompactString, u32)> {
+    let default = |o: &Object| {
+        let row = o.options.row("default").filter(|row| o.options.rows().get(*row).is_some_and(|row| row.fixed))?;
+        let number = o.options.slot(row)?.number().unwrap_or(0);
+        Some((o.handle()?.major(), (o.name.clone(), u32::try_from(number).ok()?)))
+    };
+    branch.objects.iter().filter(|o| o.is_qdisc()).filter_map(default).collect()
 }
 
 fn sent<'t>(tree: &'t Tree, device: &str) -> Option<&'t Branch> {

@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, HashMap};
 /// Majors that the compiler gives: the root has 1.
 const MAJORS: std::ops::RangeInclusive<u16> = 2..=0xfffe;
 /// Minors that a class may have.
-const MINORS: std::ops::RangeInclusive<u16> = 1..=0xffff;
+pub(super) const MINORS: std::ops::RangeInclusive<u16> = 1..=0xffff;
 
 /// A discipline.
 pub struct DisciplineNode<'p> {
@@ -76,6 +76,8 @@ pub struct Arena<'p> {
     pub order: Vec<Holder>,
     paths: HashMap<CompactString, usize>,
     defaults: Vec<Option<usize>>,
+    /// By discipline, see [`Arena::born`].
+    born: Vec<Option<u32>>,
 }
 
 impl<'p> Arena<'p> {
@@ -87,6 +89,7 @@ impl<'p> Arena<'p> {
             order: Vec::new(),
             paths: HashMap::new(),
             defaults: Vec::new(),
+            born: Vec::new(),
         };
         arena.grow(root, None);
         let mut leaves: Vec<Option<usize>> = vec![None; arena.classes.len()];
@@ -101,6 +104,7 @@ impl<'p> Arena<'p> {
         arena.paths.reserve(arena.classes.len());
         arena.paths.extend(named.map(|(i, c)| (c.path.clone(), i)));
         arena.settle_defaults(sink);
+        arena.born = (0..arena.disciplines.len()).map(|i| arena.other_default(i, old)).collect();
         arena
     }
 
@@ -247,6 +251,7 @@ impl<'p> Arena<'p> {
         let mut numbers = Numbers {
             foreign: old.foreign.clone(),
             foreign_classes: old.foreign_classes.clone(),
+            born: old.born.clone(),
             foreign_groups: old.foreign_groups.clone(),
             foreign_tables: old.foreign_tables.clone(),
             ..Numbers::default()
@@ -295,6 +300,19 @@ impl<'p> Arena<'p> {
     /// The class of a discipline that gets what no rule takes.
     pub fn default_of(&self, discipline: usize) -> Option<usize> {
         self.defaults.get(discipline).copied().flatten()
+    }
+
+    /// The default that the kernel's discipline was made with and keeps, if the policy's is another: a last rule stands for
+    /// that then.
+    pub fn born(&self, discipline: usize) -> Option<u32> {
+        self.born.get(discipline).copied().flatten()
+    }
+
+    fn other_default(&self, discipline: usize, old: &Numbers) -> Option<u32> {
+        let node = self.disciplines.get(discipline)?;
+        let class = self.classes.get(self.default_of(discipline)?)?;
+        let (kind, number) = old.born.get(&node.major)?;
+        (node.source.kind.value.name == kind.as_str() && *number != u32::from(class.minor)).then_some(*number)
     }
 
     /// A default below a nested discipline is one at every discipline on the way, unless that has its own.

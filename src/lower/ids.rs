@@ -138,6 +138,9 @@ pub struct Numbers {
     /// Minor numbers that others' classes have, by the major of their discipline. Not kept.
     #[serde(skip)]
     pub foreign_classes: BTreeMap<u16, BTreeSet<u16>>,
+    /// Defaults that disciplines of the kernel were made with and keep, by their major, with their kind. Not kept.
+    #[serde(skip)]
+    pub born: BTreeMap<u16, (CompactString, u32)>,
     /// Pairs of priorities that others' filters have, by what they hang on. Not kept.
     #[serde(skip)]
     pub foreign_groups: BTreeMap<Handle, BTreeSet<u16>>,

@@ -133,14 +133,25 @@ impl Settler<'_> {
         let remark = remark.map(str::to_owned);
         let parts = if verb == Verb::Delete { Vec::new() } else { object.options.parts() };
         let parts: Vec<_> = parts.into_iter().map(|options| Object { options, ..object.clone() }).collect();
-        self.steps.push(Step { interface, verb, subject: Subject::Object(object), differences, remark });
+        self.steps.push(Step {
+            interface,
+            verb,
+            subject: Subject::Object(object),
+            differences,
+            remark,
+            for_good: false,
+        });
         parts.into_iter().for_each(|part| self.push(Verb::Change, part, Vec::new(), None));
     }
 
     fn add(&mut self, object: &Object) {
+        self.add_at_the_cost_of(object, None);
+    }
+
+    fn add_at_the_cost_of(&mut self, object: &Object, remark: Option<&str>) {
         let mut object = object.clone();
         object.options.complete(self.facts);
-        self.push(Verb::Add, object, Vec::new(), None);
+        self.push(Verb::Add, object, Vec::new(), remark);
     }
 
     fn delete(&mut self, object: &Object, remark: Option<&str>) {
@@ -149,6 +160,14 @@ impl Settler<'_> {
             format!("`{}` is of a kind that shapectl does not know, and cannot be made again{more}", object.name)
         });
         self.push(Verb::Delete, object.clone(), Vec::new(), lost.as_deref().or(remark));
+        self.for_good(lost.is_some());
+    }
+
+    /// Whether the last step takes away what cannot be made again.
+    fn for_good(&mut self, is: bool) {
+        if let Some(step) = self.steps.last_mut() {
+            step.for_good = is;
+        }
     }
 }
 
@@ -188,7 +207,9 @@ pub(super) fn settle(
                     s.delete(object, Some("filters of others stay, and the hook with them"));
                 }
             } else {
-                s.delete(&held_root, Some(&format!("the interface gets its default back{}", lost_with(held))));
+                let lost = lost_with(held);
+                s.delete(&held_root, Some(&format!("the interface gets its default back{lost}")));
+                s.for_good(held_root.kind.is_none() || !lost.is_empty());
             }
         }
         (Some(_), None) => asked.objects.iter().for_each(|o| s.add(o)),
@@ -214,8 +235,10 @@ pub(super) fn settle(
                     let (held, asked) = (held_root.name.to_string(), asked_root.name.to_string());
                     vec![Difference { word: "kind", held: Some(held), asked: Some(asked) }]
                 };
-                let remark = format!("{remark}{}", lost_with(held));
-                s.push(Verb::Delete, held_root, differences, Some(&remark));
+                let lost = lost_with(held);
+                let for_good = held_root.kind.is_none() || !lost.is_empty();
+                s.push(Verb::Delete, held_root, differences, Some(&format!("{remark}{lost}")));
+                s.for_good(for_good);
                 asked.objects.iter().for_each(|o| s.add(o));
             }
         }
@@ -286,6 +309,8 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
     }
     let inner: HashSet<Handle> = parents_of_classes(asked);
     let was_inner: HashSet<Handle> = parents_of_classes(held);
+    // packets wait in it, if only in the fifo that the kernel gives to each
+    let was_leaf = |class: Handle| classes.contains_key(&class) && !was_inner.contains(&class);
     let mut stays: HashSet<Handle> = HashSet::new();
     let mut late = Vec::new();
     // disciplines that are made anew: below them nothing stands any more
@@ -314,7 +339,8 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
                             s.add(object);
                         }
                     }
-                    _ => s.add(object),
+                    // a class that gets its first child loses its queue to the kernel's `qdisc_purge_queue`
+                    _ => s.add_at_the_cost_of(object, was_leaf(parent).then_some(LOST)),
                 }
             }
             Id::Qdisc { parent, handle } => {
@@ -360,15 +386,16 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
                         anew.insert(handle);
                         let differences = kinds(held, object);
                         if held.handle() == object.handle() {
-                            s.delete(held, None);
-                            s.push(Verb::Add, object.clone(), differences, Some(LOST));
+                            s.delete(held, Some(LOST));
+                            s.push(Verb::Add, object.clone(), differences, None);
                         } else {
                             // what hung below the old one goes with it
                             anew.extend(held.handle());
                             s.push(Verb::Replace, object.clone(), differences, Some(LOST));
+                            s.for_good(held.kind.is_none());
                         }
                     }
-                    None => s.add(object),
+                    None => s.add_at_the_cost_of(object, was_leaf(parent).then_some(LOST)),
                 }
             }
             Id::Filter { .. } => {}
@@ -620,7 +647,7 @@ mod tests {
                 let words: Vec<_> = s.differences.iter().map(|d| d.word).collect();
                 format!("{:?} {} {} {}", s.verb, o.name, o.handle().unwrap(), words.join(","))
             }
-            Subject::Link(_) => panic!("no link here"),
+            Subject::Link(..) => panic!("no link here"),
         };
         steps.iter().map(show).collect()
     }
@@ -814,6 +841,51 @@ mod tests {
             ["Change hfsc 1: default", "Change hfsc 1:1 ul"]
         );
         assert_eq!(steps(vec![root(1), class(mega, None)], held), ["Delete hfsc 1: ", "Add hfsc 1: ", "Add hfsc 1:1 "]);
+    }
+
+    /// What the kernel throws away is said where it happens: a queue of another kind, the first queue in place of the kernel's
+    /// own, the first class below.
+    #[test]
+    fn a_queue_that_is_lost_is_said() {
+        use crate::kind::qdisc::pfifo;
+        let fifo = |minor| {
+            let id = Id::Qdisc { parent: Handle::new(1, minor), handle: Handle::new(7, 0) };
+            Object::new(id, &pfifo::KIND, Box::new(pfifo::Pfifo::default()))
+        };
+        let lossy = |asked: Vec<Object>, held: Vec<Object>| {
+            let mut steps = Vec::new();
+            let branch = |objects| Branch { objects, ..Branch::default() };
+            settle(&"eth0".into(), &branch(asked), Some(&branch(held)), &Facts::default(), &mut steps);
+            steps.iter().filter(|s| s.remark.as_deref().is_some_and(|r| r.contains("lost"))).count()
+        };
+        let bare = || vec![htb_root(), class(0, 16, 500_000)];
+        let with = |more: Object| [bare(), vec![more]].concat();
+        assert_eq!(lossy(with(leaf(16, 2, 100)), with(fifo(16))), 1);
+        assert_eq!(lossy(with(leaf(16, 2, 100)), bare()), 1);
+        assert_eq!(lossy(bare(), with(fifo(16))), 1);
+        assert_eq!(lossy(with(class(16, 17, 100_000)), bare()), 1);
+        // a class that is new, or had classes, has nothing to lose
+        assert_eq!(lossy(with(leaf(16, 2, 100)), vec![htb_root()]), 0);
+        assert_eq!(lossy(with(class(16, 18, 100_000)), with(class(16, 17, 100_000))), 0);
+    }
+
+    /// What no file here knows may not be taken back by the kernel: to take it away is for good.
+    #[test]
+    fn what_cannot_be_made_again_is_marked() {
+        let for_good = |asked: Vec<Object>, held: Vec<Object>| {
+            let mut steps = Vec::new();
+            let branch = |objects| Branch { objects, ..Branch::default() };
+            settle(&"eth0".into(), &branch(asked), Some(&branch(held)), &Facts::default(), &mut steps);
+            steps.iter().filter(|s| s.for_good).count()
+        };
+        let strange = || Object::unknown(Id::Qdisc { parent: Handle::new(1, 16), handle: Handle::new(7, 0) }, "future");
+        let bare = || vec![htb_root(), class(0, 16, 500_000)];
+        let with = |more: Object| [bare(), vec![more]].concat();
+        assert_eq!(for_good(bare(), with(strange())), 1);
+        assert_eq!(for_good(with(leaf(16, 2, 100)), with(strange())), 1);
+        assert_eq!(for_good(vec![], with(strange())), 1);
+        assert_eq!(for_good(bare(), with(leaf(16, 2, 100))), 0);
+        assert_eq!(for_good(vec![], with(leaf(16, 2, 100))), 0);
     }
 
     #[test]

@@ -2,35 +2,44 @@
 
 use super::{Difference, LinkChange, Step, Subject, Verb};
 use crate::facts::Facts;
+use crate::source::Span;
 use crate::tree::{Link, OWN_ALIAS, SERVED, Tree};
 use compact_str::{CompactString, format_compact};
 
-fn step(interface: &str, verb: Verb, change: LinkChange) -> Step {
-    Step { interface: interface.into(), verb, subject: Subject::Link(change), differences: Vec::new(), remark: None }
+fn step(interface: &str, verb: Verb, change: LinkChange, span: Option<Span>) -> Step {
+    Step {
+        interface: interface.into(),
+        verb,
+        subject: Subject::Link(change, span),
+        differences: Vec::new(),
+        remark: None,
+        for_good: false,
+    }
 }
 
 /// Brings a link to what is asked of it.
 pub(super) fn settle(name: &CompactString, asked: &Link, held: Option<&Link>, steps: &mut Vec<Step>) {
+    let span = asked.origin.span;
     let new = asked.kind.as_ref().filter(|_| held.is_none());
     if let Some(kind) = new {
-        steps.push(step(name, Verb::Add, LinkChange::Create(kind.clone())));
+        steps.push(step(name, Verb::Add, LinkChange::Create(kind.clone()), span));
     }
     let held_alias = held.and_then(|l| l.alias.clone());
     if asked.alias.is_some() && asked.alias != held_alias {
         let alias = asked.alias.clone().unwrap_or_default();
-        let mut s = step(name, Verb::Change, LinkChange::Alias(alias.clone()));
+        let mut s = step(name, Verb::Change, LinkChange::Alias(alias.clone()), span);
         s.differences.push(Difference { word: "alias", held: held_alias.map(Into::into), asked: Some(alias.into()) });
         steps.push(s);
     }
     let held_length = held.and_then(|l| l.txqueuelen);
     if let Some(length) = asked.txqueuelen.filter(|n| Some(*n) != held_length) {
-        let mut s = step(name, Verb::Change, LinkChange::TxQueueLen(length));
+        let mut s = step(name, Verb::Change, LinkChange::TxQueueLen(length), span);
         let held = held_length.map(|n| n.to_string());
         s.differences.push(Difference { word: "txqueuelen", held, asked: Some(length.to_string()) });
         steps.push(s);
     }
     if asked.up == Some(true) && held.and_then(|l| l.up) != Some(true) {
-        let mut s = step(name, Verb::Change, LinkChange::Up);
+        let mut s = step(name, Verb::Change, LinkChange::Up, span);
         s.differences.push(Difference { word: "up", held: held.map(|_| "no".into()), asked: Some("yes".into()) });
         steps.push(s);
     }
@@ -49,7 +58,7 @@ pub(super) fn remove_unasked(asked: &Tree, held: &Tree, facts: &dyn Fn(&str) -> 
         let (freed, rest): (Vec<&str>, Vec<&str>) = serves.split(SERVED).partition(|one| free(one));
         if rest.is_empty() {
             let kind = interface.link.kind.clone().unwrap_or_else(|| "ifb".into());
-            steps.push(step(name, Verb::Delete, LinkChange::Remove(kind)));
+            steps.push(step(name, Verb::Delete, LinkChange::Remove(kind), None));
         } else if !freed.is_empty() {
             // the last of them takes the device along
             let link = Link { alias: Some(format_compact!("{OWN_ALIAS}{}", rest.join("/"))), ..Link::default() };

@@ -34,7 +34,7 @@ fn paint(verb: Verb, paint: Paint, text: &str) -> String {
 /// What a step works on, in the policy's names where there are any.
 fn subject(step: &Step, names: &Names) -> String {
     match &step.subject {
-        Subject::Link(change) => match change {
+        Subject::Link(change, _) => match change {
             LinkChange::Create(kind) | LinkChange::Remove(kind) => format!("device of kind {kind}"),
             LinkChange::Alias(_) => "link alias".into(),
             LinkChange::Up => "link state".into(),
@@ -99,7 +99,7 @@ pub fn plan_text(plan: &Plan, names: &Names, colors: Paint) -> String {
                         line.push_str(&words);
                     }
                 }
-                Subject::Link(LinkChange::Alias(to)) => line.push_str(&format!(": {to}")),
+                Subject::Link(LinkChange::Alias(to), _) => line.push_str(&format!(": {to}")),
                 _ => {}
             }
         }
@@ -132,10 +132,11 @@ pub fn plan_json(plan: &Plan, names: &Names, sources: &Sources) -> Value {
             };
             let differences: Vec<_> =
                 step.differences.iter().map(|d| json!({"word": d.word, "held": d.held, "asked": d.asked})).collect();
-            let (object, place) = match &step.subject {
-                Subject::Object(o) => (super::tree::object_json(o), o.origin.span.and_then(|s| sources.locate(s))),
-                Subject::Link(_) => (Value::Null, None),
+            let object = match &step.subject {
+                Subject::Object(o) => super::tree::object_json(o),
+                Subject::Link(..) => Value::Null,
             };
+            let place = step.span().and_then(|s| sources.locate(s));
             json!({
                 "interface": step.interface.as_str(),
                 "verb": verb,

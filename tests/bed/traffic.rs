@@ -173,26 +173,20 @@ impl Receiver {
         std::thread::spawn(move || self.count(settle, during))
     }
 
+    /// When each frame came, and its bits, until nothing has come for a second; on a thread of its own.
+    pub fn arrivals(self) -> JoinHandle<Vec<(Instant, u64)>> {
+        std::thread::spawn(move || {
+            let mut arrivals = Vec::new();
+            self.hear(|now, bytes| arrivals.push((now, (bytes + HEADERS) * 8)));
+            arrivals
+        })
+    }
+
     fn count(&self, settle: Duration, during: Duration) -> Heard {
-        const LONGEST: Duration = Duration::from_secs(120);
-        const SILENCE: Duration = Duration::from_secs(1);
-        const FIRST: Duration = Duration::from_secs(10);
         let mut heard = Heard { packets: 0, bytes: 0, time: Duration::ZERO, packets_in_all: 0 };
         let mut first = None;
         let mut before = None; // the last packet before the measured part
-        let mut buffer = vec![0u8; 65536];
-        let began = Instant::now();
-        self.socket.set_read_timeout(Some(FIRST)).expect("a timeout");
-        while began.elapsed() < LONGEST {
-            let length = match self.socket.recv(&mut buffer) {
-                Ok(length) => length as u64,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(_) => break,
-            };
-            let now = Instant::now();
-            if first.is_none() {
-                self.socket.set_read_timeout(Some(SILENCE)).expect("a timeout");
-            }
+        self.hear(|now, length| {
             let since = now - *first.get_or_insert(now);
             heard.packets_in_all += 1;
             match before {
@@ -204,7 +198,29 @@ impl Receiver {
                 }
                 _ => {}
             }
-        }
+        });
         heard
+    }
+
+    /// Tells of each datagram when it comes and how long its payload is, until there is silence.
+    fn hear(&self, mut each: impl FnMut(Instant, u64)) {
+        const LONGEST: Duration = Duration::from_secs(120);
+        const SILENCE: Duration = Duration::from_secs(1);
+        const FIRST: Duration = Duration::from_secs(10);
+        let mut is_first = true;
+        let mut buffer = vec![0u8; 65536];
+        let began = Instant::now();
+        self.socket.set_read_timeout(Some(FIRST)).expect("a timeout");
+        while began.elapsed() < LONGEST {
+            let length = match self.socket.recv(&mut buffer) {
+                Ok(length) => length as u64,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(_) => break,
+            };
+            if std::mem::take(&mut is_first) {
+                self.socket.set_read_timeout(Some(SILENCE)).expect("a timeout");
+            }
+            each(Instant::now(), length);
+        }
     }
 }

@@ -366,7 +366,7 @@ fn remake(case: &Case, held: &Tree, ours: &mut Bench) -> Result<String, String> 
             let index = if block_of(&step.interface).is_some() { netlink::BLOCK } else { index };
             Some(encode(object, step.verb, index, &facts))
         }
-        Subject::Link(_) => None,
+        Subject::Link(..) => None,
     });
     let sent = ours.kernel.send(&messages.collect::<Vec<_>>()).map_err(|e| e.to_string())?;
     match sent.refused.first() {

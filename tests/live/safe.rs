@@ -49,7 +49,7 @@ impl Drop for Running {
 }
 
 /// Waits for something to become true, for ten seconds at most.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(10);
     while !holds() {
         assert!(Instant::now() < end, "{what}: not within ten seconds");
@@ -57,7 +57,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-fn outcomes(host: &Host) -> Vec<String> {
+pub(crate) fn outcomes(host: &Host) -> Vec<String> {
     let json: serde_json::Value =
         serde_json::from_str(&host.shapectl(&["history", "--format", "json"]).ok()).expect("JSON");
     let changes = json["changes"].as_array().expect("a list").iter();

@@ -1,7 +1,7 @@
 //! Random policies, one after another on one machine: each is held to the letter after its apply, a way back leads to what
 //! stood before, and shapectl neither grows nor leaves anything behind.
 //!
-//! `SHAPECTL_CASES` says how many policies, `PROPTEST_RNG_SEED` which.
+//! `SHAPECTL_SOAK` says how many policies, `PROPTEST_RNG_SEED` which.
 
 use crate::bed::dump::assert_same;
 use crate::bed::kernel;
@@ -193,7 +193,7 @@ fn random_policies_are_held_and_taken_back() {
     let host = Host::with(&["eth0", "eth1"]);
     let dice = Dice(setting("PROPTEST_RNG_SEED", 1));
     let mut maker = Maker { dice, leaves, text: String::new(), classes: Vec::new() };
-    let cases = setting("SHAPECTL_CASES", 25);
+    let cases = setting("SHAPECTL_SOAK", 25);
     let mut early = None;
     for n in 0..cases {
         let text = maker.policy();

@@ -417,6 +417,11 @@ impl Cake {
 }
 
 impl Options for Cake {
+    /// `struct cake_tin_data` for eight tins, whatever `diffserv` says: 1,024 flows, hosts, tags and backlogs in each.
+    fn tables(&self) -> u64 {
+        8 * 1024 * (80 + 24 + 4 + 4)
+    }
+
     /// The tin, and in it a queue of the flow's; filters may drop, and say the flow.
     fn choose(&self, walk: &mut dyn Walk) -> Option<Choice> {
         let this = walk.discipline();

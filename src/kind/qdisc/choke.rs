@@ -74,6 +74,11 @@ fn average(limit: u32, min: u32, max: u32, burst: Option<u32>) -> (u32, u32, u32
 }
 
 impl Options for Choke {
+    /// A pointer for each packet.
+    fn tables(&self) -> u64 {
+        self.limit.map_or(0, |n| (u64::from(n.0) + 1).next_power_of_two() * 8)
+    }
+
     /// `struct tc_red_qopt`: limit, qth_min, qth_max, Wlog, Plog, Scell_log, flags.
     fn encode(&self, out: &mut Attributes, facts: &Facts) {
         let mut full = self.clone();

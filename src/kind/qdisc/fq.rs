@@ -168,6 +168,11 @@ fn bound(rate: Option<Rate>) -> Option<Rate> {
 }
 
 impl Options for Fq {
+    /// A tree for each bucket; flows are made when they come.
+    fn tables(&self) -> u64 {
+        self.buckets.map_or(0, |n| u64::from(n.0) * 8)
+    }
+
     fn encode_own(&self, word: &str, out: &mut Attributes, _facts: &Facts) {
         let Fq { buckets, priomap, weights, .. } = self;
         match (word, buckets, priomap, weights) {

@@ -65,6 +65,11 @@ const ATTRIBUTES: &[Attribute] = &[
 ];
 
 impl Options for FqCodel {
+    /// `struct fq_codel_flow` and a backlog for each queue.
+    fn tables(&self) -> u64 {
+        self.flows.map_or(0, |n| u64::from(n.0) * (64 + 4))
+    }
+
     fn takes_filters(&self) -> bool {
         true
     }

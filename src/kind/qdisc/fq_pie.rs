@@ -70,6 +70,11 @@ const ATTRIBUTES: &[Attribute] = &[
 ];
 
 impl Options for FqPie {
+    /// `struct fq_pie_flow` for each queue.
+    fn tables(&self) -> u64 {
+        self.flows.map_or(0, |n| u64::from(n.0) * 128)
+    }
+
     fn nested(&self) -> bool {
         true
     }

@@ -59,6 +59,11 @@ const MOST_FLOWS: u64 = 2048;
 const LEAST_QUANTUM: u32 = 256;
 
 impl Options for Hhf {
+    /// Four arrays of 1,024 counters with a bit each, and the heads of 1,024 lists.
+    fn tables(&self) -> u64 {
+        4 * (1024 * 4 + 128) + 1024 * 16
+    }
+
     /// `hhf_init`.
     fn assume(&mut self, facts: &Facts) {
         self.assume_constants();

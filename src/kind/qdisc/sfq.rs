@@ -105,6 +105,11 @@ impl Sfq {
 }
 
 impl Options for Sfq {
+    /// A number for each bucket, and `struct sfq_slot` for each flow.
+    fn tables(&self) -> u64 {
+        self.divisor.map_or(0, |n| u64::from(n.0) * 2) + self.flows.map_or(0, |n| u64::from(n.0) * 72)
+    }
+
     fn takes_filters(&self) -> bool {
         true
     }
