@@ -2,9 +2,11 @@
 //! values and judgements, no I/O. [`crate::kernel::probe`] asks, `view` draws.
 
 mod link;
+mod memory;
 mod thing;
 
 pub use link::{LinkFacts, Remark, clock, remarks};
+pub use memory::{Memory, memory};
 pub use thing::{Feature, Thing, everything};
 
 use crate::facts::Facts;

@@ -17,7 +17,6 @@ pub(crate) mod generated;
 #[cfg(test)]
 mod laws;
 pub mod link;
-mod memory;
 mod program;
 pub mod qdisc;
 pub mod raw;
@@ -25,7 +24,6 @@ mod registry;
 pub mod walk;
 pub mod wire;
 
-pub use memory::{Memory, memory};
 pub use registry::{Words as Vocabulary, all, find, in_policies};
 
 use crate::codes::{self, Code};

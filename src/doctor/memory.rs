@@ -3,8 +3,8 @@
 //! Sizes are those of 64-bit kernels, rounded to the slabs that hold them (net/sched/*.c of Linux 6.12); tests hold them
 //! against a kernel within a factor of two.
 
-use super::Options;
 use crate::facts::Facts;
+use crate::kind::Options;
 use crate::tree::{Id, Object};
 use crate::unit::{Bytes, Packets, Unit};
 
