@@ -109,7 +109,9 @@ pub fn still_known(ids: &mut Ids, before: &Ids) {
             }
             for (key, old) in &old.classes {
                 let classes = numbers.classes.entry(key.clone()).or_default();
-                old.iter().for_each(|(path, minor)| drop(classes.entry(path.clone()).or_insert(*minor)));
+                for (path, minor) in old {
+                    classes.entry(path.clone()).or_insert(*minor);
+                }
             }
         }
     }

@@ -173,11 +173,11 @@ impl Receiver {
         std::thread::spawn(move || self.count(settle, during))
     }
 
-    /// When each frame came, and its bits, until nothing has come for a second; on a thread of its own.
+    /// When each frame came, and its bits, until nothing has come for three seconds; on a thread of its own.
     pub fn arrivals(self) -> JoinHandle<Vec<(Instant, u64)>> {
         std::thread::spawn(move || {
             let mut arrivals = Vec::new();
-            self.hear(|now, bytes| arrivals.push((now, (bytes + HEADERS) * 8)));
+            self.hear(Duration::from_secs(3), |now, bytes| arrivals.push((now, (bytes + HEADERS) * 8)));
             arrivals
         })
     }
@@ -186,7 +186,7 @@ impl Receiver {
         let mut heard = Heard { packets: 0, bytes: 0, time: Duration::ZERO, packets_in_all: 0 };
         let mut first = None;
         let mut before = None; // the last packet before the measured part
-        self.hear(|now, length| {
+        self.hear(Duration::from_secs(1), |now, length| {
             let since = now - *first.get_or_insert(now);
             heard.packets_in_all += 1;
             match before {
@@ -202,10 +202,9 @@ impl Receiver {
         heard
     }
 
-    /// Tells of each datagram when it comes and how long its payload is, until there is silence.
-    fn hear(&self, mut each: impl FnMut(Instant, u64)) {
-        const LONGEST: Duration = Duration::from_secs(120);
-        const SILENCE: Duration = Duration::from_secs(1);
+    /// Tells of each datagram when it comes and how long its payload is, until there is silence for so long.
+    fn hear(&self, silence: Duration, mut each: impl FnMut(Instant, u64)) {
+        const LONGEST: Duration = Duration::from_secs(300);
         const FIRST: Duration = Duration::from_secs(10);
         let mut is_first = true;
         let mut buffer = vec![0u8; 65536];
@@ -218,7 +217,7 @@ impl Receiver {
                 Err(_) => break,
             };
             if std::mem::take(&mut is_first) {
-                self.socket.set_read_timeout(Some(SILENCE)).expect("a timeout");
+                self.socket.set_read_timeout(Some(silence)).expect("a timeout");
             }
             each(Instant::now(), length);
         }
