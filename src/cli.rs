@@ -266,8 +266,12 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         policy: Option<String>,
     },
-    /// Print the JSON Schema of the YAML notation, for editors
-    Schema,
+    /// Print the JSON Schema of the YAML notation, for editors, or of what `classify --format json` prints
+    Schema {
+        /// What is described
+        #[arg(value_enum, default_value_t = Described::Policy)]
+        of: Described,
+    },
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -356,6 +360,15 @@ fn pair(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write NAME=VALUE".to_owned()),
     }
+}
+
+/// What a JSON Schema describes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Described {
+    /// The YAML notation
+    Policy,
+    /// What `classify` prints for machines
+    Classify,
 }
 
 /// The manual pages.

@@ -152,6 +152,7 @@ codes! {
     TOS_ON_IFB "tos-on-ifb" Warning "a priomap where packets have no priority yet";
     NO_CLASSIFIER "no-classifier" Error "a match that no classifier can make here";
     U32_PORTS "u32-ports" Note "ports that u32 does not see everywhere";
+    GROUP_OTHERS "group-others" Warning "a match of one control group that takes other groups' packets too";
     TOO_MANY_FILTERS "too-many-filters" Error "a match that comes to too many filters";
     MATCHES_NOTHING "matches-nothing" Warning "a match that no packet can have";
     MARK_UNSUPPORTED "mark-unsupported" Error "a match of the mark that this kernel cannot make";

@@ -70,7 +70,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Explain { what, octet, policy } => {
             explain::run(&mut frame, what.as_deref(), octet.as_deref(), policy.as_deref())
         }
-        Command::Schema => text::schema(&mut frame),
+        Command::Schema { of } => text::schema(&mut frame, of),
         Command::Completions { shell } => text::completions(&mut frame, shell),
         Command::Man { page } => text::man(&mut frame, page),
     }

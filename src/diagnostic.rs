@@ -93,6 +93,8 @@ pub struct Sink {
     pub found: Vec<Diagnostic>,
     /// What the policy has on purpose.
     accepted: Vec<Accepted>,
+    /// Where the findings of the policy begin that is read.
+    begun: usize,
     /// What is found now leaves the policy whole, and may be accepted.
     checking: bool,
 }
@@ -111,9 +113,10 @@ impl Sink {
         Self::default()
     }
 
-    /// Adds a finding.
+    /// Adds a finding. What is no error leaves the policy whole, and may be accepted.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        if self.checking { self.push_nonsense(diagnostic) } else { self.found.push(diagnostic) }
+        let whole = self.checking || !diagnostic.is_error();
+        if whole { self.push_nonsense(diagnostic) } else { self.found.push(diagnostic) }
     }
 
     /// Adds a finding about something that the kernel takes and that is all in the policy: it may be accepted.
@@ -125,14 +128,21 @@ impl Sink {
         self.found.push(diagnostic);
     }
 
-    /// From now on, findings with this code that may be accepted are. `span` is the place of the policy that says so.
+    /// Findings with this code that may be accepted are, those of this policy that were found before too. `span` is the
+    /// place of the policy that says so.
     pub fn accept(&mut self, code: &'static Code, span: Span) {
-        self.accepted.push(Accepted { code, span, needed: false });
+        let before = self.found.get_mut(self.begun..).unwrap_or_default();
+        let mut needed = false;
+        for found in before.iter_mut().filter(|found| found.code == code && !found.is_error()) {
+            (found.accepted, needed) = (true, true);
+        }
+        self.accepted.push(Accepted { code, span, needed });
     }
 
     /// Another policy begins, which accepts nothing yet.
     pub fn accept_nothing(&mut self) {
         self.accepted.clear();
+        self.begun = self.found.len();
     }
 
     /// Runs checks of a policy that has been read: what they find leaves it whole, and may be accepted.
@@ -142,10 +152,14 @@ impl Sink {
         self.checking = before;
     }
 
-    /// Warns of what is accepted and does not occur, each once.
+    /// Warns of what is accepted and does not occur. Where there are errors not all is found that is none.
     pub fn warn_of_needless(&mut self) {
-        for Accepted { code, span, .. } in self.accepted.extract_if(.., |a| !a.needed) {
-            let message = format!("`{}` is accepted here, and does not occur", code.name);
+        let errors = self.has_errors();
+        for Accepted { code, span, .. } in self.accepted.iter().filter(|a| !a.needed) {
+            if errors && code.severity != Severity::Error {
+                continue;
+            }
+            let (span, message) = (*span, format!("`{}` is accepted here, and does not occur", code.name));
             self.found.push(Diagnostic::new(&codes::ACCEPT_NEEDLESS, message).at(span, "").help("leave it out"));
         }
     }

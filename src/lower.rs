@@ -120,6 +120,7 @@ pub fn lower(policy: &Policy, facts: &dyn Fn(&str) -> Facts, ids: &Ids, sink: &m
         let egress = Some(Branch { objects, ..Branch::default() });
         tree.interfaces.insert(name, tree::Interface { egress, ..tree::Interface::default() });
     }
+    sink.warn_of_needless();
     (tree, new_ids)
 }
 

@@ -55,7 +55,9 @@ pub fn commands() -> std::io::Result<String> {
          anything is sent. The exit status is 1 for a line that is wrong and 3 for one that the kernel refuses.\n\
          .SH WHERE A PACKET GOES\n\\fBshapectl classify\\fR leads packets through the compiled filters as the kernel would, and \
          tells each step. A packet is described in the words of a match: tests joined by \\(lqand\\(rq. For alternatives \
-         (\\fBor\\fR, a set, both ends of a range) there is a packet for each, 16 at most. What is not said is: ",
+         (\\fBor\\fR, a set, both ends of a range) there is a packet for each, 16 at most. The policy's names, \
+         sets and services mean here what they mean in its rules, and what a packet is not must be so of what the rest \
+         describes. What is not said is: ",
     );
     let _ = write!(out, "{}.\n.PP\n", escape(crate::packet::describe::DEFAULTS));
     out.push_str(
@@ -63,8 +65,8 @@ pub fn commands() -> std::io::Result<String> {
          kernel does where it forwards; of all others it is 0. What a packet does not show (connection tracking, whether a \
          policer is exceeded, chance, sets, sockets) is supposed not to be so; the other ways that the packet may go are \
          listed behind \\(lqif\\(rq.\n.PP\nOf a capture (pcap, pcapng; Ethernet, Linux cooked v1 and v2, bare IP) \
-         packets leave, unless the capture or \\fB\\-\\-way\\fR says otherwise; their mark is that of \\fB\\-\\-mark\\fR. The \
-         exit status is 0 if there is an answer, 1 if the policy, the description or the capture is refused, 3 if the \
+         packets leave, unless the capture or \\fB\\-\\-way\\fR says otherwise; their mark is that of \\fB\\-\\-mark\\fR. \
+         \\fBshapectl schema classify\\fR prints the schema of what is printed as JSON. The exit status is 0 if there is an answer, 1 if the policy, the description or the capture is refused, 3 if the \
          kernel cannot be asked, 64 for wrong usage.\n\
          .SH WHAT A CHANGE COSTS\n\\fBapply\\fR changes in place what the kernel can change. Otherwise the new object stands \
          before traffic is turned to it: classes and queues first, then the filters one by one, and what goes, goes last. A \

@@ -1,4 +1,5 @@
-//! The JSON Schema of the YAML notation, for editors. The options of every kind come from its rows.
+//! The JSON Schema of the YAML notation, for editors, and of what `classify` prints for machines. The options of every kind
+//! come from its rows.
 
 use crate::kind::{self, Children, Kind, Options, Role, Row};
 use crate::policy::model::Classifier;
@@ -330,5 +331,97 @@ pub fn schema() -> Value {
             })),
         },
         "$defs": defs,
+    })
+}
+
+/// An object that has these members, and the others or not.
+fn record(members: &[(&str, Value)], others: &[(&str, Value)]) -> Value {
+    let all = members.iter().chain(others).map(|(name, what)| ((*name).to_owned(), what.clone()));
+    let required: Vec<&str> = members.iter().map(|(name, _)| *name).collect();
+    json!({
+        "type": "object", "properties": all.collect::<Map<_, _>>(), "required": required, "additionalProperties": false,
+    })
+}
+
+fn list(of: Value) -> Value {
+    json!({ "type": "array", "items": of })
+}
+
+/// The JSON Schema of what `classify --format json` prints: packets with their ways, the table of a capture, or why not.
+pub fn classified() -> Value {
+    let (text, number, flag) =
+        (json!({ "type": "string" }), json!({ "type": "integer" }), json!({ "type": "boolean" }));
+    let or_none = |what: &Value| json!({ "anyOf": [what, { "type": "null" }] });
+    let name = or_none(&text);
+    let one_of = |words: &[&str]| json!({ "enum": words });
+    let label = ["line", "column", "end_line", "end_column", "start", "end"].map(|word| (word, number.clone()));
+    let label = record(&[&label[..], &[("file", text.clone()), ("text", text.clone())]].concat(), &[]);
+    let finding = [
+        ("code", text.clone()),
+        ("severity", one_of(&["note", "warning", "error"])),
+        ("message", text.clone()),
+        ("labels", list(label)),
+        ("help", name.clone()),
+    ];
+    let findings = ("diagnostics", list(record(&finding, &[])));
+    let end = [("end", one_of(&["queued", "direct", "up", "dropped", "gone"]))];
+    let at_end = ["link", "queue", "reason"].map(|word| (word, text.clone()));
+    let rule = record(
+        &[("filter", text.clone())],
+        &[("file", text.clone()), ("line", number.clone()), ("column", number.clone()), ("text", text.clone())],
+    );
+    let discipline = record(
+        &[("interface", name.clone()), ("kind", name.clone()), ("handle", text.clone())],
+        &[("class", text.clone()), ("name", name.clone())],
+    );
+    let step = record(&[], &["object", "interface", "text"].map(|word| (word, text.clone())));
+    let way = [
+        ("class", name.clone()),
+        ("name", name.clone()),
+        ("rule", or_none(&rule)),
+        ("one_of", name.clone()),
+        ("supposed", list(record(&[("what", text.clone()), ("is", flag.clone())], &[]))),
+        ("disciplines", list(discipline)),
+        ("trail", list(step)),
+    ];
+    let side = ("side", one_of(&["egress", "ingress"]));
+    let packet = [
+        ("asked", text.clone()),
+        ("packet", text.clone()),
+        ("priority_from_tos", flag.clone()),
+        ("interface", text.clone()),
+        side.clone(),
+        ("ways", list(record(&[&end[..], &way].concat(), &at_end))),
+    ];
+    let row = [
+        side,
+        ("what", text.clone()),
+        ("class", name.clone()),
+        ("name", name),
+        ("packets", number.clone()),
+        ("bytes", number.clone()),
+        ("share", json!({ "type": "number", "minimum": 0, "maximum": 100 })),
+        ("no_rule", number.clone()),
+    ];
+    let of = |word: &'static str, what: &Value| list(record(&[(word, what.clone()), ("packets", number.clone())], &[]));
+    let table = [
+        ("ok", json!({ "const": true })),
+        ("interface", text.clone()),
+        ("packets", number.clone()),
+        ("bytes", number.clone()),
+        ("no_rule", number.clone()),
+        ("classes", list(record(&[&end[..], &row].concat(), &at_end))),
+        ("supposed", of("what", &text)),
+        ("way_unknown", number.clone()),
+        ("not_read", of("link_type", &number)),
+        ("too_short", number.clone()),
+        ("ends_within_a_packet", flag),
+        findings.clone(),
+    ];
+    let answers = [("ok", json!({ "const": true })), ("packets", list(record(&packet, &[]))), findings.clone()];
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "shapectl classify",
+        "oneOf": [record(&answers, &[]), record(&table, &[]), record(&[("ok", json!({ "const": false })), findings], &[])],
     })
 }

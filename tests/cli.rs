@@ -298,11 +298,74 @@ fn a_packet_is_explained() {
     let way = &json["packets"][0]["ways"][0];
     assert_eq!((&way["class"], &way["name"], &way["rule"]["line"]), (&"1:1".into(), &"a".into(), &7.into()));
     assert_eq!(way["end"], "queued");
-    let refused = run.go(&["classify", &file, "--packet", "dport not 22"]);
+    let refused = run.go(&["classify", &file, "--packet", "udp dport not 40001"]);
     assert_eq!(code(&refused), 1);
     assert!(err(&refused).contains("not-a-packet"), "{}", err(&refused));
     assert_eq!(code(&run.go(&["classify", &file])), 64, "neither a packet nor a capture");
     assert_eq!(code(&run.go(&["classify", &file, "-i", "eth7", "--packet", "tcp"])), 1);
+}
+
+/// A description may say what the policy's rules may: its names, its sets and its services, raw words, and what a packet is not.
+#[test]
+fn a_packet_is_described_in_the_policys_words() {
+    let run = Run::new();
+    let names = "let: { web: \"80\" }\nsets: { lan: [ 10.0.0.5, \"2001:db8::5\" ] }\nservices: { mine: tcp port 22 }\n";
+    let file = run.file("p.yaml", format!("{names}{GOOD}"));
+    let packets = |text: &str| -> Vec<(String, String)> {
+        let o = run.go(&["classify", &file, "--packet", text, "--format", "json"]);
+        assert_eq!(code(&o), 0, "{text}: {}", err(&o));
+        let json: Value = serde_json::from_str(&out(&o)).expect("json");
+        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let one = |p: &Value| (word(&p["packet"]), word(&p["ways"][0]["name"]));
+        json["packets"].as_array().expect("packets").iter().map(one).collect()
+    };
+    for (text, count, holds, class) in [
+        ("service mine", 1, "tcp sport 40000 dport 22", "a"),
+        ("service ssh", 1, "dport 22", "a"),
+        ("tcp dport $web src $lan", 2, "dport 80", "b"),
+        ("tcp dport {22, $web}", 2, "tcp", ""),
+        ("tcp and dport not 22", 1, "dport 40001", "b"),
+        ("tcp dport 22 and u32 0x0a000000 0xff000000 at 12", 1, "ip src 10.0.2.1", "a"),
+    ] {
+        let found = packets(text);
+        assert_eq!(found.len(), count, "{text}: {found:?}");
+        for (packet, name) in &found {
+            assert!(packet.contains(holds) && (class.is_empty() || name == class), "{text}: {found:?}");
+        }
+    }
+    let unknown = run.go(&["classify", &file, "--packet", "service mind"]);
+    assert!(code(&unknown) == 1 && err(&unknown).contains("did you mean `mine`?"), "{}", err(&unknown));
+}
+
+/// What `classify` prints for machines is what its schema says, of packets, of captures and of refusals.
+#[test]
+fn what_classify_prints_is_as_its_schema_says() {
+    let run = Run::new();
+    let schema: Value = serde_json::from_str(&out(&run.go(&["schema", "classify"]))).expect("json");
+    let valid = jsonschema::validator_for(&schema).expect("a schema");
+    let policed = GOOD.replace("      htb:", "      rules: [ { do: { police: { rate: 1mbit, burst: 10kb, exceed: drop } }, match: icmp, class: a } ]\n      htb:");
+    let (file, policed) = (run.file("p.yaml", GOOD), run.file("q.yaml", policed));
+    // no packet: a header of pcap alone
+    let header: Vec<u8> = [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65535, 1].iter().flat_map(|n| n.to_le_bytes()).collect();
+    let mut one = header.clone();
+    one.extend([[0; 4], [0; 4], 60_u32.to_le_bytes(), 60_u32.to_le_bytes()].concat());
+    one.extend([0; 60]);
+    let (header, one) = (run.file("a.pcap", header), run.file("b.pcap", one));
+    for (words, succeeds) in [
+        (["classify", &file, "--packet", "tcp dport {22, 80}"], true),
+        (["classify", &policed, "--packet", "icmp or tos 0x10"], true),
+        (["classify", &file, "--pcap", &header], true),
+        (["classify", &file, "--pcap", &one], true),
+        (["classify", &file, "--packet", "dport"], false),
+        (["classify", &file, "--pcap", &file], false),
+    ] {
+        let o = run.go(&[&words[..], &["--format", "json"]].concat());
+        let json: Value = serde_json::from_str(&out(&o)).expect("json");
+        assert_eq!(json["ok"], succeeds, "{words:?}: {json:#}");
+        let wrong: Vec<String> = valid.iter_errors(&json).map(|e| format!("{}: {e}", e.instance_path)).collect();
+        assert!(wrong.is_empty(), "{words:?}: {wrong:#?}\n{json:#}");
+    }
+    assert!(!valid.is_valid(&serde_json::json!({ "ok": true, "packets": [{}], "diagnostics": [] })));
 }
 
 /// A capture as a table: what goes where, and what no rule takes.

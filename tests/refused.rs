@@ -141,6 +141,42 @@ fn every_finding_has_a_place_and_errors_say_what_to_do() {
     }
 }
 
+/// A policy may say of every warning that it is meant: then nothing warns, nor that it was needless to say.
+#[test]
+fn every_warning_can_be_accepted() {
+    let mut accepted = BTreeSet::new();
+    for name in cases().iter().filter(|name| name.ends_with(".yaml")) {
+        let text = fs::read_to_string(directory().join(name)).unwrap_or_default();
+        let (all, _) = found(name);
+        let meant: BTreeSet<_> =
+            all.iter().filter(|d| !d.is_error() && d.code.acceptable()).map(|d| d.code.name).collect();
+        if all.iter().any(Diagnostic::is_error) || text.contains("accept:") || meant.is_empty() {
+            continue;
+        }
+        let list = meant.iter().copied().collect::<Vec<_>>().join(", ");
+        let (limits, facts) = settings(&text);
+        let (mut sources, mut sink) = (Sources::new(), Sink::new());
+        // beside the case itself, because it may include others
+        let file = format!("tests/refused/{name}.accepted");
+        fs::write(directory().join(format!("{name}.accepted")), format!("{text}\naccept: [{list}]\n")).unwrap();
+        let facts = |_: &str| facts.clone();
+        let documents = load::load(&file, &limits, &mut sources, &mut sink);
+        fs::remove_file(directory().join(format!("{name}.accepted"))).unwrap();
+        let policy = read::read(&documents.unwrap(), &facts, &mut sink);
+        check::check(&policy, &facts, &mut sink);
+        lower(&policy, &facts, &Ids::default(), &mut sink);
+        let warns = sink.sorted().into_iter().filter(|d| d.severity() == codes::Severity::Warning);
+        let warns: Vec<_> = warns.filter(|d| d.code.acceptable() || d.code.name == "accept-needless").collect();
+        assert!(warns.is_empty(), "{name}: {warns:#?}");
+        accepted.extend(meant);
+    }
+    for code in
+        ["byte-rate", "host-bits", "tos-ecn", "u32-ports", "nat-source", "nat-hosts", "group-others", "equal-rules"]
+    {
+        assert!(accepted.contains(code), "{code} was not tried: {accepted:?}");
+    }
+}
+
 #[test]
 fn every_code_has_a_case_and_a_page() {
     let earned: BTreeSet<_> = cases().iter().flat_map(|n| found(n).0).map(|d| d.code.name).collect();

@@ -8,10 +8,10 @@ use crate::diagnostic::{Diagnostic, Sink, codes};
 use crate::facts::Facts;
 use crate::packet::describe::{describe, show};
 use crate::packet::{Packet, capture};
-use crate::policy::tos;
+use crate::policy::load::Documents;
+use crate::policy::{read, tos};
 use crate::source::{Source, Span};
-use crate::syntax::expression::{View, Way};
-use crate::syntax::expression_parser::parse_seen;
+use crate::syntax::expression::Way;
 use crate::tree::{Tree, block_of};
 use crate::view::classify::{Answer, Report, Shares};
 use compact_str::CompactString;
@@ -20,6 +20,8 @@ use std::fs::File;
 
 /// The tree that packets are led through.
 struct Ground {
+    /// The policy, whose names may stand in descriptions; nothing of it where the kernel's tree is asked.
+    documents: Documents,
     tree: Tree,
     names: crate::view::Names,
     /// The links whose packets are asked about.
@@ -63,7 +65,8 @@ fn asked(frame: &mut Frame, args: &ClassifyArgs) -> Result<Ground, Exit> {
     let mut kernel = crate::kernel::Kernel::open(frame.global.netns.as_deref()).ok();
     let machine = Machine::read(kernel.as_mut()).unwrap_or_default();
     let facts = |name: &str| machine.facts(name);
-    let policy = frame.policy(&file, &facts);
+    let documents = frame.documents(&file).unwrap_or_default();
+    let policy = frame.policy_of(&documents, &facts);
     let (tree, ids) = frame.lower(&policy, &facts, &state.ids);
     if frame.stops(args.policy.deny_warnings) {
         return Err(Exit::Refused);
@@ -79,7 +82,7 @@ fn asked(frame: &mut Frame, args: &ClassifyArgs) -> Result<Ground, Exit> {
         }
     };
     let names = names(&ids, &tree);
-    Ok(Ground { tree: assumed(&tree, &facts), names, links })
+    Ok(Ground { documents, tree: assumed(&tree, &facts), names, links })
 }
 
 /// The kernel's tree.
@@ -111,7 +114,7 @@ fn held(frame: &mut Frame, link: Option<&str>) -> Result<Ground, Exit> {
         frame.say("no interface has more than its default");
     }
     let names = names(&state.ids, &Tree::default());
-    Ok(Ground { tree: assumed(&tree, &facts), names, links })
+    Ok(Ground { documents: Documents::default(), tree: assumed(&tree, &facts), names, links })
 }
 
 fn sides(args: &ClassifyArgs) -> Vec<Side> {
@@ -140,7 +143,7 @@ fn described(frame: &mut Frame, args: &ClassifyArgs, ground: &Ground, model: &Mo
         let way = if side == Side::Egress { Way::Up } else { Way::Down };
         // what is wrong with it is wrong both ways, and said once
         let mut sink = Sink::new();
-        let expression = parse_seen(text, span, View { way, ..View::default() }, &|_| None, &mut sink);
+        let expression = read::expression(&ground.documents, text, span, way, &mut sink);
         let packets = match expression.filter(|_| !sink.has_errors()) {
             Some(expression) if expression.is_never() => continue,
             Some(expression) => describe(&expression),

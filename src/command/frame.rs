@@ -198,12 +198,19 @@ impl Frame {
 
     /// Reads and checks a policy; what is wrong is found in [`Frame::found`].
     pub fn policy(&mut self, file: &str, facts: &dyn Fn(&str) -> Facts) -> Policy {
+        self.documents(file).map_or_else(Policy::default, |documents| self.policy_of(&documents, facts))
+    }
+
+    /// The texts of a policy; `None` if there are none, which is found.
+    pub fn documents(&mut self, file: &str) -> Option<policy::load::Documents> {
         let limits = self.limits();
         self.found.accept_nothing();
-        let Some(documents) = policy::load::load(file, &limits, &mut self.sources, &mut self.found) else {
-            return Policy::default();
-        };
-        let policy = policy::read::read(&documents, facts, &mut self.found);
+        policy::load::load(file, &limits, &mut self.sources, &mut self.found)
+    }
+
+    /// What these texts say, checked.
+    pub fn policy_of(&mut self, documents: &policy::load::Documents, facts: &dyn Fn(&str) -> Facts) -> Policy {
+        let policy = policy::read::read(documents, facts, &mut self.found);
         policy::check::check(&policy, facts, &mut self.found);
         policy
     }

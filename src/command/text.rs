@@ -1,12 +1,15 @@
 //! `schema`, `completions` and the manual pages: texts that come from the arguments and the rows.
 
 use super::{Exit, Frame};
-use crate::cli::{Cli, Page};
+use crate::cli::{Cli, Described, Page};
 use crate::{manual, schema};
 use clap::CommandFactory;
 
-pub(super) fn schema(frame: &mut Frame) -> Exit {
-    frame.json(&schema::schema());
+pub(super) fn schema(frame: &mut Frame, of: Described) -> Exit {
+    frame.json(&match of {
+        Described::Policy => schema::schema(),
+        Described::Classify => schema::classified(),
+    });
     Exit::Done
 }
 

@@ -57,6 +57,9 @@ const ETHERNET: u32 = 14;
 const VAST: usize = 256;
 /// A filter of u32 for each value that is written, in both families, is no hindrance either.
 const TIMES: usize = 4;
+/// Priorities of u32 that one discipline can have: each has a table, of whose numbers there are so many (`gen_new_htid` in
+/// net/sched/cls_u32.c, which forgets to say when there is none left).
+const ROOTS: usize = 0x7ff;
 /// What a program returns for its own filter's class and actions.
 const OWN: u32 = u32::MAX;
 /// So many rules of a program are told one by one.
@@ -149,6 +152,15 @@ pub(super) struct Unsaid {
 impl Unsaid {
     pub fn new(fields: &'static [Field], why: impl Into<String>, help: &'static str) -> Unsaid {
         Unsaid { fields, why: why.into(), help, code: &codes::NO_CLASSIFIER }
+    }
+
+    /// Why neither can say it, if they lack different things: the way out is the other's, by the field that this one is for.
+    fn beside(self, other: Unsaid) -> Unsaid {
+        let both = [self.code, other.code].iter().all(|code| code.name == codes::NO_CLASSIFIER.name);
+        if !both || self.fields == other.fields {
+            return self;
+        }
+        Unsaid { why: format!("{}, and {}", self.why, other.why), ..other }
     }
 
     /// The finding, at the first term that it is about.
@@ -333,7 +345,11 @@ impl Saying<'_> {
         let at = refused.iter().rposition(|(own, _)| own.iter().any(|f| self.asks(&[*f]))).unwrap_or(0);
         match (at, narrow) {
             (0, Err(unsaid)) => Err(unsaid),
-            _ => Err(refused.swap_remove(at).1),
+            _ => {
+                let (_, made) = refused.swap_remove(at);
+                let (_, general) = refused.swap_remove(0);
+                Err(made.beside(general))
+            }
         }
     }
 
@@ -613,8 +629,12 @@ pub(super) fn unknown(kind: &str, known: Known) -> Unsaid {
         ),
         Known::Iif => (
             &[Field::Iif],
-            "where a packet came in, but for one link",
-            "write a rule for `iif` of this link before, or set a `mark` with nftables (`iifname`) and match that",
+            match kind {
+                "u32" | "flower" => "that a packet came in by another link, only that it did by one",
+                _ => "where a packet came in",
+            },
+            "write the rule for `iif` of this link before, and this one without; or set a `mark` with nftables (`iifname`) \
+             and match that",
         ),
         Known::Mark => {
             (&[Field::Mark], "a packet's mark", "leave the choice to the compiler, or match the mark alone in a rule")
@@ -881,7 +901,23 @@ pub fn place(
     }
     let keys = items.iter().map(|item| item.key(&rows));
     let filters = keys.zip(places).collect();
+    if let Some(over) = over_budget(&maker.objects) {
+        let message = format!("these filters need more than {ROOTS} priorities of u32 below one discipline");
+        let d = Diagnostic::new(&codes::HANDLE_BUDGET, message).at(over, "here the kernel has no table left");
+        sink.push(d.help("write `classifier: bpf` beside these rules: one program takes many of them"));
+    }
     (maker.objects, filters, memory)
+}
+
+/// The filter for whose priority u32 has no table left, if there is one.
+fn over_budget(objects: &[Object]) -> Option<Span> {
+    let of_u32 = |object: &&Object| object.kind.is_some_and(|kind| kind.name == cls_u32::KIND.name);
+    let mut seen = BTreeSet::new();
+    let first = objects.iter().filter(of_u32).find(|object| match object.id {
+        Id::Filter { prio, .. } => seen.insert(prio) && seen.len() > ROOTS,
+        _ => false,
+    })?;
+    Some(first.origin.span.unwrap_or(Span::NONE))
 }
 
 /// The list with its tables. Filters of IPv4 and of IPv6 do not see the same packets, so each have their own.

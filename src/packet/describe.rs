@@ -2,10 +2,12 @@
 //!
 //! A description says what a packet is: tests joined by "and". Where it names several things (`or`, a set, a port or an
 //! address of either end) there is a packet for each; of a range the first and the last; of a prefix the first address that
-//! a host may have; of a value under a mask the value. What it does not say is a default ([`DEFAULTS`]).
+//! a host may have; of a value under a mask the value. What it does not say is a default ([`DEFAULTS`]). What a packet is
+//! not must be so of the packet that the rest describes.
 
 use super::build::Fields;
-use super::{ARP, Fragment, IPV4, IPV6, Meta, Octets, Packet, Tag, VLAN};
+use super::meaning::holds;
+use super::{ARP, Fragment, IPV4, IPV6, Meta, Octet, Octets, Packet, Tag, VLAN};
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::source::Span;
@@ -44,15 +46,34 @@ pub struct Described {
 /// The expression says what a packet is not, or what no packet can be.
 pub fn describe(expression: &Expression) -> Result<Vec<Described>, Diagnostic> {
     let mut found = Vec::new();
-    let mut clash = None;
-    for tests in alternatives(expression)? {
+    let (mut clash, mut not) = (None, None);
+    for parts in alternatives(expression)? {
         let mut draft = Draft::default();
-        let said = tests.iter().try_for_each(|(test, item)| draft.say(test, item.as_ref()));
+        let said = parts.iter().try_for_each(|part| match part {
+            Part::Is(test, item) => draft.say(test, item.as_ref()),
+            Part::Not(_) => Ok(()),
+        });
+        let is_not = |packet: &Packet| {
+            parts.iter().find_map(|part| match part {
+                Part::Not(inner) if holds(inner, packet) => Some(*inner),
+                _ => None,
+            })
+        };
         match said.and_then(|()| draft.finish()) {
-            Ok(described) => found.push(described),
+            Ok(described) => match is_not(&described.packet) {
+                Some(inner) => not = Some(inner),
+                None => found.push(described),
+            },
             Err(Wrong::Clash(span)) => clash = Some(span),
             Err(Wrong::Refused(diagnostic)) => return Err(*diagnostic),
         }
+    }
+    if let (true, Some(inner)) = (found.is_empty(), not) {
+        return Err(refused(
+            inner.span(),
+            "a packet is described by what it is, and the rest of this describes one that is just that",
+            "say what it is instead: `tcp dport 80` for `dport not 22`",
+        ));
     }
     if found.is_empty() {
         let d = Diagnostic::new(&codes::MATCH_CLASH, "no packet is all of this");
@@ -69,8 +90,17 @@ enum Wrong {
     Refused(Box<Diagnostic>),
 }
 
-/// Tests that hold together, each with the one item that is meant.
-type Together<'e> = Vec<(&'e Test, Option<Item>)>;
+/// A part of a description.
+#[derive(Clone)]
+enum Part<'e> {
+    /// A test, with the one item that is meant.
+    Is(&'e Test, Option<Item>),
+    /// What the packet is not.
+    Not(&'e Expression),
+}
+
+/// Parts that hold together.
+type Together<'e> = Vec<Part<'e>>;
 
 fn refused(span: Span, message: &str, help: &str) -> Diagnostic {
     Diagnostic::new(&codes::NOT_A_PACKET, message).at(span, "").help(help)
@@ -105,16 +135,12 @@ fn alternatives(expression: &Expression) -> Result<Vec<Together<'_>>, Diagnostic
             Ok(all)
         }
         Expression::Not(_) if expression.is_never() => Ok(Vec::new()),
-        Expression::Not(inner) => Err(refused(
-            inner.span(),
-            "a packet is described by what it is, not by what it is not",
-            "say what it is instead: `tcp dport 80` for `dport not 22`",
-        )),
+        Expression::Not(inner) => Ok(vec![vec![Part::Not(inner)]]),
         // protocol 1 of IPv4 and 58 of IPv6 are one thing
         Expression::Test(test) if test.field == Field::Proto && test.items == names::ICMP.map(Item::Number) => {
-            Ok(vec![vec![(test, None)]])
+            Ok(vec![vec![Part::Is(test, None)]])
         }
-        Expression::Test(test) if test.items.is_empty() => Ok(vec![vec![(test, None)]]),
+        Expression::Test(test) if test.items.is_empty() => Ok(vec![vec![Part::Is(test, None)]]),
         Expression::Test(test) => {
             let ends = |item: &Item| match item {
                 Item::Range(first, last) if first != last => vec![Item::Number(*first), Item::Number(*last)],
@@ -123,7 +149,8 @@ fn alternatives(expression: &Expression) -> Result<Vec<Together<'_>>, Diagnostic
                 }
                 item => vec![item.clone()],
             };
-            let all: Vec<Together> = test.items.iter().flat_map(ends).map(|item| vec![(test, Some(item))]).collect();
+            let all: Vec<Together> =
+                test.items.iter().flat_map(ends).map(|item| vec![Part::Is(test, Some(item))]).collect();
             many(all.clone())?;
             Ok(all)
         }
@@ -153,6 +180,8 @@ struct Draft {
     mark: Option<u32>,
     priority: Option<u32>,
     meta: Meta,
+    /// Words at places counted from the network header, and the bits of them that count.
+    words: Vec<(i32, u32, u32)>,
 }
 
 /// Writes what is said; `false` if something else was said before.
@@ -202,11 +231,11 @@ impl Draft {
             (Field::Fragment, _) => set(&mut self.fragment, (0, true)),
             (Field::Cgroup, _) => set(&mut self.meta.cgroup, n32),
             (Field::Iif, Some(Item::Name(name))) => self.meta.iif.get_or_insert_with(|| name.clone()) == name,
-            (Field::Service, _) => {
-                return refuse(
-                    "a packet has a port, and a service may have several",
-                    "write `tcp dport 22` for `service ssh`",
-                );
+            (Field::Raw, Some(Item::Raw { value, mask, offset })) => {
+                let known = self.words.iter().filter(|(at, ..)| at == offset);
+                let sound = known.clone().all(|(_, old, old_mask)| (old ^ value) & mask & old_mask == 0);
+                self.words.push((*offset, *value, *mask));
+                sound
             }
             (field, _) => {
                 let message = format!("`{}` describes no packet", field.word());
@@ -275,9 +304,19 @@ impl Draft {
         if self.length.is_some_and(|length| length < headers || length > usize::from(u16::MAX)) {
             return clash();
         }
+        if !self.words.iter().all(|word| overlay(&mut packet, *word)) {
+            return clash();
+        }
         packet.meta = Meta { mark: self.mark.unwrap_or(0), priority: self.priority.unwrap_or(0), ..self.meta };
         Ok(Described { packet, priority: self.priority.is_some() })
     }
+}
+
+/// Writes the bits of a word that count; `false` if the packet has no such word.
+fn overlay(packet: &mut Packet, (at, value, mask): (i32, u32, u32)) -> bool {
+    let Octet::Is(old) = packet.octets(at.into(), 4).number() else { return false };
+    packet.write(at.into(), &(old & !mask | value).to_be_bytes());
+    true
 }
 
 fn network4(address: Ipv4Addr, length: u8) -> u32 {
@@ -390,7 +429,14 @@ mod tests {
             shown("src 2001:db8:5::/48 icmp dscp ef mark 5"),
             ["ip6 src 2001:db8:5::1 dst 2001:db8:1::1 icmp6 type 128 code 0 tos 0xb8 ttl 64 len 48 mark 0x5"]
         );
-        assert_eq!(shown("dport not 22"), ["not-a-packet: a packet is described by what it is, not by what it is not"]);
+        assert_eq!(shown("dport not 22"), [format!("ip {ends} udp sport 40000 dport 40001 ttl 64 len 28")]);
+        assert!(shown("not udp")[0].starts_with("not-a-packet: a packet is described by what it is"));
+        // a word of IPv4's header, and one that no packet without data has
+        assert_eq!(
+            shown("u32 0x00b80000 0x00ff0000 at 0"),
+            [format!("ip {ends} udp sport 40000 dport 40001 tos 0xb8 ttl 64 len 28")]
+        );
+        assert!(shown("u32 1 1 at 400")[0].starts_with("match-clash"));
         assert_eq!(shown("udp dport {1, 2, 3, 4, 5} sport {1, 2, 3, 4}")[0].split(':').next(), Some("not-a-packet"));
     }
 
@@ -408,6 +454,8 @@ mod tests {
             "dscp af41 mark 0x10/0xf0 priority 6 cgroup 1:5 iif eth1",
             "host 10.0.0.9 proto 47",
             "src 10.0.0.5-10.0.0.9 tos 0x10/0x1e",
+            "tcp dport not {22, 80} and not src 10.0.0.1",
+            "u32 0x0a090000 0xffff0000 at 16 and tcp dport 22",
         ] {
             let expression = read(text);
             let described = describe(&expression).unwrap_or_else(|d| panic!("{text}: {}", d.message));

@@ -12,17 +12,21 @@ mod reached;
 
 pub use list::{Summary, summaries};
 
-use super::model::{Children, Class, Direction, Discipline, Interface, Policy, Rule};
+use super::model::{Children, Class, Direction, Discipline, Interface, Policy, Rule, Shared};
 use crate::diagnostic::Sink;
 use crate::facts::Facts;
 use crate::source::Spanned;
 use crate::syntax::expression::Way;
 use crate::unit::Rate;
+use compact_str::CompactString;
 
 /// Checks a policy. `facts` gives what is known of a link from elsewhere; what the policy says of it in `link:` goes before.
 pub fn check(policy: &Policy, facts: &dyn Fn(&str) -> Facts, sink: &mut Sink) {
     sink.check(|sink| whole(policy, facts, sink));
-    sink.warn_of_needless();
+    // otherwise the rest is found when it is compiled
+    if sink.has_errors() {
+        sink.warn_of_needless();
+    }
 }
 
 fn whole(policy: &Policy, facts: &dyn Fn(&str) -> Facts, sink: &mut Sink) {
@@ -40,7 +44,7 @@ fn whole(policy: &Policy, facts: &dyn Fn(&str) -> Facts, sink: &mut Sink) {
                 kinds::actions(&police.value, police.span, &known, sink);
             }
             rules(&place, &ingress.rules, sink);
-            nat::marks(interface, ingress, sink);
+            nat::marks(interface, ingress, &[], sink);
             kinds::filters(&ingress.filters, &known, sink);
             if let Some(shape) = &ingress.shape {
                 direction(&place, &shape.value, sink);
@@ -53,9 +57,34 @@ fn whole(policy: &Policy, facts: &dyn Fn(&str) -> Facts, sink: &mut Sink) {
         let place = Place { interface: &interface, facts: &machine, machine: &machine, arriving: true };
         direction(&place, &shared.direction, sink);
         link::priorities(&shared.direction, sink);
+        addresses(policy, shared, sink);
     }
     for block in &policy.blocks {
         kinds::filters(&block.filters, &facts(""), sink);
+    }
+}
+
+/// What masquerading makes of a budget's rules and disciplines, on the first link that does so of those whose packets leave
+/// through it, and of those whose packets arrive; and what arrives has no marks.
+fn addresses(policy: &Policy, shared: &Shared, sink: &mut Sink) {
+    let (direction, nothing) = (&shared.direction, Facts::default());
+    let through = |name: &Option<Spanned<CompactString>>| name.as_ref().is_some_and(|n| n.value == shared.name.value);
+    let leaving = |i: &&Interface| through(&i.shared);
+    let arriving = |i: &&Interface| i.ingress.as_ref().is_some_and(|i| through(&i.shared));
+    let masquerades = |i: &&Interface| i.link.nat.as_ref().is_some_and(|nat| nat.value);
+    let all = || policy.interfaces.iter();
+    for (interface, arriving) in
+        [(all().filter(leaving).find(masquerades), false), (all().filter(arriving).find(masquerades), true)]
+    {
+        let Some(interface) = interface else { continue };
+        let place = Place { interface, facts: &nothing, machine: &nothing, arriving };
+        nat::addresses(&place, &direction.rules, sink);
+        nat::hosts(&place, direction, true, sink);
+    }
+    if let Some(interface) = all().find(arriving)
+        && let Some(ingress) = &interface.ingress
+    {
+        nat::marks(interface, ingress, &direction.rules, sink);
     }
 }
 
@@ -92,7 +121,7 @@ fn direction(place: &Place, direction: &Direction, sink: &mut Sink) {
     link::check(place, &direction.discipline, sink);
     budget::check(&direction.discipline, sink);
     rules(place, &direction.rules, sink);
-    nat::hosts(place, direction, sink);
+    nat::hosts(place, direction, false, sink);
     reached::check(direction, sink);
     kinds::filters(&direction.filters, place.facts, sink);
 }
@@ -103,6 +132,7 @@ fn rules(place: &Place, rules: &[Rule], sink: &mut Sink) {
     }
     nat::addresses(place, rules, sink);
     list::unreachable(rules, sink);
+    list::groups(rules, sink);
 }
 
 /// A discipline or a class.

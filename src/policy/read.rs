@@ -21,7 +21,7 @@ use crate::facts::Facts;
 use crate::kind::link::Link as LinkRows;
 use crate::source::{Span, Spanned};
 use crate::syntax::document::{Entry, Node, Value};
-use crate::syntax::expression::Way;
+use crate::syntax::expression::{Expression, View, Way};
 use crate::syntax::list::List;
 use crate::unit::{LinkLayer, Packing, Presets, Rate, Stab};
 use compact_str::CompactString;
@@ -76,24 +76,7 @@ struct Reader<'a> {
 /// Reads all documents of a policy. `facts` gives a link's speed where the policy is silent on it: the whole of
 /// percentages at the top.
 pub fn read(documents: &Documents, facts: &dyn Fn(&str) -> Facts, sink: &mut Sink) -> Policy {
-    let mut reader = Reader {
-        lets: HashMap::new(),
-        sets: HashMap::new(),
-        profiles: HashMap::new(),
-        services: HashMap::new(),
-        lists: &documents.lists,
-        sink,
-        path: Vec::new(),
-        open: Vec::new(),
-        classes: 0,
-        matches: Vec::new(),
-        circle: false,
-        shared: HashMap::new(),
-        way: None,
-        nat: false,
-        both: false,
-        suggested: 0,
-    };
+    let mut reader = Reader::new(documents, sink);
     let (mut interfaces, mut blocks) = (Vec::new(), Vec::new());
     for (_, document) in &documents.list {
         reader.top(&document.root, &mut interfaces, &mut blocks);
@@ -115,7 +98,40 @@ pub fn read(documents: &Documents, facts: &dyn Fn(&str) -> Facts, sink: &mut Sin
     policy
 }
 
+/// An expression beside a policy: names, sets and services mean in it what they mean in the policy's rules for packets of
+/// that way. What is wrong with the documents was said when they were read.
+pub fn expression(documents: &Documents, text: &str, at: Span, way: Way, sink: &mut Sink) -> Option<Expression> {
+    let (mut said, mut interfaces, mut blocks) = (Sink::new(), Vec::new(), Vec::new());
+    let mut reader = Reader::new(documents, &mut said);
+    documents.list.iter().for_each(|(_, document)| reader.top(&document.root, &mut interfaces, &mut blocks));
+    reader.sink = sink;
+    reader.way = Some(way);
+    reader.meant(text, at, View { way, ..View::default() })
+}
+
 impl<'a> Reader<'a> {
+    /// A reader that knows no names yet.
+    fn new(documents: &'a Documents, sink: &'a mut Sink) -> Reader<'a> {
+        Reader {
+            lets: HashMap::new(),
+            sets: HashMap::new(),
+            profiles: HashMap::new(),
+            services: HashMap::new(),
+            lists: &documents.lists,
+            sink,
+            path: Vec::new(),
+            open: Vec::new(),
+            classes: 0,
+            matches: Vec::new(),
+            circle: false,
+            shared: HashMap::new(),
+            way: None,
+            nat: false,
+            both: false,
+            suggested: 0,
+        }
+    }
+
     fn top(&mut self, root: &'a Node, interfaces: &mut Vec<&'a Entry>, blocks: &mut Vec<&'a Entry>) {
         let Some(entries) = self.entries(root, "a policy", "interfaces: { eth0: { egress: fq_codel } }") else {
             return;
@@ -335,10 +351,12 @@ impl<'a> Reader<'a> {
         let mut out = Vec::new();
         for entry in entries {
             let name = entry.key.value.as_str();
-            let used = interfaces.iter().any(|i| {
-                let arriving = i.ingress.as_ref().and_then(|i| i.shared.as_ref());
-                [&i.shared, &arriving.cloned()].into_iter().flatten().any(|s| s.value == name)
-            });
+            let is = |shared: &Option<Spanned<CompactString>>| shared.as_ref().is_some_and(|s| s.value == name);
+            let arriving = |i: &&Interface| i.ingress.as_ref().is_some_and(|i| is(&i.shared));
+            let used = interfaces.iter().any(|i| is(&i.shared) || arriving(&i));
+            // of what leaves nobody knows the address before the change any more
+            let masquerades = |i: &Interface| i.link.nat.as_ref().is_some_and(|nat| nat.value);
+            self.nat = interfaces.iter().filter(arriving).any(masquerades);
             if !used {
                 let d = Diagnostic::new(&NO_EFFECT, format!("no interface goes through the shared budget `{name}`"));
                 self.sink.push(d.at(entry.key.span, "").help(format!("write `egress: {{ shared: {name} }}`")));

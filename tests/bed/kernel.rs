@@ -119,6 +119,8 @@ const PROBES: &[Probe] = &[
     probe("ifb", &["ip link add probe type ifb"]),
     probe("veth", &["ip link add probe type veth peer name eborp"]),
     probe("bridge", &["ip link add probe type bridge"]),
+    // the firewall: tables of both families, and connections' marks
+    probe("nft", &["nft add table inet t ; add chain inet t c ; add rule inet t c ct mark set 1"]),
 ];
 
 /// The kernel that the tests run on: `uml-6.1`, `uml-6.12`, or `running`, as `tests/kernel/lacks` calls it.

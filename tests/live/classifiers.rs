@@ -127,7 +127,7 @@ fn names(e: &Expression, fields: &[Field]) -> bool {
 }
 
 /// Whether a list by that classifier can be held to the meaning for that packet.
-fn sees(pin: &str, list: &[Expression], packet: &Packet) -> bool {
+pub fn sees(pin: &str, list: &[Expression], packet: &Packet) -> bool {
     let layers = packet.layers();
     let Some(ip) = layers.ip else { return true };
     let behind = list.iter().any(|e| names(e, BEHIND));
@@ -165,7 +165,7 @@ impl Sender {
 }
 
 /// Whether a policy can be compiled: not every match by every classifier.
-fn compiles(host: &Host, text: &str) -> bool {
+pub fn compiles(host: &Host, text: &str) -> bool {
     let file = host.policy(text);
     let facts = |_: &str| Facts::default();
     let (mut sources, mut sink) = (Sources::new(), Sink::new());
@@ -177,7 +177,7 @@ fn compiles(host: &Host, text: &str) -> bool {
 }
 
 /// Packets that each class has sent, by its minor number.
-fn counts(host: &Host) -> BTreeMap<u16, u64> {
+pub fn counts(host: &Host) -> BTreeMap<u16, u64> {
     let text = host.netns.tc("-s class show dev eth0");
     let mut counts = BTreeMap::new();
     let mut class = 0;

@@ -27,24 +27,31 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 /// A socket that sends frames as they are.
-struct Sender {
+pub struct Sender {
     socket: Socket,
     link: LinkAddr,
 }
 
 impl Sender {
-    fn of(host: &Host) -> Sender {
+    /// Of a machine's `eth0`.
+    pub fn of(host: &Host) -> Sender {
+        Sender::on(host, "eth0")
+    }
+
+    /// Of one of a machine's links.
+    pub fn on(host: &Host, name: &str) -> Sender {
         host.netns.enter(|| {
             let all = getifaddrs().expect("the links");
-            let link =
-                all.filter(|one| one.interface_name == "eth0").find_map(|one| Some(*one.address?.as_link_addr()?));
+            let link = all.filter(|one| one.interface_name == name).find_map(|one| Some(*one.address?.as_link_addr()?));
             let socket = Socket::new(Domain::PACKET, Type::RAW, None).expect("a packet socket");
-            Sender { socket, link: link.expect("eth0 has an address") }
+            Sender { socket, link: link.unwrap_or_else(|| panic!("{name} has no address")) }
         })
     }
 
-    fn send(&self, packet: &Packet) {
+    /// Sends a packet with its mark and its priority.
+    pub fn send(&self, packet: &Packet) {
         self.socket.set_mark(packet.meta.mark).expect("SO_MARK");
+        self.socket.set_priority(packet.meta.priority).expect("SO_PRIORITY");
         sendto(self.socket.as_raw_fd(), packet.bytes(), &self.link, MsgFlags::empty()).expect("the frame is sent");
     }
 }
@@ -190,14 +197,21 @@ fn policy(discipline: &str, classifier: Option<&str>, rules: &[String]) -> Strin
     );
     let queue = "{ pfifo: { limit: 1000 } }";
     let names: Vec<String> = (0..CLASSES).map(|i| format!("c{i}")).chain(["rest".to_owned()]).collect();
-    if discipline == "htb" {
-        text.push_str("      htb:\n        default: rest\n        classes:\n");
+    let share = match discipline {
+        "htb" => Some("rate: 1gbit, "),
+        "hfsc" => Some("ls: 1gbit, "),
+        "qfq" => Some("weight: 1, "),
+        "drr" => Some("quantum: 1514b, "),
+        _ => None,
+    };
+    if let Some(share) = share {
+        text.push_str(&format!("      {discipline}:\n        default: rest\n        classes:\n"));
         for name in &names {
-            text.push_str(&format!("          {name}: {{ rate: 1gbit, leaf: {queue} }}\n"));
+            text.push_str(&format!("          {name}: {{ {share}leaf: {queue} }}\n"));
         }
     } else {
         let rest = CLASSES.to_string();
-        text.push_str(&format!("      prio:\n        bands: [{}]\n", names.join(", ")));
+        text.push_str(&format!("      {discipline}:\n        bands: [{}]\n", names.join(", ")));
         text.push_str(&format!("        priomap: [{}]\n        leaves:\n", vec![rest.as_str(); 16].join(", ")));
         for name in &names {
             text.push_str(&format!("          {name}: {queue}\n"));
@@ -282,4 +296,142 @@ fn keys_and_extended_matches_are_read_as_the_kernel_reads_them() {
 fn bands_are_chosen_as_the_kernel_chooses_them() {
     needs!("prio", "u32", "bpf");
     agree("prio", None);
+}
+
+#[test]
+fn classes_of_hfsc_are_chosen_as_the_kernel_chooses_them() {
+    needs!("hfsc", "u32", "bpf");
+    agree("hfsc", None);
+}
+
+#[test]
+fn classes_of_drr_are_chosen_as_the_kernel_chooses_them() {
+    needs!("drr", "u32", "bpf");
+    agree("drr", None);
+}
+
+#[test]
+fn classes_of_qfq_are_chosen_as_the_kernel_chooses_them() {
+    needs!("qfq", "u32", "bpf");
+    agree("qfq", None);
+}
+
+#[test]
+fn bands_of_ets_are_chosen_as_the_kernel_chooses_them() {
+    needs!("ets", "u32", "bpf");
+    agree("ets", None);
+}
+
+/// Seventeen classes with a queue each, made by tc, and a filter of u32 to the last of them behind all others.
+fn by_hand(host: &Host) {
+    let mut lines = String::from("qdisc replace dev eth0 root handle 1: drr\n");
+    for minor in 1..=17 {
+        lines.push_str(&format!("class add dev eth0 parent 1: classid 1:{minor:x} drr\n"));
+        lines.push_str(&format!("qdisc add dev eth0 parent 1:{minor:x} handle {:x}: pfifo limit 1000\n", minor + 1));
+    }
+    lines.push_str("filter add dev eth0 parent 1: protocol all prio 9 u32 match u32 0 0 flowid 1:11\n");
+    let file = host.file("lines", &lines);
+    host.netns.run("tc", ["-batch", &file]).ok();
+}
+
+/// A key of a packet, turned and counted up, is the class: filters of `flow` at random.
+#[test]
+fn keys_are_mapped_as_the_kernel_maps_them() {
+    needs!("drr", "flow", "u32");
+    let host = Host::with(&["eth0"]);
+    by_hand(&host);
+    let mut kernel = host.netns.enter(|| Kernel::open(None).expect("netlink"));
+    let sender = Sender::of(&host);
+    let mut runner = TestRunner::default();
+    let number = || prop_oneof![0..16_u32, any::<u32>()];
+    let keys = prop::sample::select(vec!["src", "dst", "proto", "proto-src", "proto-dst", "priority", "mark"]);
+    let filters = (keys, number(), number(), number(), 0..32_u32, 1..17_u32, 1..4_u32);
+    let mut classes = std::collections::BTreeSet::new();
+    for _ in 0..if virtual_time() { 40 } else { 12 } {
+        let (key, and, xor, addend, rshift, divisor, base) = filters.new_tree(&mut runner).expect("numbers").current();
+        let base = base.min(17 - divisor).max(1);
+        let filter = format!(
+            "protocol all prio 1 handle 1 flow map key {key} and 0x{and:x} xor 0x{xor:x} rshift {rshift} addend {addend} \
+             divisor {divisor} baseclass 1:{base:x}"
+        );
+        host.netns.tc(&format!("filter replace dev eth0 parent 1: {filter}"));
+        let packets = prop::collection::vec(packet(), 100).new_tree(&mut runner).expect("packets").current();
+        // of others the key is an address in the kernel's memory
+        let known = |packet: &&Packet| packet.layers().ip.is_some() && packet.layers().ports.is_some();
+        let mut packets: Vec<Packet> =
+            packets.into_iter().filter(|(_, plain)| *plain).map(|(packet, _)| packet).collect();
+        packets.retain(|packet| known(&packet));
+        packets.iter_mut().enumerate().for_each(|(i, packet)| packet.meta.priority = i as u32 % 7);
+        let held = assumed(&kernel.read(Some(&["eth0"])).expect("a dump"), &|_| Facts::default());
+        let model = Model::new(&held);
+        let mut foreseen = Histogram::new();
+        for packet in &packets {
+            let class = model.quick("eth0", Side::Egress, packet).class().expect("a class");
+            *foreseen.entry(class).or_default() += 1;
+            classes.insert(class);
+        }
+        assert_eq!(sent(&mut kernel, &sender, &packets), foreseen, "{filter}\n{packets:?}");
+    }
+    assert!(classes.len() > 8, "{classes:?}");
+}
+
+/// A packet does not show the realm of its route: what the kernel does is among the ways that are told.
+#[test]
+fn realms_of_routes_are_among_the_ways() {
+    needs!("drr", "route", "u32");
+    let host = Host::with(&["eth0"]);
+    by_hand(&host);
+    host.netns.ip("address add 10.1.0.1/16 dev eth0");
+    host.netns.ip("link set eth0 arp off");
+    for (net, realm) in [("10.5.0.0/16", 5), ("10.6.0.0/16", 6), ("10.7.0.0/16", 7)] {
+        host.netns.ip(&format!("route add {net} dev eth0 realm {realm}"));
+    }
+    host.netns.tc("filter add dev eth0 parent 1: protocol ip prio 1 route to 5 flowid 1:5");
+    host.netns.tc("filter add dev eth0 parent 1: protocol ip prio 1 route to 6 flowid 1:6");
+    let mut kernel = host.netns.enter(|| Kernel::open(None).expect("netlink"));
+    let held = assumed(&kernel.read(Some(&["eth0"])).expect("a dump"), &|_| Facts::default());
+    let model = Model::new(&held);
+    let socket = host.netns.enter(|| std::net::UdpSocket::bind("0.0.0.0:0").expect("a socket"));
+    for (to, minor) in [([10, 5, 0, 9], 5), ([10, 6, 0, 9], 6), ([10, 7, 0, 9], 17)] {
+        let before = counted(&kernel.read(Some(&["eth0"])).expect("a dump"));
+        socket.send_to(b"realm", (IpAddr::from(to), 9)).expect("it is sent");
+        let after = counted(&kernel.read(Some(&["eth0"])).expect("a dump"));
+        let grown: Vec<Handle> =
+            after.into_iter().filter(|(class, n)| *n > before[class]).map(|(class, _)| class).collect();
+        assert_eq!(grown, [Handle::new(1, minor)], "to {to:?}");
+        let packet = Fields { src: [10, 1, 0, 1].into(), dst: to.into(), ports: (1, 9), ..Fields::default() }.packet();
+        let ways: Vec<Handle> = model.all("eth0", Side::Egress, &packet).iter().filter_map(|way| way.class()).collect();
+        assert!(ways.contains(&grown[0]) && ways.len() == 3, "to {to:?}: {ways:?}");
+    }
+}
+
+/// The kernel's own tree is asked, whoever made it; the answer for a policy's is the answer from its file.
+#[test]
+fn what_is_held_is_asked() {
+    needs!("htb", "u32");
+    let host = Host::with(&["eth0", "eth1"]);
+    let file = host.apply_text(&policy("htb", None, &["tcp dport 22", "udp"].map(str::to_owned)));
+    host.netns.tc("qdisc add dev eth1 root handle 7: htb default 3");
+    host.netns.tc("class add dev eth1 parent 7: classid 7:3 htb rate 1mbit");
+    host.netns.tc("class add dev eth1 parent 7: classid 7:4 htb rate 1mbit");
+    host.netns.tc("filter add dev eth1 parent 7: protocol ip prio 3 u32 match ip dst 198.51.100.0/24 flowid 7:4");
+    let packets = ["--packet", "tcp dport 22", "--packet", "udp", "--packet", "icmp", "--format", "json"];
+    let ask = |words: &[&str]| -> Vec<serde_json::Value> {
+        let said = host.shapectl(&[&["classify"], words, &packets].concat()).ok();
+        let json: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+        json["packets"].as_array().expect("packets").clone()
+    };
+    let classes = |answers: &[serde_json::Value]| -> Vec<String> {
+        answers.iter().map(|a| format!("{} {}", a["ways"][0]["class"], a["ways"][0]["name"])).collect()
+    };
+    let held = ask(&["--held", "eth0"]);
+    assert_eq!(classes(&held), classes(&ask(&[crate::host::path(&file)])));
+    assert_eq!(held[0]["ways"][0]["name"], "c0");
+    let foreign = ask(&["--held", "eth1"]);
+    assert_eq!(foreign.iter().map(|a| &a["ways"][0]["class"]).collect::<Vec<_>>(), ["7:4", "7:4", "7:4"]);
+    // of all links that have something; a set has no name where no policy is asked
+    assert_eq!(ask(&["--held"]).len(), 6);
+    let none = host.shapectl(&["classify", "--held", "eth0", "--packet", "dst $lan"]);
+    assert_eq!(none.status.code(), Some(1), "{none}");
+    assert!(host.shapectl(&["classify", "--held", "eth0", "--packet", "service ssh"]).ok().contains("c0"));
 }

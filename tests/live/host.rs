@@ -54,6 +54,13 @@ impl Host {
         path
     }
 
+    /// Writes another file of this machine.
+    pub fn file(&self, name: &str, text: &str) -> String {
+        let file = self.folder.path().join(name);
+        std::fs::write(&file, text).expect("the folder is writable");
+        path(&file).to_owned()
+    }
+
     /// Applies a policy; it must succeed.
     pub fn apply(&self, policy: &Path) -> String {
         self.shapectl(&["apply", path(policy)]).ok()

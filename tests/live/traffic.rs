@@ -8,6 +8,8 @@ use crate::bed::netns::{Netns, Pair};
 use crate::bed::traffic::{Flow, Heard, Receiver};
 use crate::host::Host;
 use crate::needs;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::Duration;
 
 /// Two machines on one cable; the near one runs the policy on `eth0`.
@@ -373,6 +375,124 @@ interfaces:
         cable.near.shapectl(&["clear", "eth1"]).ok();
         assert_eq!(cable.near.links(), ["eth0", "eth1"]);
     });
+}
+
+/// What arrives by two interfaces keeps one budget; an interface that leaves it is free, and a rollback brings it back.
+#[test]
+fn what_arrives_by_two_interfaces_shares_one_budget() {
+    needs!("ifb", "htb", "mirred", "u32", "veth");
+    in_time(|| {
+        let cable = Cable::new();
+        let (near, far) = (&cable.near.netns, &cable.far.netns);
+        near.ip(&format!("link add eth1 type veth peer name eth1 netns {}", far.name()));
+        for (netns, address) in [(near, "10.9.1.1"), (far, "10.9.1.2")] {
+            netns.ip(&format!("addr add {address}/24 dev eth1"));
+            netns.ip("link set eth1 up");
+        }
+        let policy = |second: &str| {
+            cable.near.policy(&format!(
+                "
+shared:
+  house:
+    htb:
+      default: two
+      classes:
+        all:
+          rate: 4mbit
+          classes: {{ one: {{ rate: 1mbit, ceil: 4mbit }}, two: {{ rate: 3mbit, ceil: 4mbit }} }}
+    rules: [ {{ class: one, match: udp dport 5001 }} ]
+interfaces:
+  eth0: {{ ingress: {{ shared: house }} }}
+{second}"
+            ))
+        };
+        let both = policy("  eth1: { ingress: { shared: house } }\n");
+        cable.near.apply(&both);
+        cable.near.assert_settled(&both);
+        let lasts = SETTLE + during() + Duration::from_millis(300);
+        let hear = |to: &[&str]| {
+            let receivers: Vec<_> = to.iter().map(|to| Receiver::at(near, to).start(SETTLE, during())).collect();
+            let senders: Vec<_> = to.iter().map(|to| Flow::to(to, 5_000_000, lasts).start(far)).collect();
+            senders.into_iter().for_each(|sender| _ = sender.join().unwrap());
+            receivers.into_iter().map(|receiver| receiver.join().unwrap()).collect::<Vec<_>>()
+        };
+        let tolerance = if kernel::virtual_time() { 0.005 } else { 0.05 };
+        let shared = || {
+            let heard = hear(&["10.9.0.1:5001", "10.9.1.1:5002"]);
+            assert_rate_within(&heard[0], 1e6, tolerance);
+            assert_rate_within(&heard[1], 3e6, tolerance);
+        };
+        shared();
+        // the second interface leaves: what it receives is as fast as it is sent, and the first has the budget alone
+        let one = policy("");
+        cable.near.apply(&one);
+        cable.near.assert_settled(&one);
+        assert_eq!(cable.near.links(), ["eth0", "eth1", "ifb-house"]);
+        let heard = hear(&["10.9.0.1:5001", "10.9.1.1:5002"]);
+        assert_rate_within(&heard[0], 4e6, tolerance);
+        assert_rate_within(&heard[1], 5e6, 0.05);
+        cable.near.shapectl(&["rollback"]).ok();
+        cable.near.assert_settled(&policy("  eth1: { ingress: { shared: house } }\n"));
+        shared();
+        cable.near.shapectl(&["rollback", "1"]).ok();
+        assert_eq!(cable.near.links(), ["eth0", "eth1"], "what stood before the first change");
+    });
+}
+
+/// The packets of a connection that carry nothing, told from those that do, on the way out.
+#[test]
+fn acks_and_syns_are_told_from_data() {
+    needs!("htb", "u32", "veth");
+    let cable = Cable::new();
+    let policy = cable.near.apply_text(
+        "
+interfaces:
+  eth0:
+    egress:
+      htb:
+        default: rest
+        classes:
+          syns: { id: 0x10, rate: 100mbit }
+          acks: { id: 0x20, rate: 100mbit }
+          rest: { id: 0x30, rate: 100mbit }
+      rules:
+        - { class: syns, match: syns }
+        - { class: acks, match: acks }
+",
+    );
+    cable.near.assert_settled(&policy);
+    const BYTES: usize = 300_000;
+    // sends or receives so much over one connection from the near machine, and tells what each class has counted
+    let talk = |upload: bool| -> [u64; 3] {
+        let counted = || ["1:10", "1:20", "1:30"].map(|id| cable.near.counters("class", "eth0", id).0);
+        let before = counted();
+        let listener = cable.far.netns.enter(|| TcpListener::bind("10.9.0.2:0").expect("a port"));
+        let there = listener.local_addr().expect("its address");
+        let pass = move |stream: &mut TcpStream, sends: bool| {
+            if sends {
+                stream.write_all(&vec![7; BYTES]).expect("it is sent");
+                stream.shutdown(Shutdown::Write).expect("the end is said");
+                let _ = stream.read(&mut [0; 1]);
+            } else {
+                let mut all = Vec::new();
+                stream.read_to_end(&mut all).expect("it is received");
+                assert_eq!(all.len(), BYTES);
+            }
+        };
+        let far = std::thread::spawn(move || pass(&mut listener.accept().expect("a connection").0, !upload));
+        let mut near = cable.near.netns.enter(|| TcpStream::connect(there).expect("a connection"));
+        pass(&mut near, upload);
+        drop(near);
+        far.join().expect("the other side");
+        std::thread::sleep(Duration::from_millis(100));
+        let after = counted();
+        std::array::from_fn(|i| after[i] - before[i])
+    };
+    // segments that are left to the card to cut count as what they become
+    let [syns, acks, data] = talk(true);
+    assert!(syns == 1 && (1..=3).contains(&acks) && data >= 5, "sending: {syns} syns, {acks} acks, {data} others");
+    let [syns, acks, data] = talk(false);
+    assert!(syns == 1 && acks >= 3 && data <= 2, "receiving: {syns} syns, {acks} acks, {data} others");
 }
 
 /// How many of twenty datagrams to a port of the far machine arrive there.

@@ -79,6 +79,9 @@ fn matched(frame: &Frame, policy: &Policy) -> BTreeMap<(u32, u32), Vec<Use>> {
             }
         }
     }
+    for shared in &policy.shared {
+        list(format!("shared {}", shared.name.value), &shared.direction.rules);
+    }
     out
 }
 

@@ -2,12 +2,13 @@
 
 use super::reached;
 use crate::analysis::{Dim, List, Overlap, Reach, Rest, Rule as Abstract, Writes};
-use crate::codes::{EQUAL_RULES, OVERLAPPING_RULES, RULE_TOO_VARIED, UNREACHABLE_RULE};
+use crate::codes::{EQUAL_RULES, GROUP_OTHERS, OVERLAPPING_RULES, RULE_TOO_VARIED, UNREACHABLE_RULE};
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::kind::action::skbedit::Skbedit;
 use crate::kind::action::{Act, Actions, Control};
 use crate::policy::model::{Policy, Rule};
 use crate::source::Span;
+use crate::syntax::expression::{Field, Item};
 
 /// So many places of one finding are shown; the others are counted.
 pub(super) const SHOWN: usize = 3;
@@ -19,9 +20,9 @@ const LEFT: usize = 24;
 /// What a list of rules comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// The interface.
+    /// The interface, or the shared budget.
     pub interface: String,
-    /// `egress`, `ingress`, or `ingress shape`.
+    /// `egress`, `ingress`, `ingress shape`, or `shared`.
     pub side: &'static str,
     /// How many rules it has.
     pub rules: usize,
@@ -42,6 +43,29 @@ pub(super) fn unreachable(rules: &[Rule], sink: &mut Sink) {
             sink.push(shadowed(rule, &by, equal));
         }
     }
+}
+
+/// The first match of a control group: it takes what every group with a number has sent, to the class of that number
+/// (`cls_cgroup_classify` in net/sched/cls_cgroup.c).
+pub(super) fn groups(rules: &[Rule], sink: &mut Sink) {
+    let mut first = None;
+    for expression in rules.iter().filter_map(|rule| rule.matches.as_ref()) {
+        expression.value.visit(&mut |test| {
+            if test.field == Field::Cgroup && first.is_none() {
+                first = Some((if test.span.is_none() { expression.span } else { test.span }, test));
+            }
+        });
+    }
+    let Some((at, test)) = first else { return };
+    let message = "`cgroup` takes what every control group with a number has sent, not this one's alone";
+    let d = Diagnostic::new(&GROUP_OTHERS, message);
+    let d = d.at(at, "others' goes to the class of their own number, and no later rule is asked");
+    let number = test.items.iter().find_map(|item| if let Item::Number(n) = item { Some(*n) } else { None });
+    sink.push(d.help(format!(
+        "accept it if only groups that have a class here are given numbers; or match a mark: `nft add rule inet shape \
+         output meta cgroup 0x{:x} meta mark set 5`",
+        number.unwrap_or_default()
+    )));
 }
 
 fn shadowed(rule: &Rule, by: &[&Rule], equal: bool) -> Diagnostic {
@@ -162,6 +186,10 @@ pub fn summaries(policy: &Policy, sink: &mut Sink) -> Vec<Summary> {
                 out.extend(summary(&name, "ingress shape", &shape.value.rules, || reached::rest(&shape.value), sink));
             }
         }
+    }
+    for shared in &policy.shared {
+        let goes = || reached::rest(&shared.direction);
+        out.extend(summary(&shared.name.value, "shared", &shared.direction.rules, goes, sink));
     }
     out
 }

@@ -7,6 +7,7 @@
 use super::{Place, Visit, walk};
 use crate::codes::{MARK_ON_ARRIVAL, NAT_HOSTS, NAT_SOURCE};
 use crate::diagnostic::{Diagnostic, Sink};
+use crate::kind::End;
 use crate::kind::action::ctinfo::Ctinfo;
 use crate::kind::action::skbedit::Skbedit;
 use crate::kind::action::{Act, Actions};
@@ -15,7 +16,7 @@ use crate::kind::qdisc::cake::Cake;
 use crate::policy::model::{Direction, Filter, Ingress, Interface, Rule};
 use crate::source::Span;
 use crate::syntax::expression::{Field, Item, Test};
-use crate::unit::Unit;
+use crate::unit::{Flag, Unit};
 use std::net::IpAddr;
 
 /// So many addresses are taken over into a line that is to be pasted.
@@ -79,8 +80,10 @@ fn private(item: &Item) -> bool {
     }
 }
 
-/// Disciplines and filters that would tell hosts apart by an address that all of them share there.
-pub(super) fn hosts(place: &Place, direction: &Direction, sink: &mut Sink) {
+/// Disciplines and filters that would tell hosts apart by an address that all of them share there. `budget` if packets were
+/// redirected to get there: the connection is forgotten then (`tcf_mirred_to_dev` in net/sched/act_mirred.c), and what leaves
+/// has no address of it that connection tracking could look it up by.
+pub(super) fn hosts(place: &Place, direction: &Direction, budget: bool, sink: &mut Sink) {
     let Some(nat) = masquerades(place) else { return };
     let mut found = |at: Span, message: String, help: String| {
         let d = Diagnostic::new(&NAT_HOSTS, message).at(at, "").at(nat, "the link masquerades");
@@ -88,13 +91,27 @@ pub(super) fn hosts(place: &Place, direction: &Direction, sink: &mut Sink) {
     };
     walk(&direction.discipline, &mut |visit| {
         let Visit::Discipline(discipline) = visit else { return };
-        let Some(cake) = discipline.options.as_kind::<Cake>() else { return };
-        let mode = cake.flowmode.as_ref().map_or_else(|| "triple-isolate".to_owned(), Unit::show);
         // hosts of this side are sources of what is sent and destinations of what arrives
-        let own = if place.arriving { "dst" } else { "src" };
-        let tells =
-            ["hosts", "triple-isolate"].contains(&mode.as_str()) || mode.starts_with("dual-") && mode.contains(own);
-        if cake.nat.is_none() && (tells || mode == format!("{own}host")) {
+        let (own, own_end) = if place.arriving { ("dst", End::Destination) } else { ("src", End::Source) };
+        let fair = discipline.fair.as_ref().filter(|fair| fair.end == own_end);
+        let cake = discipline.options.as_kind::<Cake>();
+        let mode = cake.map(|cake| cake.flowmode.as_ref().map_or_else(|| "triple-isolate".to_owned(), Unit::show));
+        let tells = mode.as_deref().is_some_and(|mode| {
+            let both = ["hosts", "triple-isolate"].contains(&mode) || mode.starts_with("dual-") && mode.contains(own);
+            both || mode == format!("{own}host")
+        });
+        if budget && !place.arriving && (tells || fair.is_some()) {
+            let message =
+                "hosts behind these links are one host in a shared budget: their addresses are changed before";
+            let help =
+                "share on the interface toward the hosts; or give each of them a class here, by a mark of the firewall";
+            return found(fair.map_or(discipline.kind.span, |fair| fair.span), message.to_owned(), help.to_owned());
+        }
+        let (Some(cake), Some(mode)) = (cake, mode) else { return };
+        if let Some(fair) = fair.filter(|_| cake.nat == Some(Flag(false))) {
+            let message = "`fair` takes all hosts behind this link for one: with `nat: no` cake looks at addresses that are changed";
+            found(fair.span, message.to_owned(), "leave `nat: no` out".to_owned());
+        } else if cake.nat.is_none() && tells {
             found(
                 discipline.kind.span,
                 format!(
@@ -122,11 +139,12 @@ fn masked_key(place: &Place, flow: &Flow) -> Option<&'static str> {
     (has(own) && !has("nfct-src") && !has("nfct-dst")).then_some(own)
 }
 
-/// Marks that are matched where none can be: what arrives has none before netfilter, unless one is restored.
-pub(super) fn marks(interface: &Interface, ingress: &Ingress, sink: &mut Sink) {
+/// Marks that are matched where none can be: what arrives has none before netfilter, unless one is restored. `shared` are the
+/// rules of the budget that it goes through then.
+pub(super) fn marks(interface: &Interface, ingress: &Ingress, shared: &[Rule], sink: &mut Sink) {
     let mut written = ingress.filters.iter().any(may_mark) || ingress.block.is_some();
     let shaped = ingress.shape.iter().flat_map(|shape| &shape.value.rules);
-    for rule in ingress.rules.iter().chain(shaped) {
+    for rule in ingress.rules.iter().chain(shaped).chain(shared) {
         if let (false, Some(expression)) = (written, &rule.matches) {
             let mut first = None;
             expression.value.visit(&mut |test| {

@@ -98,7 +98,7 @@ impl<'a> Reader<'a> {
                 let help = "leave the `leaf` out, or write `leaf: cake`, `leaf: fq_codel` or `leaf: sfq`";
                 return self.sink.push(d.at(at, "the leaf").at(span, "wants equal shares").help(help));
             }
-            Fairness::Queues(_) if fair.nat && self.way == Some(Way::Down) => {
+            Fairness::Queues(_) if fair.nat && self.way != Some(Way::Up) => {
                 let message =
                     format!("`{name}` cannot tell hosts behind this link: what arrives is for the link's own address");
                 let d = Diagnostic::new(&FAIR_LEAF, message).at(at, "the leaf").at(span, "wants equal shares");

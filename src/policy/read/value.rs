@@ -1,7 +1,7 @@
 //! What every part of the reader asks for: blocks, known keys, `$name`.
 
 use super::{Reader, Whole};
-use crate::codes::{Code, DUPLICATE_KEY, MATCHES_NOTHING, TOO_DEEP, UNKNOWN_NAME};
+use crate::codes::{Code, DUPLICATE_KEY, MATCHES_NOTHING, TOO_DEEP, UNKNOWN_KEY, UNKNOWN_NAME};
 use crate::diagnostic::Diagnostic;
 use crate::kind::{self, Role};
 use crate::source::Span;
@@ -146,6 +146,9 @@ impl<'a> Reader<'a> {
         if let Some(entries) = each_way(node) {
             (0..entries.len()).for_each(|i| _ = self.repeated(entries, i));
         }
+        if self.no_way(node) {
+            return None;
+        }
         let node = this_way(self.way, node)?;
         match &node.value {
             Value::Word(word) if !word.quoted && word.text.starts_with('$') => {
@@ -159,6 +162,19 @@ impl<'a> Reader<'a> {
             }
             _ => Some((Cow::Borrowed(node), Span::NONE)),
         }
+    }
+
+    /// Whether a value each way has a word beside `up` or `down` that is no way; reports it then.
+    fn no_way(&mut self, node: &Node) -> bool {
+        let entries = node.entries().unwrap_or_default();
+        if !entries.iter().any(is_way) {
+            return false;
+        }
+        let other = entries.iter().find(|entry| !is_way(entry));
+        if let Some(Entry { key, .. }) = other {
+            self.unknown(&UNKNOWN_KEY, format!("`{}` is no way that packets go", key.value), key, WAYS);
+        }
+        other.is_some()
     }
 
     /// The words of a list that a value stands for. Lists in lists are left as they are: they would grow without bound.
@@ -205,6 +221,9 @@ impl<'a> Reader<'a> {
             self.unknown_value(name, at);
             return None;
         };
+        if self.no_way(&entry.node) {
+            return None;
+        }
         let node = this_way(self.way, &entry.node)?;
         match &node.value {
             _ if depth > DEPTH => {
@@ -235,8 +254,7 @@ impl<'a> Reader<'a> {
     /// Reads an expression; `None` after an error in it.
     pub(super) fn expression(&mut self, text: &str, at: Span) -> Option<Expression> {
         let view = View { way: self.way.unwrap_or_default(), reversed: self.both && self.way == Some(Way::Down) };
-        let expression = self.parsed(text, at, view)?;
-        let expression = self.without_services(expression, view, 0)?;
+        let expression = self.meant(text, at, view)?;
         if expression.is_never() && !self.both {
             let what = if view.way == Way::Up { "is sent" } else { "arrives" };
             let d =
@@ -244,6 +262,12 @@ impl<'a> Reader<'a> {
             self.sink.push(d.at(at, "").help("leave the rule out, or put it under `both`"));
         }
         Some(expression)
+    }
+
+    /// An expression with the matches of services in the place of their names.
+    pub(super) fn meant(&mut self, text: &str, at: Span, view: View) -> Option<Expression> {
+        let expression = self.parsed(text, at, view)?;
+        self.without_services(expression, view, 0)
     }
 
     /// An expression as it is written.
@@ -346,10 +370,16 @@ impl Whole {
     }
 }
 
+/// The words of a value each way.
+const WAYS: [&str; 2] = ["up", "down"];
+
+fn is_way(entry: &Entry) -> bool {
+    WAYS.contains(&entry.key.value.as_str())
+}
+
 /// The entries of a value each way.
 fn each_way(node: &Node) -> Option<&[Entry]> {
-    let way = |e: &Entry| matches!(e.key.value.as_str(), "up" | "down");
-    node.entries().filter(|entries| !entries.is_empty() && entries.iter().all(way))
+    node.entries().filter(|entries| !entries.is_empty() && entries.iter().all(is_way))
 }
 
 /// The value for packets of one way: the node itself, or its part of a value each way; `None` if it has none for this way.
