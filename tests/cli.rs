@@ -368,6 +368,25 @@ fn what_classify_prints_is_as_its_schema_says() {
     assert!(!valid.is_valid(&serde_json::json!({ "ok": true, "packets": [{}], "diagnostics": [] })));
 }
 
+/// The rules of a shared budget are a list like any other: for `check --rules` and for `explain marks`.
+#[test]
+fn the_rules_of_a_shared_budget_are_told_of() {
+    let run = Run::new();
+    let classes = "classes: { a: { rate: 1mbit }, b: { rate: 1mbit } }";
+    let rules = "[ { class: a, match: mark 5 }, { class: b, match: udp dport 53 } ]";
+    let text = format!(
+        "shared: {{ house: {{ htb: {{ default: b, {classes} }}, rules: {rules} }} }}\ninterfaces: {{ none9: {{ egress: {{ shared: house }} }} }}\n"
+    );
+    let file = run.file("p.yaml", text);
+    let o = run.go(&["check", "--rules", "--format", "json", &file]);
+    let json: Value = serde_json::from_str(&out(&o)).expect("json");
+    let list = &json["lists"][0];
+    assert_eq!((&list["interface"], &list["side"], &list["rules"]), (&"house".into(), &"shared".into(), &2.into()));
+    assert!(json.to_string().contains("overlapping-rules"), "{json:#}");
+    let marks = out(&run.go(&["explain", "marks", "--policy", &file]));
+    assert!(marks.contains("shared house, class a") && marks.contains("ct mark set 0x5"), "{marks}");
+}
+
 /// A capture as a table: what goes where, and what no rule takes.
 #[test]
 fn a_capture_is_a_table_of_classes() {

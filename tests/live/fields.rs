@@ -151,7 +151,7 @@ fn sent(host: &Host, send: impl FnOnce(), count: usize) -> BTreeMap<u16, u64> {
         if grown.values().sum::<u64>() >= count as u64 || began.elapsed() > Duration::from_secs(2) {
             return grown;
         }
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
@@ -329,7 +329,9 @@ fn the_link_that_packets_came_in_by_is_seen() {
 fn the_mark_of_a_connection_is_seen() {
     needs!("htb", "flower", "ct", "clsact", "u32");
     let host = Host::with(&["eth0"]);
-    let sender = Sender::of(&host);
+    host.netns.ip("address add 10.1.0.1/24 dev eth0");
+    host.netns.ip("link set eth0 arp off");
+    host.netns.ip("route add 10.9.2.0/24 dev eth0");
     host.netns.tc("qdisc add dev eth0 clsact");
     for (number, port) in [(5, 1005_u16), (0x16, 1022)] {
         let at = format!("filter add dev eth0 egress protocol ip prio {port} u32 match ip sport {port} 0xffff");
@@ -343,8 +345,15 @@ fn the_mark_of_a_connection_is_seen() {
         packets.push(packet);
     }
     let texts = ["connmark 5 and udp dport 53", "connmark 5", "ct mark 0x10/0xf0"];
-    in_order(&host, "", &texts, &packets, |packet| sender.send(packet));
-    in_order(&host, "flower", &texts, &packets, |packet| sender.send(packet));
+    // by sockets, whose checksums connection tracking finds right
+    let send = |packet: &Packet| {
+        let (Some(ip), Some((sport, dport))) = (packet.layers().ip, packet.layers().ports) else { return };
+        let (from, to) = ((ip.src, sport), (ip.dst, dport));
+        let socket = host.netns.enter(|| std::net::UdpSocket::bind(from).expect("the port is free"));
+        socket.send_to(b"mark", to).expect("it is sent");
+    };
+    in_order(&host, "", &texts, &packets, send);
+    in_order(&host, "flower", &texts, &packets, send);
 }
 
 /// A control group of net_cls, gone when it goes out of scope.

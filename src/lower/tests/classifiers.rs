@@ -213,8 +213,11 @@ fn the_choice_is_told() {
 
 #[test]
 fn what_no_classifier_can_say_is_refused() {
-    assert_eq!(refusal(None, "connmark 5 and priority 6"), "no-classifier: basic does not know a connection's mark");
-    assert!(refusal(None, "not iif eth1").contains("where a packet came in, but for one link"));
+    let both = "no-classifier: basic does not know a connection's mark, and bpf does not know a packet's priority";
+    assert_eq!(refusal(None, "connmark 5 and priority 6"), both);
+    assert!(refusal(None, "not iif eth1").contains("that a packet came in by another link, only that it did by one"));
+    let both = "flower does not know a packet's mark, and bpf does not know a connection's mark";
+    assert_eq!(refusal(None, "mark 1 and connmark 2"), format!("no-classifier: {both}"));
     assert!(refusal(None, "cgroup 1:10").contains("the class of its number, 1:10, and this is 1:1"));
     assert!(refusal(None, "not cgroup 1:1").contains("not under `not`"));
     assert!(refusal(Some(Classifier::Flower), "mark 5").contains("flower does not know a packet's mark"));
