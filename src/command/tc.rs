@@ -505,6 +505,12 @@ fn help(request: &Request, error: &Error, facts: &Facts) -> Option<String> {
     if text.contains("Parent Qdisc doesn't exist") {
         return Some(no_parent(object));
     }
+    // fw_walk, net/sched/cls_fw.c: it stops the whole dump
+    if errno == Errno::EMSGSIZE && request.verb == Verb::Show {
+        return Some(
+            "no kernel lists past an `fw` filter that has no number: delete it, `filter del … prio N`".to_owned(),
+        );
+    }
     if errno == Errno::EBUSY {
         return Some(
             "something still hangs on it: delete its filters, and the classes and qdiscs below, first".to_owned(),

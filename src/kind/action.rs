@@ -596,7 +596,7 @@ fn flag(word: &str) -> Option<u32> {
 }
 
 /// The first error of a kind about its own options, as a refusal: for what tc refuses once it has read all words.
-fn first_fault(find: impl FnOnce(&mut Vec<Finding>)) -> Result<(), Refusal> {
+pub(crate) fn first_fault(find: impl FnOnce(&mut Vec<Finding>)) -> Result<(), Refusal> {
     let mut found = Vec::new();
     find(&mut found);
     match found.into_iter().find(|f| f.code.severity == Severity::Error) {

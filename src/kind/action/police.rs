@@ -3,7 +3,7 @@
 use super::control::{Control, INDEX, Index, figures_at};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
-use crate::kind::qdisc::htb::{check_bucket, check_rate, check_ticks, read_ratespec};
+use crate::kind::qdisc::htb::{check_bucket, check_rate, check_ticks, read_ratespec, refuse_wide};
 use crate::kind::walk::Walk;
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
 use crate::kind::{
@@ -441,7 +441,9 @@ impl Options for Police {
                 words.next();
                 let text = words.want("a size")?;
                 let (bytes, slot) = text.split_once('/').map_or((text, None), |(bytes, slot)| (bytes, Some(slot)));
-                let read = Bytes::read(bytes, &mut Reader { cell: true, ..Reader::tc() })?;
+                // a bucket's size alone has 64 bits
+                let wide = !matches!(word, "mtu" | "minburst");
+                let read = Bytes::read(bytes, &mut Reader { cell: wide, ..Reader::tc() })?;
                 *cell = slot.map(|slot| Number::read(slot, reader)).transpose()?.or(*cell);
                 if let Some(cell) = cell.filter(|c| !c.0.is_power_of_two()) {
                     return Err(Refusal::new(format!("a slot of {} bytes is no power of two", cell.0)));
@@ -465,6 +467,7 @@ impl Options for Police {
         self.peakrate = self.peakrate.filter(|r| r.bytes() != 0);
         self.pkts_rate = self.pkts_rate.filter(|n| n.0 != 0);
         super::first_fault(|out| self.faults(out))?;
+        refuse_wide(self.burst, self.rate)?;
         Ok(true)
     }
 

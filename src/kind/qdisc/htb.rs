@@ -2,6 +2,7 @@
 
 use crate::diagnostic::codes;
 use crate::facts::Facts;
+use crate::kind::action::first_fault;
 use crate::kind::walk::{Choice, Walk};
 use crate::kind::wire::{Attributes, Cursor, Fields, Malformed, Payload};
 use crate::kind::{Attribute, Children, Finding, Kind, Options, Place, Role, Row, Rows, attribute, fits, no_option};
@@ -297,6 +298,8 @@ impl Options for Class {
             let refusal = Refusal::coded(&codes::MISSING_OPTION, "a class of htb wants a `rate`");
             return Err(refusal.help("write `rate 1mbit`"));
         }
+        refuse_wide(self.burst, self.rate)?;
+        first_fault(|out| fits("cburst", self.cburst.map(|size| size.0), u64::from(u32::MAX), out))?;
         // what is 0 is as if it were not written
         self.ceil = self.ceil.filter(|rate| rate.bytes() != 0);
         self.burst = self.burst.filter(|size| size.0 != 0);
@@ -397,6 +400,17 @@ pub(crate) fn check_bucket(word: &'static str, size: Bytes, rate: Rate, facts: &
         out.push(f.help(format!("write `{word}: {}b` or more, or the rate may not be reached", millisecond)));
     }
     check_ticks(word, size, rate, facts, out);
+}
+
+/// A bucket beyond 32 bits, which tc can say since iproute2 6.15, must fit into them as ticks; of a smaller one it sends
+/// what is left ([`Facts::ticks`]).
+pub(crate) fn refuse_wide(burst: Option<Bytes>, rate: Option<Rate>) -> Result<(), Refusal> {
+    let wide = burst.filter(|size| size.0 > u64::from(u32::MAX)).zip(rate);
+    first_fault(|out| {
+        if let Some((size, rate)) = wide {
+            check_ticks("burst", size, rate, &Facts::default(), out);
+        }
+    })
 }
 
 /// A bucket travels as the time that the rate takes to fill it, in 32 bits of ticks.

@@ -1,8 +1,9 @@
 //! `tbf`: net/sched/sch_tbf.c, tc-tbf(8).
 
-use super::htb::{check_bucket, check_rate, check_ticks, ratespec, read_ratespec};
+use super::htb::{check_bucket, check_rate, check_ticks, ratespec, read_ratespec, refuse_wide};
 use crate::diagnostic::codes;
 use crate::facts::Facts;
+use crate::kind::action::first_fault;
 use crate::kind::wire::{Attributes, Malformed, Payload};
 use crate::kind::{
     Attribute, Children, Finding, Kind, Options, Place, Reset, Role, Row, Rows, attribute, fits, no_option, no_xstats,
@@ -224,6 +225,8 @@ impl Options for Tbf {
         if none(self.burst.map(|b| b.0)) {
             return missing("tbf wants a `burst`", "write `burst 10kb`");
         }
+        refuse_wide(self.burst, self.rate)?;
+        first_fault(|out| fits("mtu", self.mtu.map(|size| size.0), u64::from(u32::MAX), out))?;
         if none(self.limit.map(|b| b.0)) && none(self.latency.map(|t| t.0 / 1000)) {
             let refusal = Refusal::coded(&codes::LIMIT_OR_LATENCY, "neither `limit` nor `latency` is given");
             return Err(refusal.help("write `latency 50ms`"));
