@@ -441,14 +441,13 @@ pub(crate) fn split_amount<'t>(text: &'t str, reader: &Reader) -> Option<(Cow<'t
     }
 }
 
-/// `number * factor` exactly where the number has no fraction, else to the nearest; `None` beyond `u64`. tc cuts what is
-/// left of a fraction, and so does a reader of its text.
-pub(crate) fn scale(number: &str, factor: u64, reader: &Reader) -> Option<u64> {
+/// `number * factor` exactly where the number has no fraction, else to the nearest, or cut as tc cuts; `None` beyond `u64`.
+pub(crate) fn scale(number: &str, factor: u64, cut: bool) -> Option<u64> {
     match number.split_once('.') {
         None => number.parse::<u64>().ok()?.checked_mul(factor),
         Some(_) => {
             let value = number.parse::<f64>().ok()? * factor as f64;
-            let whole = if reader.tc { value.trunc() } else { value.round() };
+            let whole = if cut { value.trunc() } else { value.round() };
             (value < 1.8e19).then_some(whole as u64)
         }
     }

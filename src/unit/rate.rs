@@ -71,7 +71,7 @@ impl Unit for Rate {
         }
         if suffix.is_empty() {
             if reader.tc {
-                return scale(&number, 1, reader).map(Rate).ok_or_else(beyond);
+                return scale(&number, 1, reader.tc).map(Rate).ok_or_else(beyond);
             }
             return Err(Refusal::coded(&codes::BARE_NUMBER, format!("`{text}` has no unit")).help(format!(
                 "write `{number}kbit` or `{number}mbit` for bits, `{number}kbps` for kilobytes a second"
@@ -87,7 +87,7 @@ impl Unit for Rate {
                 _ => wrong(),
             });
         };
-        let rate = scale(&number, *factor, reader).map(Rate).ok_or_else(beyond)?;
+        let rate = scale(&number, *factor, reader.tc).map(Rate).ok_or_else(beyond)?;
         if lower.ends_with("bps") && lower.len() > 3 {
             let bits = format!("{number}{}bit", lower.trim_end_matches("bps"));
             reader.remark(

@@ -29,7 +29,7 @@ impl Unit for Bytes {
         let beyond = || Refusal::coded(&codes::OUT_OF_RANGE, format!("`{text}` is more than a size can hold"));
         // get_size has 32 bits; of buckets alone it has 64 since iproute2 6.15
         let most = if reader.tc && !reader.cell { u64::from(u32::MAX) } else { u64::MAX };
-        let amount = |factor: u64| scale(&number, factor, reader).filter(|n| *n <= most).ok_or_else(beyond);
+        let amount = |factor: u64| scale(&number, factor, reader.tc).filter(|n| *n <= most).ok_or_else(beyond);
         let size = |factor: u64| amount(factor).map(Bytes);
         let bits = |factor: u64| amount(factor / 8).map(Bytes);
         match suffix.to_ascii_lowercase().as_str() {
