@@ -135,6 +135,7 @@ codes! {
     RATES_OVER_PARENT "rates-over-parent" Warning "the classes below a class are guaranteed more than it has";
     RATE_OVER_LINK "rate-over-link" Warning "a rate above that of the link";
     CLASS_DEPTH "class-depth" Error "classes nested deeper than the kernel has levels";
+    FLAT_TREE "flat-tree" Note "classes that take long to make, and would not in another layout";
     CURVES "service-curve" Warning "service curves that do not do what they seem to say";
     NEVER_SERVED "never-served" Warning "packets that a schedule never lets through";
     NO_DEFAULT "no-default" Warning "packets that no rule takes leave unshaped, or are dropped";

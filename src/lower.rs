@@ -36,6 +36,7 @@ use crate::kind::action::skbedit::Skbedit;
 use crate::kind::action::{Act, Actions, Control, mirred, police};
 use crate::kind::qdisc::{clsact, hfsc, htb};
 use crate::kind::{self, End, Fairness, Options};
+use crate::policy::layout;
 use crate::policy::model::{self, Children, Direction, Ingress, Interface, Policy, Rule};
 use crate::source::{Span, Spanned};
 use crate::tree::{self, Blocks, Branch, Id, Link, OWN_ALIAS, Object, Origin, Stab, Tree};
@@ -204,7 +205,8 @@ impl Lowering<'_> {
 
     /// A discipline and the rules beside it, with the table of their numbers. `arriving`: for packets that come in.
     fn direction(&mut self, direction: &Direction, old: &Numbers, arriving: bool) -> (Branch, Numbers) {
-        let arena = Arena::new(&direction.discipline, old, self.sink);
+        let discipline = layout::laid_out(&direction.discipline);
+        let arena = Arena::new(&discipline, old, self.sink);
         let mut objects = Vec::with_capacity(arena.order.len() + direction.rules.len());
         for holder in &arena.order {
             match *holder {
@@ -231,7 +233,8 @@ impl Lowering<'_> {
             }
         }
         let (none, no_tables) = (BTreeSet::new(), Tables::new());
-        for (discipline, wanted) in arena.disciplines.iter().zip(wanted) {
+        // inner ones first: nothing is sent to a class whose discipline does not know what to do with it yet
+        for (discipline, wanted) in arena.disciplines.iter().zip(wanted).rev() {
             if wanted.is_empty() {
                 continue;
             }
@@ -330,7 +333,8 @@ impl Lowering<'_> {
         let parent = node.parent.map_or(discipline.handle(), |p| arena.class_handle(p));
         let mut options = source.options.clone();
         let said = choose(options.as_mut(), discipline.source.options.as_ref(), !source.classes.is_empty(), self.facts);
-        let remarks = said.into_iter().collect();
+        let part = source.name.value.is_empty().then(|| format!("lends without end: {} has the rate", node.path));
+        let remarks = said.into_iter().chain(part).collect();
         let id = Id::Class { parent, handle: arena.class_handle(i) };
         let mut object = Object::new(id, discipline.source.kind.value, options);
         object.origin = origin(source.name.span, node.path.clone(), remarks);
@@ -345,6 +349,7 @@ impl Lowering<'_> {
         for rule in rules {
             let route = match &rule.class {
                 Some(class) => match arena.find(&class.value) {
+                    Some(target) if arena.is_parted(target) => arena.route_of_inner(target),
                     Some(target) => arena.route(target),
                     None => {
                         let d = Diagnostic::new(&codes::UNKNOWN_CLASS, format!("there is no class `{}`", class.value));
@@ -356,10 +361,12 @@ impl Lowering<'_> {
             };
             let route: Vec<_> = route.into_iter().filter(|(d, _)| self.holds_filters(arena, *d, rule)).collect();
             let mut actions = Some(settled(&rule.actions, None)).filter(|a| !a.0.is_empty());
-            for (discipline, class) in route {
+            let last = route.len().saturating_sub(1);
+            for (step, (discipline, class)) in route.into_iter().enumerate() {
                 // a band that is a queue is chosen by writing the queue
                 let mut target = class.map(|c| arena.class_handle(c));
-                let mut done = actions.take();
+                // what is done to the packet is done once and last: it may change what the rule looks at
+                let mut done = actions.take_if(|_| step == last);
                 let by_queue = arena.disciplines.get(discipline).is_some_and(|d| d.source.options.band_by_queue());
                 if let Some(band) = target.take_if(|_| by_queue) {
                     let queue = Some(Count16(band.minor().saturating_sub(1)));
@@ -367,7 +374,6 @@ impl Lowering<'_> {
                     done.get_or_insert_default().0.insert(0, edit);
                 }
                 let path = class.map_or(CompactString::default(), |c| arena.path(c).into());
-                // what is done to the packet is done once, at the first
                 let made = filters::wanted(rule, target, done, path, spot, self.sink);
                 if let Some(list) = wanted.get_mut(discipline) {
                     list.extend(made);

@@ -84,6 +84,10 @@ fn discipline(kind: &Kind) -> Value {
                 json!({ "description": "the class for what no rule takes", "type": "string" }),
             );
             properties.insert("classes".into(), map_of(reference(&format!("{}-class", kind.name))));
+            if (kind.options)().as_kind::<kind::qdisc::htb::Htb>().is_some() {
+                let doc = "whether inner classes with many children get a discipline of their own";
+                properties.insert("layout".into(), json!({ "description": doc, "enum": ["flat", "nested"] }));
+            }
         }
         Children::Bands => {
             let names = json!({ "type": "array", "items": { "type": ["string", "integer"] } });

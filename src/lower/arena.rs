@@ -3,6 +3,7 @@
 use super::ids::{self, Numbers};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink};
+use crate::policy::layout;
 use crate::policy::model::{Children, Class, Discipline};
 use crate::source::Span;
 use crate::unit::Handle;
@@ -32,6 +33,13 @@ pub struct DisciplineNode<'p> {
     classes: std::ops::Range<usize>,
 }
 
+impl ClassNode<'_> {
+    /// Its name in the table.
+    fn key(&self) -> &str {
+        self.key.as_deref().unwrap_or(&self.path)
+    }
+}
+
 impl DisciplineNode<'_> {
     /// `2:`
     pub fn handle(&self) -> Handle {
@@ -43,10 +51,13 @@ impl DisciplineNode<'_> {
 pub struct ClassNode<'p> {
     /// What the policy says; `None` for what a discipline brings along: bands, and the one child of tbf.
     pub source: Option<&'p Class>,
-    /// Whether it has a name: the one child of tbf has none, and paths pass over it.
+    /// Whether it has a name: the one child of tbf and the top of a part have none, and paths pass over them.
     named: bool,
     /// Names from the root, with `/` between, as the policy's reader joins them.
     pub path: CompactString,
+    /// Its name in the table, if that is not the path. A class whose leaf has classes is another one than the class of that
+    /// name that has them itself: the kernel hangs nothing on a class while it has classes.
+    key: Option<CompactString>,
     /// The discipline it belongs to.
     pub discipline: usize,
     /// The class above it in its discipline.
@@ -161,10 +172,13 @@ impl<'p> Arena<'p> {
     ) {
         for source in classes {
             let me = self.classes.len();
+            let path = self.path_below(discipline, parent, &source.name.value);
+            let holds = source.leaf.as_ref().is_some_and(|leaf| matches!(leaf.children, Children::Classes(_)));
             let node = ClassNode {
                 source: Some(source),
-                named: true,
-                path: self.path_below(discipline, parent, &source.name.value),
+                named: !source.name.value.is_empty(),
+                key: holds.then(|| format_compact!("{path}{}", ids::HOLDS)),
+                path,
                 discipline,
                 parent,
                 pin: source.id.map(|id| id.value),
@@ -183,7 +197,8 @@ impl<'p> Arena<'p> {
             None => self.disciplines.get(discipline).map_or(CompactString::default(), |d| d.path.clone()),
         };
         let (pin, named) = (Some(minor), name.is_some());
-        self.classes.push(ClassNode { source: None, named, path, discipline, parent: None, pin, minor, span });
+        let node = ClassNode { source: None, named, path, key: None, discipline, parent: None, pin, minor, span };
+        self.classes.push(node);
         self.classes.len() - 1
     }
 
@@ -194,6 +209,7 @@ impl<'p> Arena<'p> {
         };
         match above {
             None | Some("") => name.into(),
+            Some(above) if name.is_empty() => above.into(),
             Some(above) => format_compact!("{above}/{name}"),
         }
     }
@@ -225,7 +241,7 @@ impl<'p> Arena<'p> {
         for node in &self.disciplines {
             let foreign = old.foreign_classes.get(&node.major).unwrap_or(&none);
             let Some(classes) = self.classes.get_mut(node.classes.clone()) else { continue };
-            let names = classes.iter().map(|c| (c.path.as_str(), c.pin));
+            let names = classes.iter().map(|c| (c.key(), c.pin));
             let minors = ids::number(names, old.classes.get(&node.key), foreign, MINORS);
             let lost = minors.iter().filter(|m| m.is_none()).count();
             let first = classes.iter().zip(&minors).find(|(_, m)| m.is_none()).map(|(c, _)| c.span);
@@ -261,7 +277,7 @@ impl<'p> Arena<'p> {
             numbers.disciplines.insert(node.key.clone(), node.major);
             let own = self.classes.get(node.classes.clone()).unwrap_or_default();
             let mut minors = IndexMap::with_capacity(own.len());
-            minors.extend(own.iter().filter(|c| c.source.is_some()).map(|c| (c.path.clone(), c.minor)));
+            minors.extend(own.iter().filter(|c| c.source.is_some()).map(|c| (c.key().into(), c.minor)));
             if !minors.is_empty() {
                 numbers.classes.insert(node.key.clone(), minors);
             }
@@ -294,6 +310,33 @@ impl<'p> Arena<'p> {
             at = self.disciplines.get(node.discipline).and_then(|d| d.parent);
         }
         route.reverse();
+        route
+    }
+
+    /// Whether the layout gave the classes below a class a discipline of their own.
+    pub fn is_parted(&self, class: usize) -> bool {
+        let source = self.classes.get(class).and_then(|c| c.source);
+        source.and_then(|c| c.leaf.as_ref()).is_some_and(|leaf| layout::is_part(leaf))
+    }
+
+    /// The way of packets that a rule sends to a class with classes: htb goes back to its default. What the layout parted
+    /// is one htb to the policy.
+    pub fn route_of_inner(&self, class: usize) -> Vec<(usize, Option<usize>)> {
+        let node = |class: usize| {
+            self.classes.get(class).and_then(|c| Some((c.discipline, self.disciplines.get(c.discipline)?)))
+        };
+        let mut whole = node(class);
+        while let Some((_, discipline)) = whole.filter(|(_, d)| layout::is_part(d.source)) {
+            whole = discipline.parent.and_then(node);
+        }
+        let mut route = whole.and_then(|(_, d)| d.parent).map_or_else(Vec::new, |parent| self.route(parent));
+        let mut at = whole.map(|(discipline, _)| discipline);
+        while let Some(discipline) = at {
+            let default = self.default_of(discipline);
+            route.push((discipline, default));
+            let below = default.filter(|class| self.is_parted(*class));
+            at = below.and_then(|class| self.disciplines.iter().position(|d| d.parent == Some(class)));
+        }
         route
     }
 

@@ -18,6 +18,9 @@ pub struct Ids {
     pub interfaces: IndexMap<CompactString, Table>,
 }
 
+/// The end of the name of a class whose leaf has classes.
+pub const HOLDS: char = '/';
+
 impl Ids {
     /// Drops what is known of an interface.
     pub fn forget(&mut self, interface: &str) {
@@ -35,7 +38,8 @@ impl Ids {
                         names.insert((device.to_string(), Handle::new(*major, 0)), path.to_owned());
                     }
                     for (path, minor) in numbers.classes.get(key).into_iter().flatten() {
-                        names.insert((device.to_string(), Handle::new(*major, *minor)), path.to_string());
+                        let path = path.strip_suffix(HOLDS).unwrap_or(path);
+                        names.insert((device.to_string(), Handle::new(*major, *minor)), path.to_owned());
                     }
                 }
             }

@@ -2,6 +2,7 @@
 
 mod build;
 mod classifiers;
+mod layout;
 mod packets;
 mod tables;
 
@@ -237,8 +238,8 @@ interfaces:
             "eth0: 3: below 2:2 htb default 0x20",
             "eth0: class 3:1 below 3: htb rate 1mbit ceil 1mbit burst 1600b cburst 1600b quantum 12500",
             "eth0: class 3:20 below 3: htb rate 2mbit ceil 2mbit burst 1600b cburst 1600b quantum 25000",
-            "eth0: filter 2: 10 ip 10 u32 match ip src 192.0.2.0/24 flowid 2:2 action skbedit mark 0x7",
-            "eth0: filter 3: 10 ip 10 u32 match ip src 192.0.2.0/24 flowid 3:1",
+            "eth0: filter 3: 10 ip 10 u32 match ip src 192.0.2.0/24 flowid 3:1 action skbedit mark 0x7",
+            "eth0: filter 2: 10 ip 10 u32 match ip src 192.0.2.0/24 flowid 2:2",
         ]
     );
     // a rule without a class is asked at the root, and tbf asks nobody

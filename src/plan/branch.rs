@@ -144,6 +144,12 @@ impl Settler<'_> {
         parts.into_iter().for_each(|part| self.push(Verb::Change, part, Vec::new(), None));
     }
 
+    /// The same, with its steps among others.
+    fn among<'s>(&'s mut self, steps: &'s mut Vec<Step>, others: bool) -> Settler<'s> {
+        let Settler { interface, facts, .. } = *self;
+        Settler { interface, facts, steps: if others { steps } else { self.steps } }
+    }
+
     fn add(&mut self, object: &Object) {
         self.add_at_the_cost_of(object, None);
     }
@@ -312,7 +318,9 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
     // packets wait in it, if only in the fifo that the kernel gives to each
     let was_leaf = |class: Handle| classes.contains_key(&class) && !was_inner.contains(&class);
     let mut stays: HashSet<Handle> = HashSet::new();
+    // what waits until a class has lost its classes: its own options, the disciplines on it, and all below these
     let mut late = Vec::new();
+    let mut waiting: HashSet<Handle> = HashSet::new();
     // disciplines that are made anew: below them nothing stands any more
     let mut anew: HashSet<Handle> = HashSet::new();
     let mut changed: HashMap<Handle, &Object> = changed.iter().filter_map(|o| Some((o.handle()?, *o))).collect();
@@ -329,8 +337,7 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
                             if waits {
                                 let mut leaf = Object::clone(held);
                                 leaf.options.become_leaf();
-                                let Settler { interface, facts, .. } = *s;
-                                change(object, &leaf, &mut Settler { interface, facts, steps: &mut late });
+                                change(object, &leaf, &mut s.among(&mut late, true));
                             } else {
                                 change(object, held, s);
                             }
@@ -340,14 +347,18 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
                         }
                     }
                     // a class that gets its first child loses its queue to the kernel's `qdisc_purge_queue`
-                    _ => s.add_at_the_cost_of(object, was_leaf(parent).then_some(LOST)),
+                    _ => s
+                        .among(&mut late, waiting.contains(&own(handle)))
+                        .add_at_the_cost_of(object, was_leaf(parent).then_some(LOST)),
                 }
             }
             Id::Qdisc { parent, handle } => {
                 // htb takes no discipline on a class that still has children: it waits until they are gone
-                let waits = was_inner.contains(&parent) && !inner.contains(&parent);
-                let target = if waits { &mut late } else { &mut *s.steps };
-                let mut s = Settler { interface: s.interface, facts: s.facts, steps: target };
+                let waits = (was_inner.contains(&parent) && !inner.contains(&parent)) || waiting.contains(&own(parent));
+                if waits {
+                    waiting.insert(handle);
+                }
+                let mut s = s.among(&mut late, waits);
                 let above = changed.get(&own(parent));
                 let reset = qdiscs.get(&parent).and_then(|held| above?.options.change_resets(&held.name));
                 match qdiscs.get(&parent) {
@@ -407,6 +418,7 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
     let wanted: HashSet<FilterKey> = asked.objects.iter().filter_map(filter_key).collect();
     for object in &asked.objects {
         let Some(key) = filter_key(object) else { continue };
+        let mut s = s.among(&mut late, waiting.contains(&own(object.id.parent())));
         match filters.get(&key) {
             _ if anew.contains(&own(object.id.parent())) => s.add(object),
             _ if !stands(object) => s.add(object),
@@ -430,10 +442,14 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
             None => s.add(object),
         }
     }
-    // the last first: what it took goes on to what took it before, and not to a filter that goes too
+    // the last first: what it took goes on to what took it before, and not to a filter that goes too; and outer ones before
+    // inner ones, so that nothing is sent to a discipline that no longer knows what to do with it
     let goes = |o: &&Object| filter_key(o).is_some_and(|key| !wanted.contains(&key)) && !is_foreign(o);
     let going = held.objects.iter().rev().filter(|o| !anew.contains(&own(o.id.parent())) && stands(o)).filter(goes);
-    take_away(going, asked, held, s);
+    let mut going: Vec<&Object> = going.collect();
+    let depths = depths(held);
+    going.sort_by_key(|o| depths.get(&own(o.id.parent())));
+    take_away(&going, asked, held, s);
 
     let asked_qdiscs: HashSet<Handle> = asked.objects.iter().filter(|o| o.is_qdisc()).map(|o| o.id.parent()).collect();
     for object in held.objects.iter().filter(|o| o.is_qdisc() && !is_root(o)) {
@@ -508,20 +524,19 @@ fn priority(object: &Object) -> Option<(Handle, u32, u16)> {
 /// Filters that go. A priority of which nothing stays is taken away as one: the kernel keeps an empty table of u32 beside
 /// others otherwise. Hash tables would outlive it unseen as long as u32 has anything below the discipline, so they go
 /// before it: first what leads to them, without which they cannot go, then they with all that is in them.
-fn take_away<'a>(going: impl Iterator<Item = &'a Object>, asked: &Branch, held: &Branch, s: &mut Settler) {
+fn take_away(going: &[&Object], asked: &Branch, held: &Branch, s: &mut Settler) {
     let foreign = held.objects.iter().filter(|o| is_foreign(o));
     let staying: Vec<&Object> = asked.objects.iter().chain(foreign).filter(|o| priority(o).is_some()).collect();
     let stays: HashSet<_> = staying.iter().filter_map(|o| priority(o)).collect();
     let with_u32: HashSet<u16> =
         staying.iter().filter(|o| u32_of(o).is_some()).map(|o| o.id.parent().major()).collect();
-    let going: Vec<&Object> = going.collect();
     let is_table = |o: &Object| u32_of(o).is_some_and(|(_, options)| options.is_table());
     let tables: Vec<&Object> =
         going.iter().copied().filter(|o| is_table(o) && with_u32.contains(&o.id.parent().major())).collect();
     let table = |o: &Object, place: Node| (o.id.parent().major(), place.table());
     let lost: HashSet<(u16, u32)> = tables.iter().filter_map(|o| Some(table(o, u32_of(o)?.0))).collect();
     let mut whole: IndexMap<_, Vec<&Object>> = IndexMap::new();
-    for object in going {
+    for object in going.iter().copied() {
         let alone = match priority(object) {
             Some(place) if !stays.contains(&place) => {
                 whole.entry((place, protocol(object))).or_default().push(object);
@@ -585,6 +600,16 @@ fn protocol(object: &Object) -> Option<u16> {
         Id::Filter { protocol, .. } => Some(protocol).filter(|_| !object.template),
         _ => None,
     }
+}
+
+/// How many disciplines each stands below.
+fn depths(branch: &Branch) -> HashMap<Handle, usize> {
+    let mut depths: HashMap<Handle, usize> = HashMap::new();
+    for object in branch.objects.iter().filter(|o| o.is_qdisc()) {
+        let above = depths.get(&own(object.id.parent())).map_or(0, |depth| depth + 1);
+        object.handle().map(|handle| depths.insert(handle, above));
+    }
+    depths
 }
 
 fn parents_of_classes(branch: &Branch) -> HashSet<Handle> {

@@ -4,6 +4,7 @@
 mod budget;
 mod classes;
 mod kinds;
+mod layout;
 mod link;
 mod list;
 mod nat;
@@ -12,6 +13,7 @@ mod reached;
 
 pub use list::{Summary, summaries};
 
+use super::layout::laid_out;
 use super::model::{Children, Class, Direction, Discipline, Interface, Policy, Rule, Shared};
 use crate::diagnostic::Sink;
 use crate::facts::Facts;
@@ -117,9 +119,13 @@ fn known(interface: &Interface, way: Way, machine: &Facts) -> Facts {
 fn direction(place: &Place, direction: &Direction, sink: &mut Sink) {
     kinds::discipline(&direction.discipline, place.facts, sink);
     classes::check(place, direction, sink);
-    quantum::check(&direction.discipline, sink);
+    layout::check(&direction.discipline, sink);
+    // what is counted a discipline is counted as it is laid out
+    let laid_out = laid_out(&direction.discipline);
+    classes::depths(&laid_out, sink);
+    quantum::check(&laid_out, sink);
+    budget::check(&laid_out, sink);
     link::check(place, &direction.discipline, sink);
-    budget::check(&direction.discipline, sink);
     rules(place, &direction.rules, sink);
     nat::hosts(place, direction, false, sink);
     reached::check(direction, sink);

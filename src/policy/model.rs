@@ -1,6 +1,7 @@
 //! The policy as values: everything spelled out (`let`, `sets`, profiles, includes and percentages are resolved),
 //! everything with its place.
 
+use super::layout::Layout;
 use crate::kind::action::Actions;
 use crate::kind::{End, Kind, Options};
 use crate::source::{Span, Spanned};
@@ -238,6 +239,8 @@ pub struct Discipline {
     pub estimator: Option<Estimator>,
     /// By what hosts share it equally, if they do.
     pub fair: Option<Fair>,
+    /// How its classes become disciplines, if that is written. See [`super::layout`].
+    pub layout: Option<Spanned<Layout>>,
     /// What hangs below.
     pub children: Children,
 }

@@ -17,6 +17,7 @@ mod host;
 mod hostile;
 mod import;
 mod kinds;
+mod layout;
 mod marks;
 mod memory;
 mod netlink;

@@ -98,6 +98,21 @@ const ATTRIBUTES: &[Attribute] = &[
     attribute("TCA_HTB_OFFLOAD", OFFLOAD, &["offload"]),
 ];
 
+impl Htb {
+    /// The options of an htb that holds a part of this one's classes, below one of them (`policy::layout`).
+    pub fn part(&self) -> Htb {
+        Htb { r2q: self.r2q, direct_qlen: self.direct_qlen, ..Htb::default() }
+    }
+}
+
+impl Class {
+    /// A class that always has something to lend: the rate and the bucket are more than any link sends.
+    pub fn boundless() -> Class {
+        let much = Some(Bytes(100 << 20));
+        Class { rate: Some(Rate(4_000_000_000_000)), burst: much, cburst: much, ..Class::default() }
+    }
+}
+
 impl Options for Htb {
     /// `htb_classify`: a priority may name a class; filters may name a class with classes, whose own filters go on; and
     /// what ends nowhere is the default's.

@@ -34,6 +34,7 @@ pub fn qdisc(name: &str, words: &str) -> Discipline {
         default: None,
         default_number: None,
         fair: None,
+        layout: None,
         stab: None,
         estimator: None,
         children: Children::None,

@@ -5,7 +5,7 @@ use crate::codes::{
     CLASS_DEPTH, CURVES, DUPLICATE_ID, LEAF_ON_INNER, NO_DEFAULT, OUT_OF_RANGE, RATE_OVER_LINK, RATES_OVER_PARENT,
 };
 use crate::diagnostic::{Diagnostic, Sink};
-use crate::kind::qdisc::{hfsc, qfq};
+use crate::kind::qdisc::{hfsc, htb, qfq};
 use crate::policy::model::{Children, Class, Direction, Discipline, Rule};
 use crate::source::Span;
 use crate::syntax::expression::{Expression, Field};
@@ -19,7 +19,6 @@ pub(super) fn check(place: &Place, direction: &Direction, sink: &mut Sink) {
         Visit::Discipline(discipline) => {
             if let Children::Classes(classes) = &discipline.children {
                 ids(classes, sink);
-                depth(discipline, classes, 1, sink);
                 weights(discipline, classes, sink);
             }
         }
@@ -135,13 +134,29 @@ fn each<'a>(classes: &'a [Class], visit: &mut dyn FnMut(&'a Class)) {
     }
 }
 
+/// Classes deeper than their discipline has levels.
+pub(super) fn depths(discipline: &Discipline, sink: &mut Sink) {
+    walk(discipline, &mut |visit| {
+        if let Visit::Discipline(discipline) = visit
+            && let Children::Classes(classes) = &discipline.children
+        {
+            depth(discipline, classes, 1, sink);
+        }
+    });
+}
+
 fn depth(discipline: &Discipline, classes: &[Class], level: usize, sink: &mut Sink) {
     let (kind, levels) = (discipline.kind.value.name, discipline.options.levels());
     for class in classes {
         if level > levels {
             let message = format!("class `{}` is on level {level}, and {kind} has {levels}", class.name.value);
             let d = Diagnostic::new(&CLASS_DEPTH, message).at(class.name.span, "");
-            sink.push(d.help(format!("take a level out, or give the class above another `{kind}` as its leaf")));
+            sink.push(d.help(match discipline.options.as_kind::<htb::Htb>() {
+                Some(_) => {
+                    "take a level out, or write `layout: nested`, which puts several `htb` below each other".into()
+                }
+                None => format!("take a level out, or give the class above another `{kind}` as its leaf"),
+            }));
         } else {
             depth(discipline, &class.classes, level + 1, sink);
         }

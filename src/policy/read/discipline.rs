@@ -8,13 +8,15 @@ use crate::codes::{
     UNKNOWN_KIND, UNKNOWN_PROFILE, WRONG_SHAPE,
 };
 use crate::diagnostic::Diagnostic;
+use crate::kind::qdisc::htb;
 use crate::kind::{self, Kind, Options, Role};
+use crate::policy::layout::Layout;
 use crate::policy::model::{Band, Children, Class, Direction, Discipline, Places, Rule};
 use crate::policy::names::{Found, Index};
 use crate::policy::tos;
 use crate::source::{Span, Spanned};
 use crate::syntax::document::{Entry, Name, Node, Value};
-use crate::unit;
+use crate::unit::{self, Unit};
 use compact_str::{CompactString, ToCompactString};
 use std::borrow::Cow;
 
@@ -177,8 +179,9 @@ impl<'a> Reader<'a> {
         let facts = kind.value;
         let owner = format!("`{}`", facts.name);
         let mut written = Written::new((facts.options)());
-        let (mut id, mut default, mut stab, mut estimator) = (None, None, None, None);
+        let (mut id, mut default, mut stab, mut estimator, mut layout) = (None, None, None, None, None);
         let (mut classes, mut leaf, mut leaves, mut bands, mut tos_map) = (None, None, None, None, None);
+        let has_layout = written.options.as_kind::<htb::Htb>().is_some();
         for (i, entry) in entries.iter().enumerate() {
             if self.repeated(entries, i) {
                 continue;
@@ -188,6 +191,7 @@ impl<'a> Reader<'a> {
                 "id" => id = self.number(&entry.node, true),
                 "stab" => stab = self.stab(entry),
                 "estimator" => estimator = self.estimator(entry),
+                "layout" if has_layout => layout = self.layout(&entry.node),
                 "default" if below(kind::Children::Classes) => default = self.name(&entry.node, "the name of a class"),
                 "classes" if below(kind::Children::Classes) => classes = Some(entry),
                 "leaf" if below(kind::Children::Leaf) => leaf = Some(entry),
@@ -201,6 +205,7 @@ impl<'a> Reader<'a> {
                 _ => {
                     let structure: &[&str] = match facts.children {
                         kind::Children::None => &["id"],
+                        kind::Children::Classes if has_layout => &["id", "default", "layout", "classes"],
                         kind::Children::Classes => &["id", "default", "classes"],
                         kind::Children::Leaf => &["id", "leaf"],
                         kind::Children::Bands => &["id", "leaves", "tos"],
@@ -239,9 +244,22 @@ impl<'a> Reader<'a> {
             default,
             default_number: None,
             fair: None,
+            layout,
             stab,
             estimator,
             children,
+        }
+    }
+
+    /// `layout:`, how classes become disciplines.
+    fn layout(&mut self, node: &Node) -> Option<Spanned<Layout>> {
+        let (settled, defined) = self.settle(node)?;
+        match Layout::read_node(&settled, &mut unit::Reader::default()) {
+            Ok(layout) => Some(Spanned::new(layout, node.span)),
+            Err(refusal) => {
+                self.refuse(refusal, node.span, defined);
+                None
+            }
         }
     }
 
