@@ -2,7 +2,7 @@
 //!
 //! Compiling needs nothing; the rest makes network namespaces and needs root. Medians of several runs in one go: only
 //! the ratios are to be trusted on a machine that does other things. `cargo bench -- packets` measures packets alone, `cargo bench -- passage`
-//! what a change costs the flows that pass.
+//! what a change costs the flows that pass, `cargo bench -- large` trees of 20,000 classes in both layouts.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod packets;
@@ -26,6 +26,13 @@ fn main() {
     if std::env::args().any(|word| word == "passage") {
         return passage::figures(dir.path());
     }
+    if std::env::args().any(|word| word == "large") {
+        let _ = run("ip", &["netns", "del", NETNS]);
+        run("ip", &["netns", "add", NETNS]).expect("a namespace");
+        large(dir.path());
+        run("ip", &["netns", "del", NETNS]).expect("the namespace is ours");
+        return;
+    }
     compile(dir.path());
     if nix::unistd::geteuid().is_root() {
         let _ = run("ip", &["netns", "del", NETNS]);
@@ -33,6 +40,7 @@ fn main() {
         if made.is_ok() {
             kernel(dir.path());
             packets::load(dir.path());
+            large(dir.path());
             packets::figures(dir.path());
             passage::figures(dir.path());
         }
@@ -209,4 +217,69 @@ fn kernel(dir: &Path) {
     println!("  apply of one change   {}", ms(single));
     let dump = timed(5, || run("tc", &["-n", NETNS, "-s", "-j", "class", "show", "dev", "v0"]));
     println!("  tc -s -j class show   {}", ms(dump));
+}
+
+/// The same tree in the DSL with a leaf and a rule by address for every subscriber.
+fn whole(classes: usize, layout: &str) -> String {
+    let mut rules = String::new();
+    for i in 0..classes {
+        let at = i + 256;
+        let _ = writeln!(rules, "    rule class user{i} if dst 10.{}.{}.{}", at >> 16 & 255, at >> 8 & 255, at & 255);
+    }
+    let tree = policy(classes, "1mbit", true).replace("htb default", &format!("htb layout {layout} default"));
+    let tree = tree.replace("ceil 100mbit\n", "ceil 100mbit { pfifo limit 100 }\n");
+    let end = tree.rfind("  }\n}\n").expect("the end of egress");
+    format!("{}{rules}{}", &tree[..end], &tree[end..])
+}
+
+/// Seconds of the processor that children have used.
+fn used() -> f64 {
+    let all = getrusage(UsageWho::RUSAGE_CHILDREN).expect("figures of children");
+    let seconds = |t: nix::sys::time::TimeVal| t.tv_sec() as f64 + t.tv_usec() as f64 / 1e6;
+    seconds(all.user_time()) + seconds(all.system_time())
+}
+
+/// 20,000 classes with leaves and rules, flat and nested, beside `tc -batch` with the same commands. Times of the processor
+/// stand beside those of the clock: they say more where others work.
+fn large(dir: &Path) {
+    let classes = 20_000;
+    for (layout, times) in [("flat", 1), ("nested", 3)] {
+        let text = whole(classes, layout);
+        let first = write(dir, "large.shape", &text).to_string_lossy().into_owned();
+        let one = text.replace("class user77 rate 1mbit", "class user77 rate 3mbit");
+        let one = write(dir, "large-one.shape", &one).to_string_lossy().into_owned();
+        let state = dir.join(format!("large-{layout}")).to_string_lossy().into_owned();
+        let common = ["--netns", NETNS, "--state-dir", &state, "--max-file-size", "64"];
+        let shapectl = |args: &[&str]| run(SHAPECTL, &[&common[..], args].concat());
+        let script =
+            Command::new(SHAPECTL).args(common).args(["script", "--batch", &first]).output().expect("a script");
+        let batch = write(dir, "large.batch", &String::from_utf8_lossy(&script.stdout)).to_string_lossy().into_owned();
+        println!("\n{classes} classes with leaves and rules, layout {layout} (median of {times})");
+        let mut made = |name: &str, make: &dyn Fn() -> Result<Duration, String>| {
+            let before = used();
+            let took = timed(times, || {
+                fresh_link();
+                make()
+            });
+            println!("  {name} {}  ({:.1} s of the processor)", ms(took), (used() - before) / times as f64);
+            took
+        };
+        let theirs = made("tc -batch            ", &|| run("tc", &["-n", NETNS, "-batch", &batch]));
+        let ours = made("shapectl apply       ", &|| shapectl(&["apply", &first]));
+        println!("  ratio {:.2}", theirs.as_secs_f64() / ours.as_secs_f64());
+        let before = used();
+        let mut turn = false;
+        let single = timed(6, || {
+            turn = !turn;
+            shapectl(&["apply", if turn { &one } else { &first }])
+        });
+        println!("  apply of one change   {}  ({:.2} s of the processor)", ms(single), (used() - before) / 6.0);
+        let before = used();
+        let dump = timed(3, || {
+            let all = ["qdisc", "class", "filter"]
+                .map(|what| run("tc", &["-n", NETNS, "-s", "-j", what, "show", "dev", "v0"]));
+            all.into_iter().sum()
+        });
+        println!("  tc -s -j show of all  {}  ({:.2} s of the processor)", ms(dump), (used() - before) / 3.0);
+    }
 }

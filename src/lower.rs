@@ -332,6 +332,11 @@ impl Lowering<'_> {
         let discipline = arena.disciplines.get(node.discipline)?;
         let parent = node.parent.map_or(discipline.handle(), |p| arena.class_handle(p));
         let mut options = source.options.clone();
+        if let (Some(others), Some(class)) = (arena.turns_in_part(node.discipline), options.as_kind_mut::<htb::Class>())
+        {
+            let above = discipline.parent.and_then(|class| arena.classes.get(class)?.source);
+            class.wait_for(others, above.and_then(|c| c.options.value("rate")).unwrap_or_default(), self.facts);
+        }
         let said = choose(options.as_mut(), discipline.source.options.as_ref(), !source.classes.is_empty(), self.facts);
         let part = source.name.value.is_empty().then(|| format!("lends without end: {} has the rate", node.path));
         let remarks = said.into_iter().chain(part).collect();

@@ -31,6 +31,8 @@ pub struct DisciplineNode<'p> {
     pub major: u16,
     /// Its classes.
     classes: std::ops::Range<usize>,
+    /// How many of them take packets.
+    takers: usize,
 }
 
 impl ClassNode<'_> {
@@ -124,7 +126,7 @@ impl<'p> Arena<'p> {
         let key = format_compact!("{}:{path}", source.kind.value.name);
         let me = self.disciplines.len();
         let major = source.id.map_or(u16::from(parent.is_none()), |id| id.value);
-        self.disciplines.push(DisciplineNode { source, parent, path, key, major, classes: 0..0 });
+        self.disciplines.push(DisciplineNode { source, parent, path, key, major, classes: 0..0, takers: 0 });
         let first = self.classes.len();
         let mut leaves: Vec<(usize, &'p Discipline)> = Vec::new();
         match &source.children {
@@ -144,8 +146,11 @@ impl<'p> Arena<'p> {
             Children::Classes(classes) => self.classes(me, classes, None, &mut leaves),
         }
         let end = self.classes.len();
+        let inner = |c: &&ClassNode| c.source.is_some_and(|source| !source.classes.is_empty());
+        let own = self.classes.get(first..end).unwrap_or_default();
+        let takers = own.len() - own.iter().filter(inner).count();
         if let Some(node) = self.disciplines.get_mut(me) {
-            node.classes = first..end;
+            (node.classes, node.takers) = (first..end, takers);
         }
         for (class, leaf) in leaves {
             self.grow(leaf, Some(class));
@@ -317,6 +322,11 @@ impl<'p> Arena<'p> {
     pub fn is_parted(&self, class: usize) -> bool {
         let source = self.classes.get(class).and_then(|c| c.source);
         source.and_then(|c| c.leaf.as_ref()).is_some_and(|leaf| layout::is_part(leaf))
+    }
+
+    /// How many classes of a part of the layout take turns.
+    pub fn turns_in_part(&self, discipline: usize) -> Option<usize> {
+        self.disciplines.get(discipline).filter(|d| layout::is_part(d.source)).map(|d| d.takers)
     }
 
     /// The way of packets that a rule sends to a class with classes: htb goes back to its default. What the layout parted

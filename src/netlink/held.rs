@@ -6,8 +6,9 @@ use crate::tree::{Blocks, Branch, Id, Interface, Link, Object, Root, Tree, block
 use crate::unit::Handle;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// Below which parents a link's filters must be asked for, given its qdiscs and classes: every qdisc, both hooks of a
-/// clsact, and the inner classes. A class at the bottom sends packets without asking its filters, and has none.
+/// Below which parents a link's filters must be asked for, given its qdiscs and classes: every qdisc that can have some
+/// (`tcf_block`, net/sched), both hooks of a clsact, and the inner classes. A class at the bottom sends packets without asking
+/// its filters, and has none.
 pub fn filter_parents(records: &[Record]) -> Vec<Handle> {
     let mut parents = Vec::new();
     for record in records {
@@ -19,7 +20,10 @@ pub fn filter_parents(records: &[Record]) -> Vec<Handle> {
             }
             // its filters are the block's
             Id::Qdisc { parent: Handle::INGRESS, .. } if record.object.blocks.ingress != 0 => {}
-            Id::Qdisc { handle, .. } if handle.0 != 0 => parents.push(handle),
+            Id::Qdisc { parent, handle } if handle.0 != 0 => {
+                let asks = record.object.kind.is_none() || record.object.options.takes_filters();
+                parents.extend((asks || parent == Handle::INGRESS).then_some(handle));
+            }
             _ => {}
         }
     }

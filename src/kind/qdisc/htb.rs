@@ -111,6 +111,21 @@ impl Class {
         let much = Some(Bytes(100 << 20));
         Class { rate: Some(Rate(4_000_000_000_000)), burst: much, cburst: much, ..Class::default() }
     }
+
+    /// Buckets for a class that waits for its turn among so many `others` that send a packet each at `speed`: they hold what
+    /// comes in meanwhile, which would run over otherwise, and the class would not get its rate where all of it is wanted.
+    pub fn wait_for(&mut self, others: usize, speed: Rate, facts: &Facts) {
+        let (rate, packet) = (self.rate.unwrap_or_default().bytes(), self.packet(facts));
+        let meanwhile = u128::from(packet) * others as u128 * u128::from(rate) / u128::from(speed.bytes().max(1));
+        let size = u64::try_from(meanwhile).unwrap_or(u64::MAX).saturating_add(packet).min(u64::from(u32::MAX));
+        self.burst.get_or_insert(Bytes(size));
+        self.cburst.get_or_insert(Bytes(size));
+    }
+
+    /// The largest packet, in bytes.
+    fn packet(&self, facts: &Facts) -> u64 {
+        u64::from(self.mtu.map_or(1600.max(facts.frame()), |m| m.0))
+    }
 }
 
 impl Options for Htb {
@@ -303,7 +318,7 @@ impl Options for Class {
     fn complete(&mut self, facts: &Facts) {
         let rate = *self.rate.get_or_insert(Rate(0));
         let ceil = *self.ceil.get_or_insert(rate);
-        let packet = u64::from(self.mtu.map_or(1600.max(facts.frame()), |m| m.0));
+        let packet = self.packet(facts);
         self.burst.get_or_insert(Bytes(rate.bytes() / facts.hz + packet));
         self.cburst.get_or_insert(Bytes((ceil.bytes() / facts.hz + packet).min(u64::from(u32::MAX))));
     }

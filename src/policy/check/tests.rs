@@ -211,7 +211,7 @@ fn numbers_run_out() {
     let many: String = (0..65535).map(|i| format!("c{i}: {{ rate: 1kbit }}, ")).collect();
     let (found, sources) = with(&format!("interfaces: {{ eth0: {{ {} }} }}", htb("", &many)), Facts::default());
     let codes: Vec<_> = found.iter().map(|d| d.code.name).collect();
-    assert_eq!(codes, ["handle-budget"], "{}", render(&found, &sources, false, 100));
+    assert_eq!(codes, ["flat-tree", "handle-budget"], "{}", render(&found, &sources, false, 100));
 }
 
 #[test]
