@@ -86,7 +86,9 @@ fn rates_ceilings_and_borrowing_hold_over_two_levels() {
     let qdiscs = near.netns.tc("qdisc show dev eth0");
     assert_eq!(qdiscs.matches("qdisc htb").count(), 4, "the root, the line and two sites: {qdiscs}");
     // alone: up to its own ceil, and up to the line's through its site and the line
-    assert_rate("b0 alone", hear(&near, &far, &[PORT + 8])[0], 2e6, 100e-6);
+    if kernel::virtual_time() {
+        assert_rate("b0 alone", hear(&near, &far, &[PORT + 8])[0], 2e6, 100e-6);
+    }
     assert_rate("a0 alone", hear(&near, &far, &[PORT])[0], 8e6, 100e-6);
     if !kernel::virtual_time() {
         return; // ten flows at once are more than a busy machine times well
@@ -96,9 +98,9 @@ fn rates_ceilings_and_borrowing_hold_over_two_levels() {
     let ports: Vec<u16> = [0, 1, 8, 9].into_iter().chain(16..22).map(|i| PORT + i).collect();
     let heard = hear(&near, &far, &ports);
     println!("{heard:.0?}");
-    assert_rate("site a", heard[0] + heard[1], 3e6, 0.002);
-    assert_rate("b0 at its ceil", heard[2], 2e6, 0.002);
-    assert_rate("site b", heard[2] + heard[3], 4.4e6, 0.002);
+    assert_rate("site a", heard[0] + heard[1], 3e6, 300e-6);
+    assert_rate("b0 at its ceil", heard[2], 2e6, 300e-6);
+    assert_rate("site b", heard[2] + heard[3], 4.4e6, 300e-6);
     assert!(heard[0] > 0.998e6 && heard[1] > 1.398e6, "each has its own rate: {heard:?}");
     for rate in &heard[4..] {
         assert_rate("beside the sites", *rate, 1e5, 0.02);
@@ -106,8 +108,8 @@ fn rates_ceilings_and_borrowing_hold_over_two_levels() {
     assert_rate("the line", heard.iter().sum(), 8e6, 200e-6);
     // a site that is idle lends all it has
     let heard = hear(&near, &far, &[PORT, PORT + 8]);
-    assert_rate("a0 beside b0", heard[0], 6e6, 0.002);
-    assert_rate("b0 beside a0", heard[1], 2e6, 0.002);
+    assert_rate("a0 beside b0", heard[0], 6e6, 300e-6);
+    assert_rate("b0 beside a0", heard[1], 2e6, 300e-6);
 }
 
 /// Twelve levels, which one htb has not: the ceil of the tenth holds, and each is guaranteed what it has while others want
@@ -126,10 +128,12 @@ fn a_tree_deeper_than_eight_levels_shapes() {
         "interfaces: {{ eth0: {{ egress: {{ htb: {{ layout: nested, default: other, classes: {{ line: {{ rate: 4mbit, classes: {{ {other}, l1: {body} }} }} }} }} }} }} }}\n"
     ));
     near.assert_settled(&policy);
-    assert_rate("alone", hear(&near, &far, &[PORT])[0], 2e6, 100e-6);
+    if kernel::virtual_time() {
+        assert_rate("alone", hear(&near, &far, &[PORT])[0], 2e6, 100e-6);
+    }
     let both = hear(&near, &far, &[PORT, PORT + 1]);
-    assert_rate("deep down", both[0], 1e6, 0.002);
-    assert_rate("beside it", both[1], 3e6, 0.002);
+    assert_rate("deep down", both[0], 1e6, 300e-6);
+    assert_rate("beside it", both[1], 3e6, 300e-6);
 }
 
 /// All commands know the layout: what stands is what was asked, a packet finds its class, a change touches its own part, and

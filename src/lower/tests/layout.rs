@@ -50,8 +50,8 @@ fn a_class_with_many_children_has_an_htb_below_it() {
     let (inner, outer): (Vec<&str>, Vec<&str>) = filters.iter().partition(|l| l.contains("filter 2:"));
     assert_eq!([inner.clone(), outer.clone()].concat(), filters);
     assert_eq!((inner.len(), outer.len()), (8, 9), "{filters:#?}");
-    assert!(inner[7].ends_with("match ip dst 10.0.0.7 flowid 2:9"), "{}", inner[7]);
-    assert!(outer[8].ends_with("match ip dst 10.0.0.7 flowid 1:3"), "{}", outer[8]);
+    assert!(inner[7].ends_with("match ip dst 10.0.0.7/32 flowid 2:9"), "{}", inner[7]);
+    assert!(outer[8].ends_with("match ip dst 10.0.0.7/32 flowid 1:3"), "{}", outer[8]);
     assert!(!outer[0].contains("1:3"), "the class beside it has its own rule first: {}", outer[0]);
 }
 

@@ -57,7 +57,7 @@ fn flat(discipline: &Discipline, classes: &[Class], sink: &mut Sink) {
     let d = Diagnostic::new(&FLAT_TREE, message).at(discipline.kind.span, "");
     sink.push(if then * 2.0 <= now {
         let parts = disciplines(&nested);
-        d.help(format!("write `layout: nested`, which makes {parts} disciplines of them, in about {then:.1} s"))
+        d.help(format!("write `layout: nested`, which makes {parts} disciplines of them: about {:.1} s", then.max(0.1)))
     } else {
         let then = seconds(n.div_ceil(GROUP) as u64 * looks(GROUP) + looks(n.div_ceil(GROUP)));
         d.help(format!(
