@@ -51,6 +51,8 @@ pub struct Kernel {
     opened: bpf::Opened,
     /// Whether `/sys` shows the links of this namespace.
     sysfs: bool,
+    /// Whether the kernel tells of chains.
+    has_chains: bool,
 }
 
 impl Kernel {
@@ -63,7 +65,13 @@ impl Kernel {
         if let Some(name) = netns {
             enter(name)?;
         }
-        Ok(Kernel { netlink: Netlink::open()?, clock: clock(), opened: bpf::Opened::default(), sysfs: netns.is_none() })
+        Ok(Kernel {
+            netlink: Netlink::open()?,
+            clock: clock(),
+            opened: bpf::Opened::default(),
+            sysfs: netns.is_none(),
+            has_chains: true,
+        })
     }
 
     /// The address of our requests, by which [`Watch`] tells others' from ours.
@@ -240,22 +248,17 @@ impl Kernel {
                 kept.objects(dump);
                 own.extend(classes);
                 for parent in netlink::filter_parents(&own) {
-                    for kind in [netlink::RTM_GETCHAIN, netlink::RTM_GETTFILTER] {
-                        let (dump, filters) = self.objects(kind, link.index, parent.0, &machine)?;
-                        kept.filters(link.index, parent, dump);
-                        own.extend(filters.into_iter().map(|r| r.below(link.index, parent)));
-                    }
+                    own.extend(self.filters(link.index, parent, &machine, &mut kept)?);
                 }
+                self.roots(link.index, &mut own, &machine, &mut kept)?;
             }
             blocks.extend(own.iter().flat_map(|r| [r.object.blocks.ingress, r.object.blocks.egress]));
             records.append(&mut own);
         }
         for block in blocks.into_iter().filter(|block| *block != 0) {
-            for kind in [netlink::RTM_GETCHAIN, netlink::RTM_GETTFILTER] {
-                let (dump, filters) = self.objects(kind, netlink::BLOCK, block, &machine)?;
-                kept.filters(netlink::BLOCK, Handle(block), dump);
-                records.extend(filters.into_iter().map(|r| r.below(netlink::BLOCK, Handle(block))));
-            }
+            let mut own = self.filters(netlink::BLOCK, Handle(block), &machine, &mut kept)?;
+            self.roots(netlink::BLOCK, &mut own, &machine, &mut kept)?;
+            records.append(&mut own);
         }
         let tree = netlink::tree(records, &machine);
         let numbers: Vec<_> = tree.references().filter(|r| matches!(r, Reference::SetNumber(_))).collect();
@@ -265,6 +268,41 @@ impl Kernel {
         // read again, now that the sets have names
         self.look_for(numbers);
         Ok((kept.tree(&self.clock)?, kept))
+    }
+
+    /// The filters below one parent of a link, with the templates of their chains. Filters are in chains, so where there is
+    /// none nothing more is asked: a tree has many parents, and few of them have filters.
+    fn filters(
+        &mut self,
+        link: u32,
+        parent: Handle,
+        machine: &Machine,
+        kept: &mut Snapshot,
+    ) -> Result<Vec<Record>, Error> {
+        let mut out = Vec::new();
+        for kind in [netlink::RTM_GETCHAIN, netlink::RTM_GETTFILTER] {
+            if kind == netlink::RTM_GETTFILTER && out.is_empty() && self.has_chains {
+                break;
+            }
+            let (dump, records) = self.objects(kind, link, parent.0, machine)?;
+            if !dump.is_empty() {
+                kept.filters(link, parent, dump);
+            }
+            out.extend(records.into_iter().map(|record| record.below(link, parent)));
+        }
+        Ok(out)
+    }
+
+    /// Asks for the tables of u32 that dumps leave open, and puts the answers beside what they are about.
+    fn roots(&mut self, link: u32, own: &mut Vec<Record>, machine: &Machine, kept: &mut Snapshot) -> Result<(), Error> {
+        for (parent, question) in netlink::unclear_roots(own) {
+            // a priority that went away meanwhile has none
+            let Ok(answer) = self.netlink.dump(&question) else { continue };
+            let records = netlink::decode(&answer, machine).map_err(|e| Error::from(e).doing("read the filters"))?;
+            own.extend(Record::roots(records, link, parent));
+            kept.root(link, parent, answer);
+        }
+        Ok(())
     }
 
     /// The classes of a link, and how many packets wait in each.
@@ -301,6 +339,7 @@ impl Kernel {
             Err(e) if e.is(nix::errno::Errno::ENODEV) && ifindex != 0 => Ok((Vec::new(), Vec::new())),
             // chains have been there since 4.14, and their templates since 4.19
             Err(e) if e.is(nix::errno::Errno::EOPNOTSUPP) && kind == netlink::RTM_GETCHAIN => {
+                self.has_chains = false;
                 Ok((Vec::new(), Vec::new()))
             }
             Err(e) => Err(e.doing(doing)),

@@ -586,6 +586,16 @@ pub trait Options: Rows {
         None
     }
 
+    /// Whether a change sets a row back to its default that it does not say: the whole is sent, or the kernel takes it so.
+    fn forgets(&self, _word: &str) -> bool {
+        false
+    }
+
+    /// Whether the kernel refuses a change of a fixed row; otherwise it is ignored.
+    fn refuses_change(&self, _word: &str) -> bool {
+        false
+    }
+
     /// Whether a discipline asks filters for the class of a packet (those with a `tcf_block` in the kernel).
     fn takes_filters(&self) -> bool {
         false

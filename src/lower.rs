@@ -35,6 +35,7 @@ use crate::facts::Facts;
 use crate::kind::action::skbedit::Skbedit;
 use crate::kind::action::{Act, Actions, Control, mirred, police};
 use crate::kind::qdisc::{clsact, hfsc, htb};
+use crate::kind::raw::{self, Raw};
 use crate::kind::{self, End, Fairness, Options};
 use crate::policy::layout;
 use crate::policy::model::{self, Children, Direction, Ingress, Interface, Policy, Rule};
@@ -80,7 +81,8 @@ pub fn lower(policy: &Policy, facts: &dyn Fn(&str) -> Facts, ids: &Ids, sink: &m
         new_ids.interfaces.insert(key, table);
     }
     let budget = |shared: &Option<Spanned<CompactString>>| budgets.get(&shared.as_ref()?.value).cloned();
-    for interface in &policy.interfaces {
+    let (devices, others): (Vec<_>, Vec<_>) = policy.interfaces.iter().partition(|i| i.link.device.is_some());
+    for interface in devices.into_iter().chain(others) {
         let name = &interface.name.value;
         let old = ids.interfaces.get(name).unwrap_or(&nothing);
         let facts = facts(name);
@@ -122,7 +124,39 @@ pub fn lower(policy: &Policy, facts: &dyn Fn(&str) -> Facts, ids: &Ids, sink: &m
         tree.interfaces.insert(name, tree::Interface { egress, ..tree::Interface::default() });
     }
     sink.warn_of_needless();
+    mark_devices(&mut tree);
     (tree, new_ids)
+}
+
+/// A device that the policy makes by name carries in its alias whom it serves: it goes when none of them is left.
+fn mark_devices(tree: &mut Tree) {
+    let named = tree.interfaces.iter().filter(|(_, i)| i.link.kind.is_some() && i.link.alias.is_none());
+    let named: Vec<CompactString> = named.map(|(name, _)| name.clone()).collect();
+    for device in named {
+        let sends = |branch: &Branch| branch.objects.iter().any(|o| redirects_to(o, &device));
+        let block = |number: u32| tree.interfaces.get(&tree::block_name(number)).and_then(|i| i.egress.as_ref());
+        let looks = |branch: &Branch| {
+            let numbers = branch.objects.iter().flat_map(|o| [o.blocks.ingress, o.blocks.egress]);
+            numbers.filter(|number| *number != 0).filter_map(block).any(sends)
+        };
+        let served = tree.interfaces.iter().filter(|(name, i)| {
+            let branches = || [&i.egress, &i.ingress].into_iter().flatten();
+            **name != device && tree::block_of(name).is_none() && branches().any(|b| sends(b) || looks(b))
+        });
+        let served: Vec<&str> = served.map(|(name, _)| name.as_str()).collect();
+        let alias = format_compact!("{OWN_ALIAS}{}", served.join("/"));
+        let fits = !served.is_empty() && alias.len() <= ALIAS;
+        if let Some(interface) = tree.interfaces.get_mut(&device).filter(|_| fits) {
+            interface.link.alias = Some(alias);
+        }
+    }
+}
+
+/// Whether a filter sends packets, or copies of them, to a device.
+pub fn redirects_to(object: &Object, device: &str) -> bool {
+    let slots = (0..object.options.rows().len()).filter_map(|i| object.options.slot(i));
+    let actions = slots.filter_map(|slot| slot.as_any().downcast_ref::<Option<Actions>>()?.as_ref());
+    actions.flat_map(|actions| &actions.0).any(|act| act.options.value::<Name>("dev").is_some_and(|to| to.0 == device))
 }
 
 /// The devices that packets of an interface are redirected to.
@@ -157,8 +191,11 @@ struct Lowering<'a> {
 impl Lowering<'_> {
     fn link(&self) -> Link {
         let name = &self.interface.name;
+        let device = self.interface.link.device.map(|device| device.value);
         Link {
             txqueuelen: self.interface.link.txqueuelen.map(|n| n.value),
+            kind: device.map(|device| device.show().into()),
+            up: device.map(|_| true),
             origin: Origin { span: Some(name.span), name: name.value.clone(), remark: None },
             ..Link::default()
         }
@@ -331,7 +368,11 @@ impl Lowering<'_> {
         let source = node.source?;
         let discipline = arena.disciplines.get(node.discipline)?;
         let parent = node.parent.map_or(discipline.handle(), |p| arena.class_handle(p));
-        let mut options = source.options.clone();
+        let above = discipline.source.options.as_kind::<Raw>();
+        let mut options: Box<dyn Options> = match (source.options.as_kind::<raw::Class>(), above) {
+            (Some(class), Some(above)) => Box::new(class.of(above)),
+            _ => source.options.clone(),
+        };
         if let (Some(others), Some(class)) = (arena.turns_in_part(node.discipline), options.as_kind_mut::<htb::Class>())
         {
             let above = discipline.parent.and_then(|class| arena.classes.get(class)?.source);

@@ -12,7 +12,7 @@ mod snapshot;
 mod stab;
 
 pub use dump::{Record, decode, decode_actions};
-pub use held::{filter_parents, tree};
+pub use held::{filter_parents, tree, unclear_roots};
 pub use link::{LinkInfo, decode_links};
 pub use request::{BLOCK, request};
 pub(crate) use request::{RTM_DELACTION, RTM_GETACTION, RTM_GETCHAIN, RTM_NEWACTION, RTM_NEWCHAIN};
@@ -207,6 +207,19 @@ fn estimator(object: &Object, out: &mut Attributes) {
     if let Some(Estimator { interval, ewma_log }) = object.estimator {
         out.raw(TCA_RATE, &[interval.cast_unsigned(), ewma_log]);
     }
+}
+
+/// The question which table u32 made for the priority of a filter: `u32_get` takes this number for it.
+pub fn root_of(filter: &Object, ifindex: u32) -> Message {
+    const ROOT: u32 = 0xfff0_0000; // TC_U32_ROOT
+    let Id::Filter { parent, chain, .. } = filter.id else { return Message::dump_tc(RTM_GETTFILTER, ifindex, 0) };
+    let mut asked = filter.clone();
+    if let Id::Filter { handle, .. } = &mut asked.id {
+        *handle = ROOT;
+    }
+    let block = (ifindex == BLOCK).then_some(parent.0);
+    let parts = Parts { options: false, chain: Some(chain).filter(|chain| *chain != 0), block };
+    Message { kind: RTM_GETTFILTER, flags: NLM_F_REQUEST, body: body(&asked, parts, ifindex, &Facts::default()) }
 }
 
 /// Why bytes are no dump: which object, and what is wrong with it.

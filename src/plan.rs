@@ -6,6 +6,8 @@ mod purge;
 
 pub use purge::purged;
 
+pub use links::is_made;
+
 use crate::facts::Facts;
 use crate::source::Span;
 use crate::tree::{Object, Tree};

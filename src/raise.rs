@@ -23,6 +23,7 @@ mod rows;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::facts::Facts;
+use crate::kind::link::Device;
 use crate::kind::{
     Children, Options, Vocabulary,
     raw::{self, Raw},
@@ -34,7 +35,7 @@ use crate::source::{Notation, Source, Sources, Span, Spanned};
 use crate::syntax::document::{Document, Entry, Node, Trivia, Value};
 use crate::syntax::{Limits, write};
 use crate::tree::{Branch, Id, Interface, Object, Stab, Tree, block_of};
-use crate::unit::{Estimator, Handle, Packing, Unit};
+use crate::unit::{Estimator, Handle, Packing, Reader, Unit};
 use compact_str::{CompactString, ToCompactString, format_compact};
 use names::Named;
 use std::collections::{BTreeSet, HashMap};
@@ -59,7 +60,9 @@ pub fn raise(tree: &Tree, names: &Names, facts: &dyn Fn(&str) -> Facts) -> Raise
     for (name, interface) in &tree.interfaces {
         let facts = facts(name);
         let held = interface.link.index.is_some();
-        let mut raising = Raising { name, facts: &facts, names, held, remarks: &mut remarks };
+        let is_device = interface.link.kind.as_deref().is_some_and(|kind| device(kind).is_some());
+        let served = is_device && tree.objects().any(|object| lower::redirects_to(object, name));
+        let mut raising = Raising { name, facts: &facts, names, held, served, remarks: &mut remarks };
         if let Some(number) = block_of(name) {
             blocks.push(entry(&number.to_compact_string(), raising.block(interface)));
         } else if let Some(node) = raising.interface(interface) {
@@ -111,8 +114,7 @@ fn compare((policy, mut sink): (Policy, Sink), tree: &Tree, facts: &dyn Fn(&str)
     }
     for step in plan::plan(&asked, tree, facts).steps {
         let Subject::Object(object) = &step.subject else { continue };
-        let unsaid = object.options.clone().reword(&facts(&step.interface)).is_err();
-        if (object.kind.is_none() && matches!(object.id, Id::Class { .. })) || unsaid {
+        if object.options.clone().reword(&facts(&step.interface)).is_err() {
             continue; // it has been said
         }
         let rows: Vec<_> = step.differences.iter().map(|d| d.word).collect();
@@ -121,6 +123,11 @@ fn compare((policy, mut sink): (Policy, Sink), tree: &Tree, facts: &dyn Fn(&str)
         remarks.push(Diagnostic::new(&codes::LEFT_OUT, format!("{}: {message}", step.interface)));
     }
     remarks
+}
+
+/// A kind of device that a policy makes.
+fn device(kind: &str) -> Option<Device> {
+    Device::read(kind, &mut Reader::default()).ok()
 }
 
 /// An object in a few words.
@@ -182,6 +189,8 @@ struct Raising<'a> {
     names: &'a Names,
     /// The tree comes from a dump.
     held: bool,
+    /// A filter sends packets here.
+    served: bool,
     remarks: &'a mut Vec<Diagnostic>,
 }
 
@@ -220,12 +229,20 @@ impl Raising<'_> {
     fn interface(&mut self, interface: &Interface) -> Option<Node> {
         let mut entries = Vec::new();
         let mut link = Vec::new();
+        let root = |b: &Branch| b.objects.iter().find(|o| o.id.parent() == Handle::ROOT).cloned();
+        let egress = interface.egress.as_ref().and_then(|b| Some((b, root(b)?)));
+        let hook = interface.ingress.as_ref().filter(|b| !b.objects.is_empty());
+        // a device that serves no other purpose than ours is the policy's to make
+        let device = interface.link.kind.as_deref().and_then(device);
+        if let Some(device) = device.filter(|_| interface.link.up != Some(false))
+            && (self.served || egress.is_some() || hook.is_some())
+        {
+            link.push(entry("type", word(device.show())));
+        }
         // a held link's length was there before
         if let Some(length) = interface.link.txqueuelen.filter(|_| !self.held) {
             link.push(entry("txqueuelen", word(length.to_compact_string())));
         }
-        let root = |b: &Branch| b.objects.iter().find(|o| o.id.parent() == Handle::ROOT).cloned();
-        let egress = interface.egress.as_ref().and_then(|b| Some((b, root(b)?)));
         if let Some(stab) =
             egress.as_ref().filter(|(_, root)| self.is_links(root)).and_then(|(_, root)| root.stab.as_ref())
         {
@@ -325,14 +342,7 @@ impl Raising<'_> {
     fn lost(&mut self, branch: &Branch) -> Option<String> {
         let mut lines = Vec::new();
         for object in &branch.objects {
-            // a policy has words for a discipline and a filter of an unknown kind, and none for its classes
-            if object.kind.is_none() && matches!(object.id, Id::Class { .. }) {
-                let raw = object.options.as_kind::<Raw>().and_then(|r| r.bytes.as_ref());
-                let options =
-                    raw.map_or_else(|| "no options".to_owned(), |octets| format!("options {}", octets.show()));
-                lines.push(format!("left out: {} ({options})", described(object)));
-                self.leave_out(format!("{}, of a kind that shapectl does not know,", described(object)));
-            } else if let Err(what) = object.options.clone().reword(self.facts) {
+            if let Err(what) = object.options.clone().reword(self.facts) {
                 lines.push(format!("left out: {} with {what}", described(object)));
                 self.leave_out(format!("{} with {what}", described(object)));
             }
@@ -421,7 +431,10 @@ impl Raising<'_> {
         let chosen = |options: &mut dyn Options| {
             lower::choose(options, discipline.options.as_ref(), inner, self.facts);
         };
-        let written = rows::needed(class.options.as_ref(), &chosen, self.facts);
+        let written: Box<dyn Options> = match class.options.as_kind::<Raw>() {
+            Some(raw) => Box::new(raw.class()),
+            None => rows::needed(class.options.as_ref(), &chosen, self.facts),
+        };
         let mut entries = vec![id(handle.minor())];
         entries.extend(class.estimator.map(estimator));
         entries.extend(self.rows(written.as_ref(), &|_| false));

@@ -314,6 +314,9 @@ pub fn script(plan: &Plan, from: &str) -> String {
         let created =
             plan.steps.iter().filter(of).any(|s| matches!(s.subject, Subject::Link(LinkChange::Create(_), _)));
         if created {
+            if comes_with_module(&interface) {
+                out.push_str("modprobe ifb numifbs=0 2>/dev/null || :\n");
+            }
             let _ = writeln!(out, "ip link del dev {} 2>/dev/null || :", quote(&interface));
         } else {
             for words in clear {
@@ -336,6 +339,12 @@ pub fn script(plan: &Plan, from: &str) -> String {
         }
     }
     out
+}
+
+/// Whether a device has a name that the module of ifb gives to devices of its own as it is loaded, which the first `ip link
+/// add … type ifb` does (drivers/net/ifb.c): it would be there already.
+fn comes_with_module(name: &str) -> bool {
+    name.strip_prefix("ifb").is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// The priority of a filter that a step adds for what leaves by a hook.

@@ -200,3 +200,68 @@ fn what_comes_out_is_a_policy() {
         }
     }
 }
+
+#[test]
+fn a_device_for_what_arrives_is_made_by_the_policy() {
+    let shaped = "tc qdisc add dev eth0 ingress
+tc filter add dev eth0 parent ffff: protocol all prio 5 u32 match u32 0 0 action mirred egress redirect dev ifb0
+tc qdisc add dev ifb0 root handle 1: tbf rate 5mbit burst 20kb latency 50ms
+";
+    for made in ["modprobe ifb numifbs=1\n", "ip link add ifb0 type ifb\n", "ip link add name ifb0 type ifb || true\n"]
+    {
+        let script = format!("{made}ip link set dev ifb0 up\n{shaped}");
+        let answer = read(&script, &["--strict"]);
+        assert_eq!((answer.code, answer.said.as_str()), (0, ""), "{script}");
+        assert!(answer.policy.contains("ifb0:\n    link: { type: ifb }\n"), "{}", answer.policy);
+        let shape = read(&script, &["--to", "shape"]).policy;
+        assert!(shape.contains("link type ifb\n"), "{shape}");
+        for (policy, ending) in [(answer.policy, "yaml"), (shape, "shape")] {
+            let run = Run::new();
+            let file = run.file(&format!("policy.{ending}"), &policy);
+            let script =
+                Command::new(env!("CARGO_BIN_EXE_shapectl")).args(["script", "--fresh", &file]).output().unwrap();
+            let text = String::from_utf8_lossy(&script.stdout);
+            let line = |wanted: &str| {
+                text.lines().position(|line| line == wanted).unwrap_or_else(|| panic!("{wanted}: {text}"))
+            };
+            let made = line("ip link add name ifb0 type ifb");
+            assert!(line("modprobe ifb numifbs=0 2>/dev/null || :") < made, "{text}");
+            assert!(made < line("ip link set dev ifb0 alias shapectl:eth0") && made < line("ip link set dev ifb0 up"));
+            assert!(line("tc qdisc replace dev eth0 ingress") > made, "{text}");
+        }
+    }
+    // one that nobody makes is a link like any other
+    let answer = read(shaped, &[]);
+    assert!(!answer.policy.contains("type"), "{}", answer.policy);
+    // and no other is made: each is named by its line
+    let script =
+        format!("ip link add d0 type dummy\nip link set eth0 up\nip link set eth0 mtu 1400\nmodprobe ifb\n{shaped}");
+    let passed = ["import-passed", "import-passed", "import-passed"].map(str::to_owned);
+    assert_eq!(found(&script, &[]), passed.into_iter().zip(1..).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_shared_block_is_written_once() {
+    let script = "for dev in eth0 eth1; do tc qdisc add dev $dev ingress_block 5 ingress; done
+tc filter add block 5 prio 2 protocol ip u32 match ip dport 22 0xffff action drop
+tc filter add block 5 prio 1 protocol ip u32 match ip dport 80 0xffff action pass
+tc filter add block 6 prio 1 protocol ip u32 match ip dport 80 0xffff action pass
+";
+    let answer = read(script, &[]);
+    assert_eq!(answer.policy.matches("dport").count(), 2, "{}", answer.policy);
+    assert!(answer.policy.contains("blocks:\n  5:\n    filters:\n"), "{}", answer.policy);
+    assert!(
+        answer.policy.find("dport 22") < answer.policy.find("dport 80"),
+        "in the order of making\n{}",
+        answer.policy
+    );
+    assert!(answer.said.contains("Block of given index was not found"), "{}", answer.said);
+    assert_eq!(found(script, &[]), [("import-refused".to_owned(), 4)]);
+    let run = Run::new();
+    let file = run.file("policy.yaml", &answer.policy);
+    let checked = Command::new(env!("CARGO_BIN_EXE_shapectl")).args(["check", &file]).output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    // it goes with the last hook that looks into it
+    let answer = read(&format!("{script}tc qdisc del dev eth0 ingress; tc qdisc del dev eth1 ingress\n"), &[]);
+    assert!(!answer.policy.contains("dport"), "{}", answer.policy);
+}

@@ -10,7 +10,7 @@ use crate::cli::PolicyArgs;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::facts::Facts;
 use crate::kernel::{Lock, Watch};
-use crate::plan::{self, Plan};
+use crate::plan::{self, Plan, is_made};
 use crate::state::history::{self, Draft, Entry, Outcome};
 use crate::state::{Owned, State};
 use crate::tree::{Tree, block_of};
@@ -319,7 +319,9 @@ fn send(frame: &mut Frame, aim: &mut Aim, watch: &mut Watch) -> Result<(), Outco
 fn ownership(aim: &Aim) -> BTreeMap<String, Owned> {
     let mut owned = BTreeMap::new();
     // devices that shapectl makes are known by their alias
-    for (name, interface) in aim.asked.interfaces.iter().filter(|(_, i)| i.link.kind.is_none()) {
+    let held = |name: &str| aim.held.interfaces.get(name).map(|i| &i.link);
+    let others = aim.asked.interfaces.iter().filter(|(name, i)| !is_made(name, &i.link, held(name)));
+    for (name, interface) in others {
         // a shared block goes with the hooks that look into it
         if block_of(name).is_some() {
             continue;

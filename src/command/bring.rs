@@ -92,7 +92,7 @@ impl Aim {
         let policy = frame.policy(&file, &|name| machine.facts(name));
         times.end("policy");
         for interface in &policy.interfaces {
-            if !machine.has(&interface.name.value) {
+            if !machine.has(&interface.name.value) && interface.link.device.is_none() {
                 let message = format!("there is no interface `{}` here", interface.name.value);
                 frame.found.push(Diagnostic::new(&codes::NO_INTERFACE, message).at(interface.name.span, ""));
             }

@@ -35,7 +35,7 @@ pub(super) fn run(frame: &mut Frame, files: &[String], deny_warnings: bool, live
             lists.extend(summaries(&policy, &mut frame.found));
         }
         for interface in &policy.interfaces {
-            if !machine.has(&interface.name.value) {
+            if !machine.has(&interface.name.value) && interface.link.device.is_none() {
                 let code = if live { &codes::NO_INTERFACE } else { &codes::INTERFACE_ELSEWHERE };
                 let message = format!("there is no interface `{}` here", interface.name.value);
                 frame.found.push(Diagnostic::new(code, message).at(interface.name.span, ""));

@@ -5,9 +5,11 @@ use super::shell::{Collected, Command, Host, Unknown, Word};
 use super::{Files, Imported, Settings, Text, names};
 use crate::diagnostic::{Code, Diagnostic, Sink, codes};
 use crate::facts::Facts;
+use crate::kind::link::Device;
 use crate::source::{FileId, Sources, Span, Spanned};
 use crate::tc::{self, Request, Subject, Target, Verb};
 use crate::tree::{Id, Origin};
+use crate::unit::Unit;
 use compact_str::CompactString;
 use indexmap::IndexMap;
 use std::collections::HashSet;
@@ -143,10 +145,6 @@ impl<'a> Reader<'a> {
                 true => d.help("marks come from here: a policy that matches them needs it still"),
                 false => d,
             });
-        }
-        for block in self.machine.lost_blocks() {
-            let message = format!("the filters of block {block} are left out: no hook looks into it");
-            sink.push(Diagnostic::new(&codes::IMPORT_SKIPPED, message));
         }
         Imported { tree: self.machine.tree(), commands: self.commands, netns: self.netns.flatten() }
     }
@@ -471,10 +469,12 @@ impl<'a> Reader<'a> {
         };
         let origin = Origin { span: Some(command.span), ..Origin::default() };
         match self.machine.add_link(name, kind, &origin) {
+            // that the policy makes itself
+            Ok(_) if Device::read(kind, &mut crate::unit::Reader::default()).is_ok() => Some(0),
             Ok(_) => {
                 let message = format!("a policy makes no `{name}`: it must be there before the policy is applied");
                 let d = Diagnostic::new(&codes::IMPORT_PASSED, message).at(command.span, "");
-                sink.push(d.help(format!("keep `ip link add {name} type {kind}` where it is run now")));
+                sink.push(d.help(format!("keep the command where it is run now: a policy makes no {kind}")));
                 Some(0)
             }
             Err(Refused(why)) => {
@@ -496,14 +496,20 @@ impl<'a> Reader<'a> {
         while let Some(word) = rest.next() {
             match *word {
                 "dev" => name = rest.next().map_or(name, |n| (*n).to_owned()),
-                "up" | "down" => self.machine.set_up(&name, *word == "up"),
+                // a device that the policy makes it brings up too
+                "up" if self.machine.made(&name) => self.machine.set_up(&name, true),
+                "down" if self.machine.made(&name) => self.machine.set_up(&name, false),
+                "up" | "down" => self.pass(&format!("ip link set {word}"), false, command.span),
                 "txqueuelen" | "txqlen" | "qlen" | "mtu" => {
                     let Some(number) = rest.next().and_then(|n| n.parse::<u32>().ok()) else {
                         self.skip(format!("`{word}` wants a number"), command.span, None, sink);
                         return Some(1);
                     };
                     match *word {
-                        "mtu" => self.machine.set_mtu(&name, number),
+                        "mtu" => {
+                            self.machine.set_mtu(&name, number);
+                            self.pass("ip link set mtu", false, command.span);
+                        }
                         _ => self.machine.set_txqueuelen(&name, number, &origin),
                     }
                 }
@@ -582,8 +588,9 @@ impl<'a> Reader<'a> {
             "" => Some(0),
             _ => {
                 let texts: Vec<&str> = words.iter().map(|w| w.text.text.as_str()).collect();
-                if base == "modprobe" && texts.contains(&"ifb") {
+                if matches!(base.as_str(), "modprobe" | "insmod") && texts.iter().any(|t| is_ifb(t)) {
                     self.ifbs(&texts, command);
+                    return Some(0);
                 }
                 if !PASSED.contains(&base.as_str()) {
                     let message = format!("`{base}` is not known here: what it does is left out");
@@ -623,6 +630,11 @@ impl Host for Reader<'_> {
         let base = program.rsplit('/').next().unwrap_or(program);
         matches!(base, "tc" | "ip" | "ifconfig") || PREFIXES.contains(&base)
     }
+}
+
+/// Whether a word of `modprobe` or `insmod` is the module of ifb.
+fn is_ifb(word: &str) -> bool {
+    word.rsplit('/').next().and_then(|file| file.split('.').next()) == Some("ifb")
 }
 
 fn with_help(d: Diagnostic, help: Option<String>) -> Diagnostic {

@@ -9,12 +9,12 @@ use crate::kind::wire::Attributes;
 use crate::kind::{Children, Options, Reset};
 use crate::netlink::{self, LinkInfo, Record};
 use crate::tc::{Request, Subject, Target, Verb};
-use crate::tree::{Id, Object, Origin, Tree};
+use crate::tree::{Id, Object, Origin, Tree, block_of};
 use crate::unit::{Handle, Length, Number, Slot};
 use compact_str::CompactString;
 use filters::Filters;
 use indexmap::IndexMap;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Why the kernel would refuse, in its words where it has any.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -272,7 +272,7 @@ impl Machine {
                 return refuse("Cannot assign noqueue to a class");
             }
             let above = Handle::new(parent.major(), 0);
-            if object.stab.is_some() && !link.qdiscs.get(&above).is_some_and(|q| is_multiqueue(&q.name)) {
+            if object.stab.is_some() && !link.qdiscs.get(&above).is_some_and(is_multiqueue) {
                 return refuse("STAB not supported on a non root");
             }
             if link.children.get(&parent).is_some_and(|n| *n > 0) {
@@ -316,10 +316,12 @@ impl Machine {
         let mut remarks = Vec::new();
         if said {
             let kind = standing.kind.filter(|k| k.change);
-            let Some(kind) = kind else { return refuse("Change operation not supported by specified qdisc") };
+            if kind.is_none() {
+                return refuse("Change operation not supported by specified qdisc");
+            }
             for (i, row) in standing.options.rows().iter().enumerate() {
                 let differs = is_set(&object, i) && !object.options.same(standing.options.as_ref(), i, &facts);
-                if row.fixed && !row.repeated && differs && FIRM.contains(&(kind.name, row.word)) {
+                if row.fixed && !row.repeated && differs && object.options.refuses_change(row.word) {
                     return refuse(format!("`{}` cannot be changed in place", row.word));
                 }
             }
@@ -338,6 +340,14 @@ impl Machine {
     }
 
     fn delete_qdisc(&mut self, dev: &str, object: &Object) -> Answer {
+        self.take_away(dev, object)?;
+        // a block goes with the last hook that looks into it
+        let bound = self.bound_blocks();
+        self.blocks.retain(|number, _| bound.contains(number));
+        Ok(Vec::new())
+    }
+
+    fn take_away(&mut self, dev: &str, object: &Object) -> Answer {
         let Id::Qdisc { parent, handle } = object.id else { return Ok(Vec::new()) };
         let link = self.link(dev);
         // tc_get_qdisc
@@ -428,6 +438,11 @@ impl Machine {
         let is_chain = matches!(request.subject, Subject::Chain(_));
         let Id::Filter { parent, chain, prio, protocol, handle } = object.id else { return Ok(Vec::new()) };
         if let Some(Target::Block(number)) = target {
+            // __tcf_block_find
+            if !self.bound_blocks().contains(number) {
+                return refuse("Block of given index was not found");
+            }
+            object.id = Id::Filter { parent: Handle(*number), chain, prio, protocol, handle };
             let filters = self.blocks.entry(*number).or_default();
             return filters.take(verb, object, is_chain, &mut self.actions, &self.facts);
         }
@@ -443,13 +458,15 @@ impl Machine {
         let Some(qdisc) = own.and_then(|own| link.qdiscs.get(&own)) else {
             return refuse("Parent Qdisc doesn't exists");
         };
-        if !HOLDS_FILTERS.contains(&qdisc.name.as_str()) {
+        if !qdisc.options.takes_filters() && !is_hook(qdisc) {
             return refuse(match is_classful(qdisc) {
                 true => "Class doesn't support blocks",
                 false => "Qdisc not classful",
             });
         }
         let own = own.unwrap_or_default();
+        let class = qdisc.kind.and_then(|kind| kind.class);
+        let class_filters = class.is_some_and(|fresh| fresh().takes_filters());
         let place = match (qdisc.name.as_str(), parent) {
             ("ingress", _) => {
                 link.hook = Some(parent).filter(|parent| *parent == Handle::HOOK_INGRESS);
@@ -462,7 +479,7 @@ impl Machine {
                 return refuse("Specified class doesn't exist");
             }
             // the others ask filters of their own only
-            (name, place) if place.minor() != 0 && !matches!(name, "htb" | "hfsc") => {
+            (_, place) if place.minor() != 0 && !class_filters => {
                 return refuse("Invalid argument: the classes of this qdisc have no filters");
             }
             (_, place) => place,
@@ -490,32 +507,38 @@ impl Machine {
             let index = i as u32 + 1;
             machine.links.push(LinkInfo { index, name: name.clone(), ..LinkInfo::default() });
             let mut put = |object: &Object| {
-                records.push(Record { ifindex: index, info: 0, chain: false, object: object.clone(), heading: false });
+                records.push(Record {
+                    ifindex: index,
+                    info: 0,
+                    chain: false,
+                    object: object.clone(),
+                    heading: false,
+                    root: false,
+                });
             };
             link.qdiscs.values().for_each(&mut put);
             link.classes.values().for_each(&mut put);
             link.filters.each(&mut put);
-            if let Some(hook) = link.qdiscs.get(&Handle::HOOK) {
-                for (number, place) in
-                    [(hook.blocks.ingress, Handle::HOOK_INGRESS), (hook.blocks.egress, Handle::HOOK_EGRESS)]
-                {
-                    let place = if hook.name == "ingress" { Handle::HOOK } else { place };
-                    let Some(filters) = self.blocks.get(&number).filter(|_| number != 0) else { continue };
-                    filters.each(&mut |object| {
-                        let mut object = object.clone();
-                        if let Id::Filter { parent, .. } = &mut object.id {
-                            *parent = place;
-                        }
-                        put(&object);
-                    });
-                }
-            }
+        }
+        for filters in self.blocks.values() {
+            filters.each(&mut |object| {
+                let object = object.clone();
+                records.push(Record {
+                    ifindex: netlink::BLOCK,
+                    info: 0,
+                    chain: false,
+                    object,
+                    heading: false,
+                    root: false,
+                });
+            });
         }
         let mut tree = netlink::tree(records, &machine);
         for (name, interface) in &mut tree.interfaces {
             interface.link = self.links.get(name).map(|link| link.settings.clone()).unwrap_or_default();
             // filters stand in the order in which they were made
-            let filters = self.links.get(name).map(|link| &link.filters);
+            let own = block_of(name).and_then(|number| self.blocks.get(&number));
+            let filters = own.or_else(|| self.links.get(name).map(|link| &link.filters));
             let hook = self.links.get(name).and_then(|link| link.hook);
             for branch in [&mut interface.egress, &mut interface.ingress].into_iter().flatten() {
                 let age = |o: &Object| filters.map_or(0, |f| f.age(o.id));
@@ -536,40 +559,26 @@ impl Machine {
         tree
     }
 
-    /// Shared blocks with filters that no hook looks into: they have no place in a tree.
-    pub fn lost_blocks(&self) -> Vec<u32> {
-        let hooks = || self.links.values().filter_map(|link| link.qdiscs.get(&Handle::HOOK));
-        let bound = |n: u32| hooks().any(|q| q.blocks.ingress == n || q.blocks.egress == n);
-        let mut lost: Vec<u32> =
-            self.blocks.iter().filter(|(n, f)| !bound(**n) && !f.is_empty()).map(|(n, _)| *n).collect();
-        lost.sort_unstable();
-        lost
+    /// The shared blocks that hooks look into.
+    fn bound_blocks(&self) -> HashSet<u32> {
+        let hooks = self.links.values().filter_map(|link| link.qdiscs.get(&Handle::HOOK));
+        hooks.flat_map(|hook| [hook.blocks.ingress, hook.blocks.egress]).filter(|number| *number != 0).collect()
     }
 }
 
 /// Kinds that no kernel has any more.
 const GONE: &[&str] = &["cbq", "dsmark", "atm"];
-/// Kinds whose classes or whole take filters: those with `tcf_block` in their class operations.
-const HOLDS_FILTERS: &[&str] = &[
-    "htb", "hfsc", "drr", "qfq", "prio", "multiq", "ets", "sfq", "fq_codel", "sfb", "cake", "ingress", "clsact",
-    "dualpi2",
-];
-/// Kinds with one child, whatever its number (their `find` says 1).
-const ONE_CHILD: &[&str] = &["tbf", "red", "netem", "sfb", "cbs"];
-/// Kinds whose bands are the queues of the device.
-const QUEUES: &[&str] = &["mq", "mqprio", "taprio"];
-/// Kinds whose change says all: what is not written has its default again.
-const WHOLE: &[&str] = &["prio", "tbf", "red", "ets", "choke", "sfb", "mqprio", "taprio", "cbs", "pfifo", "bfifo"];
-/// Rows that the kernel refuses to change, not only ignores.
-const FIRM: &[(&str, &str)] = &[("fq_codel", "flows"), ("fq_pie", "flows"), ("sfq", "divisor")];
-/// Rows that a change sets back where it does not say them, of kinds that keep the others.
-const SET_BACK: &[(&str, &[&str])] = &[
-    ("sfq", &["perturb", "ecn", "harddrop"]),
-    ("netem", &["delay", "jitter", "loss", "duplicate", "gap", "limit", "distribution"]),
-];
+/// Whether the bands of a qdisc are the queues of the device: they take no filters.
+fn is_multiqueue(qdisc: &Object) -> bool {
+    children(qdisc) == Children::Bands && !qdisc.options.takes_filters()
+}
 
-fn is_multiqueue(name: &str) -> bool {
-    QUEUES.contains(&name)
+fn is_hook(qdisc: &Object) -> bool {
+    qdisc.id.parent() == Handle::INGRESS
+}
+
+fn children(qdisc: &Object) -> Children {
+    qdisc.kind.map_or(Children::None, |kind| kind.children)
 }
 
 fn is_set(object: &Object, row: usize) -> bool {
@@ -578,11 +587,9 @@ fn is_set(object: &Object, row: usize) -> bool {
 
 /// Whether a qdisc has classes at all, if only of its own (`cl_ops`).
 fn is_classful(qdisc: &Object) -> bool {
-    let name = qdisc.name.as_str();
-    HOLDS_FILTERS.contains(&name)
-        || ONE_CHILD.contains(&name)
-        || QUEUES.contains(&name)
-        || name == "skbprio"
+    qdisc.options.takes_filters()
+        || is_hook(qdisc)
+        || qdisc.name == "skbprio"
         || qdisc.kind.is_none_or(|k| k.children != Children::None)
 }
 
@@ -600,9 +607,7 @@ fn settle(object: &mut Object, facts: &Facts) {
 fn merge(standing: &mut Object, said: &dyn Options, facts: &Facts) {
     let mut said = said.boxed();
     said.complete(facts);
-    let (name, is_class) = (standing.name.clone(), matches!(standing.id, Id::Class { .. }));
-    let whole = if is_class { matches!(name.as_str(), "htb" | "qfq") } else { WHOLE.contains(&name.as_str()) };
-    let set_back = SET_BACK.iter().find(|(kind, _)| *kind == name && !is_class).map_or(&[][..], |(_, words)| words);
+    let is_class = matches!(standing.id, Id::Class { .. });
     for (i, row) in said.rows().iter().enumerate() {
         if row.tool && !row.hidden {
             continue;
@@ -612,7 +617,7 @@ fn merge(standing: &mut Object, said: &dyn Options, facts: &Facts) {
         let firm = row.fixed && !row.repeated && !is_class && old.is_set();
         if new.is_set() && !firm {
             old.copy_from(new);
-        } else if (whole || set_back.contains(&row.word)) && !row.fixed && !row.hidden {
+        } else if said.forgets(row.word) && !row.fixed && !row.hidden {
             old.clear();
         }
     }
@@ -626,13 +631,13 @@ impl Link {
         }
         let Some(qdisc) = self.qdiscs.get(&Handle::new(class.major(), 0)) else { return false };
         let (name, minor) = (qdisc.name.as_str(), u64::from(class.minor()));
-        if ONE_CHILD.contains(&name) {
-            return true;
+        if children(qdisc) == Children::Leaf {
+            return true; // whatever its number (their `find` says 1)
         }
         match name {
             "hfsc" => minor == 0,
             "prio" | "ets" => minor >= 1 && minor <= bands(qdisc),
-            _ if QUEUES.contains(&name) || name == "multiq" => minor >= 1,
+            _ if is_multiqueue(qdisc) || name == "multiq" => minor >= 1,
             _ => qdisc.kind.is_none() && minor >= 1,
         }
     }

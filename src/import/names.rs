@@ -27,7 +27,7 @@ fn is_prose(text: &str) -> bool {
 /// A name from prose: its letters and digits, in small letters, joined by `-`; `None` if it is too long for a name.
 pub fn name(prose: &[String]) -> Option<CompactString> {
     // the one behind the command, or the line before it, is about it
-    prose.iter().rev().find_map(|text| {
+    prose.iter().rev().filter(|text| !text.contains('$')).find_map(|text| {
         let words = text.split_whitespace().filter(|w| !is_number(w));
         let words: Vec<String> = words
             .flat_map(|w| {

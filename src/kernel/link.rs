@@ -44,7 +44,11 @@ impl Kernel {
     /// There is no such link, or the kernel refuses. A device that is not of the kind that is to be removed stays.
     pub fn change_link(&mut self, name: &str, change: &LinkChange) -> Result<(), Error> {
         if let LinkChange::Create(kind) = change {
-            return self.create_link(name, kind, 1);
+            return match self.create_link(name, kind, 1) {
+                // the first request loads the module, and that of ifb makes devices of its own
+                Err(e) if e.is(Errno::EEXIST) && self.link(name)?.kind.as_ref() == Some(kind) => Ok(()),
+                done => done,
+            };
         }
         let held = self.link(name)?;
         let link = LinkUnspec::new_with_index(held.index);

@@ -3,6 +3,7 @@
 
 use super::{Options, Row};
 use crate::rows;
+use crate::unit::choice::choice;
 use crate::unit::{Flag, Length, LinkLayer, Number, Packets, Presets, Rate, Signed};
 
 rows! {
@@ -26,7 +27,17 @@ rows! {
         txqueuelen: Packets = Row::new("txqueuelen");
         /// whether the machine masquerades here: rules then see its own address in place of the senders'
         nat: Flag = Row::new("nat").flag().default("no");
+        /// a device that is nobody's but the policy's: made where there is none of that name, and brought up
+        device: Device = Row::new("type");
     }
 }
+
+choice!(
+    /// A kind of device that a policy makes.
+    pub enum Device "a kind of device that a policy makes" {
+        /// What is redirected to it is sent by it, and comes back where it was (drivers/net/ifb.c).
+        Ifb "ifb",
+    }
+);
 
 impl Options for Link {}

@@ -1,5 +1,6 @@
 //! Options of a kind that no file here knows: kept as bytes, shown, and never lost in silence. A policy writes such an
-//! object as `raw: { kind: NAME, options: HEX }`; in trees it stands under its own name.
+//! object as `raw: { kind: NAME, options: HEX }`, and its
+//! classes as `classes: { NAME: { options: HEX } }`; in trees it stands under its own name.
 
 use super::wire::{Attributes, Malformed, Payload};
 use super::{Children, Finding, Kind, Options, Role, Row, find, no_xstats};
@@ -35,9 +36,15 @@ const fn kind(role: Role, doc: &'static str) -> Kind {
     }
 }
 
-/// A discipline as its bytes.
-pub static QDISC: Kind =
-    kind(Role::Qdisc, "a discipline of a kind that is not known here, as the kernel's own bytes: what an export found");
+/// A discipline as its bytes, with its classes.
+pub static QDISC: Kind = Kind {
+    class: Some(|| Box::new(Class::default())),
+    children: Children::Classes,
+    ..kind(
+        Role::Qdisc,
+        "a discipline of a kind that is not known here, as the kernel's own bytes: what an export found",
+    )
+};
 /// A filter as its bytes.
 pub static FILTER: Kind =
     kind(Role::Filter, "a filter of a kind that is not known here, as the kernel's own bytes: what an export found");
@@ -45,7 +52,29 @@ pub static FILTER: Kind =
 pub static ACTION: Kind =
     kind(Role::Action, "an action of a kind that is not known here, as the kernel's own bytes: what an export found");
 
+rows! {
+    /// A class of a discipline that is written as its bytes, which says the kind for it.
+    pub struct Class {
+        /// the options as the kernel gave them
+        bytes: Octets = Row::new("options");
+    }
+}
+
+impl Options for Class {}
+
+impl Class {
+    /// As it stands in trees.
+    pub fn of(&self, discipline: &Raw) -> Raw {
+        Raw { bytes: self.bytes.clone(), kind: discipline.kind.clone() }
+    }
+}
+
 impl Raw {
+    /// As a policy has the same of a class.
+    pub fn class(&self) -> Class {
+        Class { bytes: self.bytes.clone() }
+    }
+
     /// The same with its kind's name, as a policy has it.
     pub fn named(&self, name: &str) -> Raw {
         Raw { kind: Some(Name(name.into())), ..self.clone() }

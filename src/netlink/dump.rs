@@ -36,6 +36,8 @@ pub struct Record {
     pub chain: bool,
     /// The row that the kernel puts before the filters of a priority: a filter without handle and options.
     pub heading: bool,
+    /// The answer to the question which table u32 made for a priority ([`root_of`](super::root_of)), and no filter.
+    pub root: bool,
 }
 
 impl Record {
@@ -49,6 +51,13 @@ impl Record {
             *parent = if other_name { *parent } else { above };
         }
         self
+    }
+}
+
+impl Record {
+    /// Answers to the question for the table of a priority.
+    pub fn roots(records: Vec<Record>, link: u32, above: Handle) -> impl Iterator<Item = Record> {
+        records.into_iter().map(move |record| Record { root: true, ..record.below(link, above) })
     }
 }
 
@@ -151,6 +160,7 @@ fn record(message: &Received, header: &TcHeader, facts: &Facts) -> Result<Record
                 offloaded: in_hardware || attributes.u8(TCA_HW_OFFLOAD)?.is_some_and(|on| on != 0),
                 options,
             },
+            root: false,
             heading,
         })
     };

@@ -1,16 +1,17 @@
 //! Records as a tree.
 
-use super::{BLOCK, Machine, Record};
+use super::{BLOCK, Machine, Message, Record};
 use crate::kind::Children;
 use crate::tree::{Blocks, Branch, Id, Interface, Link, Object, Root, Tree, block_name};
 use crate::unit::Handle;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// Below which parents a link's filters must be asked for, given its qdiscs and classes: every qdisc that can have some
-/// (`tcf_block`, net/sched), both hooks of a clsact, and the inner classes. A class at the bottom sends packets without asking
-/// its filters, and has none.
+/// Below which parents a link's filters must be asked for, given its qdiscs and classes: both hooks of a clsact, every
+/// qdisc that may have some, and the classes of those that keep filters for each class. A class at the bottom has them as
+/// well, though nobody ever asks them.
 pub fn filter_parents(records: &[Record]) -> Vec<Handle> {
     let mut parents = Vec::new();
+    let takes = |record: &Record| record.object.kind.is_none() || record.object.options.takes_filters();
     for record in records {
         match record.object.id {
             Id::Qdisc { parent: Handle::INGRESS, .. } if record.object.name == "clsact" => {
@@ -20,23 +21,73 @@ pub fn filter_parents(records: &[Record]) -> Vec<Handle> {
             }
             // its filters are the block's
             Id::Qdisc { parent: Handle::INGRESS, .. } if record.object.blocks.ingress != 0 => {}
-            Id::Qdisc { parent, handle } if handle.0 != 0 => {
-                let asks = record.object.kind.is_none() || record.object.options.takes_filters();
-                parents.extend((asks || parent == Handle::INGRESS).then_some(handle));
-            }
+            Id::Qdisc { parent: Handle::INGRESS, handle } => parents.push(handle),
+            Id::Qdisc { handle, .. } if handle.0 != 0 && takes(record) => parents.push(handle),
             _ => {}
         }
     }
-    let mut seen = HashSet::new();
-    for record in records {
-        if let Id::Class { parent, .. } = record.object.id
-            && parent.minor() != 0
-            && seen.insert(parent)
-        {
-            parents.push(parent);
+    let classes = records.iter().filter(|record| {
+        // a class of hfsc without a number is the qdisc
+        matches!(record.object.id, Id::Class { handle, .. } if handle.minor() != 0)
+            && (record.object.kind.is_none() || record.object.options.takes_filters())
+    });
+    parents.extend(classes.filter_map(|record| record.object.handle()));
+    parents
+}
+
+/// Where filters of u32 stand.
+type Place = (Handle, u32, u16);
+
+fn place(object: &Object) -> Option<Place> {
+    match object.id {
+        Id::Filter { parent, chain, prio, .. } => Some((parent, chain, prio)),
+        Id::Qdisc { .. } | Id::Class { .. } => None,
+    }
+}
+
+/// What u32 keeps tables for: a discipline with all its classes, or a shared block (`tc_u_common_ptr`).
+fn keeper(record: &Record) -> Handle {
+    let parent = record.object.id.parent();
+    if record.ifindex == BLOCK { parent } else { Handle::new(parent.major(), 0) }
+}
+
+/// The questions which table u32 made for a priority, where a dump leaves it open: `u32_walk` shows the tables of a priority
+/// below every parent and in every chain of the discipline that has filters of this priority. The answers are records with
+/// [`Record::root`].
+pub fn unclear_roots(records: &[Record]) -> Vec<(Handle, Message)> {
+    let mut places: BTreeMap<(Handle, u16), BTreeMap<Place, &Record>> = BTreeMap::new();
+    for record in records.iter().filter(|r| r.object.name == "u32" && !r.chain) {
+        if let Some(place) = place(&record.object) {
+            places.entry((keeper(record), place.2)).or_default().insert(place, record);
         }
     }
-    parents
+    let several = places.into_values().filter(|places| places.len() > 1).flatten();
+    several.map(|(place, record)| (place.0, super::root_of(&record.object, record.ifindex))).collect()
+}
+
+/// Takes out what dumps show of u32 in places where it is not. Tables that somebody made belong to a priority and to none of
+/// its places: they stay in the first.
+fn without_repeats(records: Vec<Record>) -> Vec<Record> {
+    let table = |object: &Object| match object.id {
+        Id::Filter { handle, .. } if object.name == "u32" && handle != 0 => Some(handle >> 20),
+        _ => None,
+    };
+    let mut own: HashMap<Place, u32> = HashMap::new();
+    let mut roots: HashSet<(Handle, u32)> = HashSet::new();
+    for record in records.iter().filter(|r| r.root) {
+        own.extend(place(&record.object).zip(table(&record.object)));
+        roots.extend(table(&record.object).map(|table| (keeper(record), table)));
+    }
+    let mut first: HashMap<(Handle, u16, u32), Place> = HashMap::new();
+    let mut stands = |record: &Record| {
+        let (Some(place), Some(table)) = (place(&record.object), table(&record.object)) else { return true };
+        match own.get(&place) {
+            Some(root) if roots.contains(&(keeper(record), table)) => *root == table,
+            Some(_) => *first.entry((keeper(record), place.2, table)).or_insert(place) == place,
+            None => true,
+        }
+    };
+    records.into_iter().filter(|record| !record.root && stands(record)).collect()
 }
 
 /// The held tree: every link of `machine` with both branches, the objects of each in an order in which they could be
@@ -68,6 +119,7 @@ pub fn tree(records: Vec<Record>, machine: &Machine) -> Tree {
 
 /// The two branches of a link.
 fn branches(records: Vec<Record>) -> (Branch, Branch) {
+    let records = without_repeats(records);
     let (mut egress, mut ingress) = (Branch::default(), Branch::default());
     let (mut above, mut filters) = (Vec::new(), Vec::new());
     for record in records {

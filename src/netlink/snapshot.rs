@@ -21,6 +21,8 @@ enum Part {
     Objects(Vec<u8>),
     /// Filters of a link below a parent.
     Filters { ifindex: u32, parent: Handle, bytes: Vec<u8> },
+    /// Which table of u32 is a priority's ([`Record::root`]).
+    Root { ifindex: u32, parent: Handle, bytes: Vec<u8> },
 }
 
 /// The dumps of one reading of the kernel.
@@ -46,6 +48,11 @@ impl Snapshot {
         self.parts.push(Part::Filters { ifindex, parent, bytes });
     }
 
+    /// Keeps the answer to a question for a table.
+    pub fn root(&mut self, ifindex: u32, parent: Handle, bytes: Vec<u8>) {
+        self.parts.push(Part::Root { ifindex, parent, bytes });
+    }
+
     /// The tree that was read from it.
     ///
     /// # Errors
@@ -57,7 +64,7 @@ impl Snapshot {
             match part {
                 Part::Links(bytes) => machine.links.extend(decode_links(bytes)?),
                 Part::Name(name) => names.push(name),
-                Part::Objects(_) | Part::Filters { .. } => {}
+                Part::Objects(_) | Part::Filters { .. } | Part::Root { .. } => {}
             }
         }
         machine.clock.links = Arc::new(Links::new(machine.links.iter().map(|l| (l.index, l.name.clone()))));
@@ -71,6 +78,9 @@ impl Snapshot {
                 Part::Filters { ifindex, parent, bytes } => {
                     let filters = decode(bytes, &machine)?;
                     records.extend(filters.into_iter().map(|record| record.below(*ifindex, *parent)));
+                }
+                Part::Root { ifindex, parent, bytes } => {
+                    records.extend(Record::roots(decode(bytes, &machine)?, *ifindex, *parent));
                 }
             }
         }
@@ -86,6 +96,7 @@ impl Snapshot {
                 Part::Name(name) => (1, 0, 0, name.as_bytes()),
                 Part::Objects(bytes) => (2, 0, 0, bytes.as_slice()),
                 Part::Filters { ifindex, parent, bytes } => (3, *ifindex, parent.0, bytes.as_slice()),
+                Part::Root { ifindex, parent, bytes } => (4, *ifindex, parent.0, bytes.as_slice()),
             };
             let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
             out = out.u32(tag).u32(ifindex).u32(parent).u32(length).raw(bytes);
@@ -106,6 +117,7 @@ impl Snapshot {
                 1 => Part::Name(String::from_utf8(bytes.to_vec()).ok()?),
                 2 => Part::Objects(bytes.to_vec()),
                 3 => Part::Filters { ifindex, parent: Handle(parent), bytes: bytes.to_vec() },
+                4 => Part::Root { ifindex, parent: Handle(parent), bytes: bytes.to_vec() },
                 _ => return None,
             });
             cursor = Cursor::new(rest);

@@ -2,10 +2,10 @@
 
 use super::{Difference, Step, Subject, Verb};
 use crate::facts::Facts;
-use crate::kind::action::Actions;
 use crate::kind::action::mirred::{Mirred, Mode};
+use crate::kind::action::{Actions, Control};
 use crate::kind::filter::u32::{Node, U32};
-use crate::kind::{Children, Reset};
+use crate::kind::{Children, Options, Reset};
 use crate::tree::{Branch, Id, OWN_PREFIX, Object, Stab};
 use crate::unit::{Handle, Slot};
 use compact_str::CompactString;
@@ -323,6 +323,8 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
     let mut waiting: HashSet<Handle> = HashSet::new();
     // disciplines that are made anew: below them nothing stands any more
     let mut anew: HashSet<Handle> = HashSet::new();
+    // classes that are made anew: their own filters went with them
+    let mut moved: HashSet<Handle> = HashSet::new();
     let mut changed: HashMap<Handle, &Object> = changed.iter().filter_map(|o| Some((o.handle()?, *o))).collect();
 
     for object in asked.objects.iter().filter(|o| filter_key(o).is_none() && !is_root(o)) {
@@ -344,6 +346,7 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
                         } else {
                             s.delete(held, Some("it moves to another parent"));
                             s.add(object);
+                            moved.insert(handle);
                         }
                     }
                     // a class that gets its first child loses its queue to the kernel's `qdisc_purge_queue`
@@ -413,14 +416,14 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
         }
     }
 
-    let anew_chains = remake_chains(asked, held, &anew, s);
-    let stands = |object: &Object| chain(object).is_some_and(|chain| !anew_chains.contains(&chain));
+    let remade = remake_chains(asked, held, &anew, s);
+    let stands = |object: &Object| remade.leaves(object);
     let wanted: HashSet<FilterKey> = asked.objects.iter().filter_map(filter_key).collect();
     for object in &asked.objects {
         let Some(key) = filter_key(object) else { continue };
         let mut s = s.among(&mut late, waiting.contains(&own(object.id.parent())));
         match filters.get(&key) {
-            _ if anew.contains(&own(object.id.parent())) => s.add(object),
+            _ if anew.contains(&own(object.id.parent())) || moved.contains(&object.id.parent()) => s.add(object),
             _ if !stands(object) => s.add(object),
             Some(held) if held.name == object.name && protocol(held) == protocol(object) => {
                 let c = compare(object, held, s.facts);
@@ -445,7 +448,8 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
     // the last first: what it took goes on to what took it before, and not to a filter that goes too; and outer ones before
     // inner ones, so that nothing is sent to a discipline that no longer knows what to do with it
     let goes = |o: &&Object| filter_key(o).is_some_and(|key| !wanted.contains(&key)) && !is_foreign(o);
-    let going = held.objects.iter().rev().filter(|o| !anew.contains(&own(o.id.parent())) && stands(o)).filter(goes);
+    let below = |o: &Object| !anew.contains(&own(o.id.parent())) && !moved.contains(&o.id.parent());
+    let going = held.objects.iter().rev().filter(|o| below(o) && stands(o)).filter(goes);
     let mut going: Vec<&Object> = going.collect();
     let depths = depths(held);
     going.sort_by_key(|o| depths.get(&own(o.id.parent())));
@@ -483,32 +487,72 @@ fn chain(object: &Object) -> Option<(Handle, u32)> {
     }
 }
 
+/// The chain that an action sends to, if it does.
+fn goes_to(object: &Object) -> impl Iterator<Item = u32> {
+    let controls = |options: &dyn Options| -> Vec<u32> {
+        let slots =
+            (0..options.rows().len()).filter_map(|i| options.slot(i)?.as_any().downcast_ref::<Option<Control>>());
+        slots.filter_map(|control| control.as_ref()?.chain()).collect()
+    };
+    let slots = (0..object.options.rows().len()).filter_map(|i| object.options.slot(i));
+    let actions = slots.filter_map(|slot| slot.as_any().downcast_ref::<Option<Actions>>()?.as_ref());
+    actions.flat_map(|actions| &actions.0).flat_map(move |act| controls(act.options.as_ref()))
+}
+
+/// What went to give chains another template.
+#[derive(Default)]
+struct Remade {
+    /// Chains in which nothing stands any more.
+    chains: HashSet<(Handle, u32)>,
+    /// Filters that sent there.
+    senders: HashSet<FilterKey>,
+}
+
+impl Remade {
+    /// Whether a filter that was held is still there.
+    fn leaves(&self, object: &Object) -> bool {
+        chain(object).is_some_and(|chain| !self.chains.contains(&chain))
+            && filter_key(object).is_some_and(|key| !self.senders.contains(&key))
+    }
+}
+
 /// Takes away the chains whose template is to be another one, with all filters in them: a template is made with its chain
-/// and never changed. What comes back are these chains, in which nothing stands any more.
-fn remake_chains(asked: &Branch, held: &Branch, anew: &HashSet<Handle>, s: &mut Settler) -> HashSet<(Handle, u32)> {
+/// and never changed. The kernel keeps a chain with its template as long as an action sends there (`__tcf_chain_put`), so
+/// these filters go before it, and come back after.
+fn remake_chains(asked: &Branch, held: &Branch, anew: &HashSet<Handle>, s: &mut Settler) -> Remade {
     fn templates(branch: &Branch) -> IndexMap<(Handle, u32), &Object> {
         let templates = branch.objects.iter().filter(|object| object.template);
         templates.filter_map(|object| Some((chain(object)?, object))).collect()
     }
     let (wanted, standing) = (templates(asked), templates(held));
     let occupied: HashSet<(Handle, u32)> = held.objects.iter().filter_map(chain).collect();
-    let mut remade = HashSet::new();
+    let mut going: Vec<(&Object, &str)> = Vec::new();
     for (place, held) in &standing {
         let same = wanted
             .get(place)
             .is_some_and(|asked| asked.name == held.name && compare(asked, held, s.facts).differences.is_empty());
         let foreign = !wanted.contains_key(place) && is_foreign(held);
         if !same && !foreign && !anew.contains(&own(place.0)) {
-            s.delete(held, Some("a template is not changed: all filters of its chain are made anew"));
-            remade.insert(*place);
+            going.push((held, "a template is not changed: all filters of its chain are made anew"));
         }
     }
     for (place, asked) in wanted.iter().filter(|(place, _)| occupied.contains(*place) && !standing.contains_key(*place))
     {
         if !anew.contains(&own(place.0)) {
-            s.delete(asked, Some("the chain is there without a template: all its filters are made anew"));
-            remade.insert(*place);
+            going.push((asked, "the chain is there without a template: all its filters are made anew"));
         }
+    }
+    let mut remade = Remade { chains: going.iter().filter_map(|(o, _)| chain(o)).collect(), ..Remade::default() };
+    let templates: HashSet<_> = going.iter().filter(|(o, _)| o.template).filter_map(|(o, _)| chain(o)).collect();
+    for object in held.objects.iter().rev().filter(|o| !templates.is_empty() && !is_foreign(o)) {
+        let parent = object.id.parent();
+        if let Some(key) = filter_key(object).filter(|_| goes_to(object).any(|to| templates.contains(&(parent, to)))) {
+            s.delete(object, Some("it sends to a chain that gets another template, and keeps it"));
+            remade.senders.insert(key);
+        }
+    }
+    for (object, remark) in going {
+        s.delete(object, Some(remark));
     }
     remade
 }

@@ -3,7 +3,7 @@
 use super::{Difference, LinkChange, Step, Subject, Verb};
 use crate::facts::Facts;
 use crate::source::Span;
-use crate::tree::{Link, OWN_ALIAS, SERVED, Tree};
+use crate::tree::{Link, OWN_ALIAS, OWN_PREFIX, SERVED, Tree};
 use compact_str::{CompactString, format_compact};
 
 fn step(interface: &str, verb: Verb, change: LinkChange, span: Option<Span>) -> Step {
@@ -17,6 +17,14 @@ fn step(interface: &str, verb: Verb, change: LinkChange, span: Option<Span>) -> 
     }
 }
 
+/// Whether a device that is asked for is of shapectl's making: it is not there yet, or carries our alias, or has a name that
+/// only the compiler gives and no alias yet, because a run was cut short. Another that stands under the name is somebody's: it
+/// is used, and stays when the policy goes.
+pub fn is_made(name: &str, asked: &Link, held: Option<&Link>) -> bool {
+    let marked = |link: &Link| link.alias.as_ref().is_some_and(|alias| alias.starts_with(OWN_ALIAS));
+    asked.kind.is_some() && held.is_none_or(|held| marked(held) || name.starts_with(OWN_PREFIX))
+}
+
 /// Brings a link to what is asked of it.
 pub(super) fn settle(name: &CompactString, asked: &Link, held: Option<&Link>, steps: &mut Vec<Step>) {
     let span = asked.origin.span;
@@ -25,7 +33,7 @@ pub(super) fn settle(name: &CompactString, asked: &Link, held: Option<&Link>, st
         steps.push(step(name, Verb::Add, LinkChange::Create(kind.clone()), span));
     }
     let held_alias = held.and_then(|l| l.alias.clone());
-    if asked.alias.is_some() && asked.alias != held_alias {
+    if asked.alias.is_some() && asked.alias != held_alias && is_made(name, asked, held) {
         let alias = asked.alias.clone().unwrap_or_default();
         let mut s = step(name, Verb::Change, LinkChange::Alias(alias.clone()), span);
         s.differences.push(Difference { word: "alias", held: held_alias.map(Into::into), asked: Some(alias.into()) });

@@ -3,6 +3,7 @@
 
 use super::layout::Layout;
 use crate::kind::action::Actions;
+use crate::kind::link::Device;
 use crate::kind::{End, Kind, Options};
 use crate::source::{Span, Spanned};
 use crate::syntax::document::Name;
@@ -110,6 +111,8 @@ pub struct Link {
     pub txqueuelen: Option<Spanned<u32>>,
     /// Whether an uplink masquerades (source NAT).
     pub nat: Option<Spanned<bool>>,
+    /// The kind of the device, if the policy makes it where there is none.
+    pub device: Option<Spanned<Device>>,
 }
 
 impl Link {

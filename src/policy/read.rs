@@ -436,7 +436,7 @@ impl<'a> Reader<'a> {
         let Some(rows) = written.options.as_kind::<LinkRows>().cloned() else {
             return Default::default();
         };
-        let LinkRows { rate, preset, overhead, mpu, mtu, tsize, linklayer, txqueuelen, nat } = rows;
+        let LinkRows { rate, preset, overhead, mpu, mtu, tsize, linklayer, txqueuelen, nat, device } = rows;
         for word in ["overhead", "linklayer"] {
             if let (Some(at), Some(preset)) = (written.place(word), written.place("preset")) {
                 let d = Diagnostic::new(&STAB_AND_OVERHEAD, format!("`{word}` and a `preset`, which says it too"));
@@ -464,6 +464,7 @@ impl<'a> Reader<'a> {
             preset: preset.map(|p| Spanned::new(p, written.place("preset").unwrap_or(Span::NONE))),
             txqueuelen: txqueuelen.map(|n| Spanned::new(n.0, span("txqueuelen"))),
             nat: nat.map(|n| Spanned::new(n.0, span("nat"))),
+            device: device.map(|device| Spanned::new(device, span("type"))),
         };
         (link, refused)
     }

@@ -4,14 +4,18 @@
 use crate::bed::bench::{self, Bench, Case};
 use crate::bed::dump;
 use crate::bed::kernel;
-use crate::bed::netns::Netns;
+use crate::bed::netns::{Netns, Ran};
 use crate::bed::tc_line::Line;
 use crate::bed::wire;
 use crate::host::{Host, path};
+use crate::needs;
 use crate::recordings::before;
 use shapectl::diagnostic::Sink;
 use shapectl::facts::Facts;
+use shapectl::kernel::Kernel;
 use shapectl::kind::Vocabulary;
+use shapectl::kind::raw::Raw;
+use shapectl::kind::wire::Attributes;
 use shapectl::lower::{Ids, lower};
 use shapectl::netlink::{self, encode};
 use shapectl::plan::{Subject, plan};
@@ -20,7 +24,8 @@ use shapectl::raise::{Names, raise};
 use shapectl::source::{Notation, Source, Sources};
 use shapectl::syntax::{Limits, write};
 use shapectl::tc;
-use shapectl::tree::{Tree, block_of};
+use shapectl::tree::{Object, Tree, block_of};
+use shapectl::unit::Octets;
 
 /// A machine on which trees are made, and one on which they are made again.
 struct Pair {
@@ -48,13 +53,23 @@ impl Pair {
         }
     }
 
+    /// Runs commands of tc on the one machine; its refusals are the caller's to judge.
+    fn make(&self, commands: &[String]) -> Ran {
+        let batch = commands.iter().map(|line| format!("{}\n", line.trim_start_matches("tc "))).collect::<String>();
+        self.theirs.netns.run("sh", ["-c", "printf %s \"$1\" | tc -force -batch -", "sh", &batch])
+    }
+
     /// What is wrong with the export of what these commands of tc make on a device.
     fn round(&self, dev: &str, commands: &[String]) -> Result<String, String> {
-        let batch = commands.iter().map(|line| format!("{}\n", line.trim_start_matches("tc "))).collect::<String>();
-        let ran = self.theirs.netns.run("sh", ["-c", "printf %s \"$1\" | tc -batch -", "sh", &batch]);
+        let ran = self.make(commands);
         if !ran.status.success() {
             return Err(format!("tc refuses it: {ran}"));
         }
+        self.exported(dev)
+    }
+
+    /// What is wrong with the export of what stands on a device.
+    fn exported(&self, dev: &str) -> Result<String, String> {
         let exported = self.theirs.shapectl(&["export", dev]);
         if !exported.status.success() || !exported.stderr.is_empty() {
             return Err(format!("export: {exported}"));
@@ -83,13 +98,24 @@ impl Pair {
         if !applied.status.success() {
             return Err(format!("apply: {applied}\n{yaml}"));
         }
-        let shown = |host: &Host| dump::dump(&host.netns, dev).into_iter().map(as_action).collect::<Vec<_>>();
+        let shown = |host: &Host| {
+            let mut lines: Vec<String> = dump::dump(&host.netns, dev).into_iter().map(as_action).collect();
+            lines.sort_by_key(|line| by_chain(line));
+            lines
+        };
         let (left, right) = (shown(&self.theirs), shown(&self.ours));
         match dump::differences(&left, &right) {
             Some(differences) => Err(format!("left: tc, right: the policy\n{differences}\n{yaml}")),
             None => Ok(yaml),
         }
     }
+}
+
+/// Where a filter stands: the kernel shows chains in the order in which somebody first named them, which says nothing.
+fn by_chain(line: &str) -> (String, u32) {
+    let Some((place, filter)) = line.split_once(": filter ") else { return Default::default() };
+    let chain = filter.split(" chain ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
+    (place.to_owned(), chain.unwrap_or(0))
 }
 
 /// A policer in the way of before 2004 is one among the actions to us.
@@ -124,6 +150,18 @@ const TREES: &[(&str, &str)] = &[
          filter add dev DEV protocol ip parent 1: prio 1 u32 match ip sport 25 0xffff flowid 1:20
          filter add dev DEV protocol ip parent 1:20 prio 2 u32 match ip tos 0x10 0xff flowid 1:21
          filter add dev DEV protocol ip parent 21: prio 5 u32 match ip protocol 6 0xff flowid 21:2",
+    ),
+    (
+        "filters of classes, of those at the bottom too, where nobody asks them",
+        "qdisc add dev DEV root handle 1: htb default 12
+         class add dev DEV parent 1: classid 1:1 htb rate 6mbit burst 15k
+         class add dev DEV parent 1:1 classid 1:11 htb rate 5mbit burst 15k
+         class add dev DEV parent 1:1 classid 1:12 htb rate 1mbit burst 15k
+         qdisc add dev DEV parent 1:12 handle 12: htb default 2
+         class add dev DEV parent 12: classid 12:2 htb rate 1mbit
+         filter add dev DEV protocol ip parent 1:1 prio 1 u32 match ip dport 80 0xffff flowid 1:11
+         filter add dev DEV protocol ip parent 1:11 prio 1 u32 match ip sport 25 0xffff flowid 1:12
+         filter add dev DEV protocol ip parent 12:2 prio 5 u32 match ip protocol 6 0xff flowid 12:2",
     ),
     (
         "nonsense that the kernel takes",
@@ -251,6 +289,281 @@ fn trees_of_others_come_back() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A small generator (xorshift) of trees, as somebody might make them with tc: any kind below any other, filters wherever
+/// the kernel takes them. What this kernel lacks it does not write; what the kernel refuses is not there.
+struct Grower {
+    dice: u64,
+    lines: Vec<String>,
+    /// The last handle that was given.
+    major: u16,
+    lacks: fn(&str) -> bool,
+}
+
+impl Grower {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.dice ^= self.dice << 13;
+        self.dice ^= self.dice >> 7;
+        self.dice ^= self.dice << 17;
+        (self.dice >> 11) as usize % sides
+    }
+
+    fn of<'t>(&mut self, choices: &[&'t str]) -> &'t str {
+        choices[self.roll(choices.len())]
+    }
+
+    /// One of several ways of words, the first word of which is a kind that this kernel has.
+    fn kind<'t>(&mut self, choices: &[&'t str]) -> &'t str {
+        let name = |words: &str| words.split(' ').next().unwrap_or("").to_owned();
+        let there: Vec<&str> = choices.iter().copied().filter(|words| !(self.lacks)(&name(words))).collect();
+        self.of(&there)
+    }
+
+    fn tree(&mut self) {
+        let stab = self.of(&["", "", "stab overhead 24 mpu 64 linklayer atm ", "stab overhead -4 linklayer ethernet "]);
+        let rate = self.of(&["", "", "estimator 1sec 8sec "]);
+        self.discipline(&format!("root {rate}{stab}"), 0);
+        if self.roll(2) == 0 {
+            let hook = self.of(&["ingress", "clsact"]);
+            self.lines.push(format!("qdisc add dev eth0 {hook}"));
+            let sides: &[&str] = if hook == "clsact" { &["ingress", "egress"] } else { &["ingress"] };
+            for side in sides {
+                self.filters(side, "1:1", 3);
+            }
+        }
+    }
+
+    fn discipline(&mut self, place: &str, depth: usize) {
+        const CLASSFUL: &[&str] = &[
+            "htb",
+            "htb default 2",
+            "htb default 0x77 r2q 5",
+            "hfsc default 1",
+            "hfsc",
+            "drr",
+            "qfq",
+            "prio",
+            "prio bands 5 priomap 4 3 2 1 0 4 3 2 1 0 4 3 2 1 0 4",
+            "ets bands 4 strict 1 quanta 3000 2000",
+            "tbf rate 2mbit burst 20kb latency 30ms",
+            "tbf rate 1mbit burst 10kb limit 40kb peakrate 3mbit mtu 1600",
+            "netem delay 10ms 2ms 25% loss 1% duplicate 0.5%",
+            "netem rate 1mbit limit 500",
+            "red limit 200kb min 20kb max 60kb avpkt 1000 burst 30 bandwidth 5mbit ecn",
+            "sfb limit 500",
+        ];
+        const LEAVES: &[&str] = &[
+            "pfifo limit 33",
+            "bfifo limit 15000",
+            "pfifo_head_drop limit 20",
+            "sfq perturb 10 limit 60",
+            "sfq divisor 512 headdrop",
+            "fq_codel limit 700 flows 64 noecn",
+            "fq_codel",
+            "codel limit 50 target 8ms",
+            "fq maxrate 5mbit",
+            "fq_pie limit 500",
+            "pie target 20ms ecn",
+            "hhf limit 300",
+            "choke limit 500 min 50 max 150 bandwidth 5mbit",
+            "skbprio limit 40",
+            "cake bandwidth 10mbit besteffort nat",
+            "cake unlimited overhead 18 mpu 64 dual-srchost",
+            "plug limit 20000",
+            "sfq",
+        ];
+        let leaf = depth == 3 || self.roll(4) < depth;
+        let words = if leaf { self.kind(LEAVES) } else { self.kind(CLASSFUL) };
+        self.major += 1;
+        let major = self.major;
+        self.lines.push(format!("qdisc add dev eth0 {place} handle {major:x}: {words}"));
+        let kind = words.split(' ').next().unwrap_or("");
+        let mut classes: Vec<String> = Vec::new();
+        match kind {
+            "htb" | "hfsc" | "drr" | "qfq" => {
+                let nests = matches!(kind, "htb" | "hfsc");
+                for n in 1..=2 + self.roll(3) {
+                    let above = match classes.last() {
+                        Some(last) if nests && self.roll(3) == 0 => last.clone(),
+                        _ => format!("{major:x}:"),
+                    };
+                    let options = match kind {
+                        "htb" => self.of(&[
+                            "rate 1mbit",
+                            "rate 500kbit ceil 3mbit prio 2 burst 20kb",
+                            "rate 64kbit quantum 3000",
+                            "rate 2mbit overhead 8 mpu 64 linklayer atm",
+                        ]),
+                        "hfsc" => self.of(&[
+                            "sc rate 1mbit",
+                            "rt m1 2mbit d 10ms m2 1mbit ls rate 1mbit",
+                            "ls rate 500kbit ul rate 2mbit",
+                            "rt umax 1500b dmax 30ms rate 200kbit ls rate 1mbit",
+                        ]),
+                        "drr" => self.of(&["", "quantum 2000"]),
+                        _ => self.of(&["weight 5", "weight 10 maxpkt 2000", ""]),
+                    };
+                    let estimator = self.of(&["", "", "", "estimator 250msec 2sec "]);
+                    self.lines.push(format!(
+                        "class add dev eth0 parent {above} classid {major:x}:{n:x} {estimator}{kind} {options}"
+                    ));
+                    classes.push(format!("{major:x}:{n:x}"));
+                }
+            }
+            "prio" | "ets" => classes.extend((1..=3).map(|n| format!("{major:x}:{n}"))),
+            "tbf" | "netem" | "red" | "sfb" => classes.push(format!("{major:x}:1")),
+            _ => {}
+        }
+        let target = classes.first().cloned().unwrap_or_else(|| format!("{major:x}:1"));
+        for class in &classes {
+            if self.roll(2) == 0 {
+                self.discipline(&format!("parent {class}"), depth + 1);
+            }
+        }
+        if matches!(kind, "htb" | "hfsc" | "drr" | "qfq" | "prio" | "ets" | "sfq" | "fq_codel" | "sfb" | "cake") {
+            self.filters(&format!("parent {major:x}:"), &target, 2);
+            if matches!(kind, "htb" | "hfsc") && self.roll(2) == 0 {
+                let class = classes[self.roll(classes.len())].clone();
+                self.filters(&format!("parent {class}"), &target, 1);
+            }
+        }
+    }
+
+    fn filters(&mut self, place: &str, target: &str, most: usize) {
+        if most > 1 && self.roll(5) == 0 && !(self.lacks)("flower") {
+            self.lines.push(format!("chain add dev eth0 {place} chain 4 protocol ip flower ip_proto tcp dst_port 1"));
+            let port = 80 + self.roll(9);
+            self.lines.push(format!(
+                "filter add dev eth0 {place} chain 4 prio 1 protocol ip flower ip_proto tcp dst_port {port} action pass"
+            ));
+            self.lines.push(format!(
+                "filter add dev eth0 {place} prio 30 protocol all u32 match u32 0 0 action goto chain 4"
+            ));
+        }
+        for n in 0..self.roll(most + 1) {
+            let prio = (n + 1) * 3;
+            let chain = self.of(&["", "", "", "chain 2 "]);
+            let action = match self.of(&["", "", "police", "shared", "mirred", "skbedit", "gact"]) {
+                "police" => "action police rate 1mbit burst 12k conform-exceed drop/pipe",
+                "shared" => "action police rate 2mbit burst 20k drop index 9",
+                "mirred" => "action mirred egress mirror dev lo",
+                "skbedit" => "action skbedit priority 1:3 mark 7 pipe action drop",
+                "gact" => "action pass random determ drop 5",
+                _ => "",
+            };
+            let kind = action.split(' ').nth(1).unwrap_or("u32").replace("pass", "gact");
+            let action = if (self.lacks)(&kind) { "" } else { action };
+            let words = self.kind(&[
+                "u32 match ip dport 22 0xffff",
+                "u32 match ip src 10.1.0.0/16 match ip protocol 6 0xff",
+                "u32 match u32 0 0",
+                "u32 match mark 5 0xff",
+                "flower ip_proto udp dst_port 53",
+                "flower dst_ip 192.0.2.0/24 ip_tos 0x10/0xfc",
+                "flower",
+                "fw",
+                "matchall",
+                "basic match 'cmp(u16 at 0 layer 2 gt 10)'",
+                "bpf bytecode '1,6 0 0 4294967295'",
+                "route from 3",
+                "flow map key dst rshift 8 divisor 64 baseclass 1:1",
+                "flow hash keys src,dst divisor 32 baseclass 1:1",
+            ]);
+            let handle = match words.split(' ').next() {
+                Some("fw") => self.of(&["handle 6 ", "handle 0x10/0xf0 "]),
+                Some("flow") => "handle 3 ",
+                Some("flower") => self.of(&["", "handle 7 "]),
+                _ => "",
+            };
+            let send = if words.starts_with("flow ") { String::new() } else { format!("classid {target} ") };
+            self.lines.push(format!(
+                "filter add dev eth0 {place} {chain}prio {prio} protocol ip {handle}{words} {send}{action}"
+            ));
+        }
+    }
+}
+
+/// Trees that nobody thought of.
+#[test]
+fn random_trees_of_others_come_back() {
+    let seed = std::env::var("PROPTEST_RNG_SEED").ok().and_then(|seed| seed.parse::<u64>().ok()).unwrap_or(1);
+    let count = std::env::var("SHAPECTL_TREES").ok().and_then(|n| n.parse::<u64>().ok()).unwrap_or(12);
+    let pair = Pair::new();
+    let (mut wrong, mut objects) = (Vec::new(), 0);
+    for n in 0..count {
+        pair.clear("eth0");
+        let dice =
+            (seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(n.wrapping_mul(0xd1b5_4a32_d192_ed03)) | 1;
+        let mut grower = Grower { dice, lines: Vec::new(), major: 0, lacks: |kind| kernel::lacks(kind).is_some() };
+        for _ in 0..8 {
+            grower.roll(2);
+        }
+        grower.tree();
+        let refused = pair.make(&grower.lines).stderr;
+        objects += grower.lines.len() - refused.lines().filter(|line| line.starts_with("Command failed")).count();
+        if let Err(error) = pair.exported("eth0") {
+            wrong.push(format!("== {n} of seed {seed}\n{}\n{refused}\n{error}", grower.lines.join("\n")));
+        }
+    }
+    println!("{objects} objects in {count} trees");
+    assert!(objects as u64 > 2 * count, "{objects} objects in {count} trees");
+    assert!(wrong.is_empty(), "{} of {count} differ:\n{}", wrong.len(), wrong.join("\n\n"));
+}
+
+/// An object as it were of a kind that no file here knows: its bytes.
+fn as_bytes(object: &Object, facts: &Facts) -> Object {
+    let mut options = object.options.clone();
+    options.complete(facts);
+    let mut out = Attributes::new();
+    options.encode(&mut out, facts);
+    let mut unknown = Object::unknown(object.id, &object.name);
+    unknown.options.as_kind_mut::<Raw>().unwrap().bytes = Some(Octets(out.bytes));
+    unknown
+}
+
+/// What nobody knows is made by its bytes as by its words: disciplines, classes and filters that are taken for unknown.
+#[test]
+fn bytes_make_what_words_made() {
+    needs!("htb", "tbf", "u32");
+    let pair = Pair::new();
+    let lines = [
+        "qdisc add dev eth0 root handle 1: htb default 2 r2q 5",
+        "class add dev eth0 parent 1: classid 1:1 htb rate 3mbit burst 15k",
+        "class add dev eth0 parent 1:1 classid 1:2 htb rate 1mbit ceil 3mbit prio 3 quantum 2000",
+        "qdisc add dev eth0 parent 1:2 handle 20: tbf rate 500kbit burst 10kb limit 30kb",
+        "filter add dev eth0 parent 1: prio 4 protocol ip u32 match ip dport 22 0xffff classid 1:2",
+    ];
+    assert!(pair.make(&lines.map(str::to_owned)).status.success());
+    let mut held = pair.theirs.netns.enter(|| Kernel::open(None).unwrap().read(Some(&["eth0"])).unwrap());
+    let facts = Facts::default();
+    let branch = held.interfaces["eth0"].egress.as_mut().unwrap();
+    for object in &mut branch.objects {
+        *object = as_bytes(object, &facts);
+    }
+    let raised = raise(&held, &Names::new(), &|_| facts.clone());
+    let yaml = write::write(&raised.document, Notation::Yaml, &Vocabulary);
+    let mut sink = Sink::new();
+    let source = Source::with_notation("-", yaml.as_str(), Notation::Yaml);
+    let documents = load::parse(source, &Limits::default(), &mut Sources::new(), &mut sink).unwrap();
+    // only the check finds that these kinds have words
+    let policy = read::read(&documents, &|_| facts.clone(), &mut sink);
+    let (asked, _) = lower(&policy, &|_| facts.clone(), &Ids::default(), &mut sink);
+    assert!(!sink.has_errors(), "{:?}\n{yaml}", sink.found);
+    assert!(asked.objects().all(|object| object.kind.is_none()), "{yaml}");
+    pair.ours.netns.enter(|| {
+        let mut kernel = Kernel::open(None).unwrap();
+        let index = kernel.link("eth0").unwrap().index;
+        let steps = plan(&asked, &Tree::default(), &|_: &str| facts.clone()).steps;
+        let messages = steps.iter().filter_map(|step| match &step.subject {
+            Subject::Object(object) => Some(encode(object, step.verb, index, &facts)),
+            Subject::Link(..) => None,
+        });
+        let sent = kernel.send(&messages.collect::<Vec<_>>()).unwrap();
+        assert!(sent.refused.is_empty(), "{:?}\n{yaml}", sent.refused.first().map(|(_, e)| e.to_string()));
+    });
+    let shown = |host: &Host| dump::dump(&host.netns, "eth0");
+    assert_eq!(dump::differences(&shown(&pair.theirs), &shown(&pair.ours)), None, "{yaml}");
 }
 
 /// A text as a policy; what is wrong with it goes to `sink`.

@@ -289,6 +289,17 @@ fn a_chain_has_its_template() {
     let ran = host.shapectl(&["apply", path(&file)]);
     assert!(!ran.status.success() && ran.stderr.contains("Mask does not fit the template"), "{ran}");
     host.assert_settled(&policy("ip_proto: tcp, dst_port: 1", 443));
+    // gone, though a filter still sends to its chain: the kernel keeps a template for whoever sends there
+    let bare = host.policy(
+        "interfaces: { eth0: { egress: { htb: { default: a, classes: { a: { rate: 1mbit } } },
+           filters: [ flower: { chain: 7, prio: 5, protocol: ip, dst_ip: 192.0.2.1, flowid: a },
+                      matchall: { prio: 1, action: { gact: { control: goto chain 7 } } } ] } } }\n",
+    );
+    host.apply(&bare);
+    host.assert_settled(&bare);
+    let file = policy("ip_proto: tcp, dst_port: 1", 80);
+    host.apply(&file);
+    host.assert_settled(&file);
 }
 
 /// As tc makes one, on each kind of place.

@@ -1,5 +1,6 @@
 #!/bin/sh
-# devs: eth0 ifb0
+# devs: eth0
+# makes: ifb0
 # What arrives is sent through ifb0 and shaped there.
 modprobe ifb numifbs=1 2>/dev/null
 ip link set dev ifb0 up

@@ -108,10 +108,6 @@ impl Filters {
         };
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.protos.is_empty() && self.templates.is_empty()
-    }
-
     /// Takes a request for the filters of a parent that is there.
     pub(super) fn take(
         &mut self,

@@ -149,6 +149,11 @@ impl Shell<'_> {
                 let name = self.known(word)?;
                 self.files.contains_key(name).then_some(true)
             }
+            // the script is for a machine that has the programs it is about
+            "-x" => {
+                let name = self.known(word)?.to_owned();
+                self.host.wants(&name).then_some(true)
+            }
             _ => None,
         }
     }

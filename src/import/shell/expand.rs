@@ -147,8 +147,12 @@ impl Shell<'_> {
             let declares = out.first().is_some_and(|f| super::builtin::declares(&f.text.text));
             if declares && word.assigned().is_some() {
                 if word.parts.iter().any(|p| matches!(p, Part::Array { .. })) {
-                    self.assign(word);
                     let name = word.assigned().map(|a| a.name).unwrap_or_default();
+                    // `declare -A` stands before the keys
+                    if out.iter().any(|f| f.text.text.starts_with('-') && f.text.text.contains('A')) {
+                        self.state.by_word.insert(name.clone());
+                    }
+                    self.assign(word);
                     out.push(Word { text: Text::new(name, word.span), unknown: None, set: Span::NONE });
                 } else {
                     let joined = self.join(word);

@@ -406,6 +406,8 @@ impl<'t> Parser<'t> {
                 Some(';') => self.at += 1,
                 Some('&') => self.at += 1,
                 Some('\n' | '#' | ')') | None => {}
+                // behind the end of a compound command the next may follow at once: `fi }`, `) }`, `} }`
+                Some(_) if out.last().is_some_and(closes) && self.ends(ends) => return Ok(out),
                 Some(c) => {
                     let fault = self.fault(self.at, self.at + c.len_utf8(), format!("`{c}` has no place here"));
                     return Err((fault, out));
@@ -1274,6 +1276,17 @@ impl<'t> Parser<'t> {
             Ok(Word { parts, span: parser.span(from, parser.at) })
         })
     }
+}
+
+/// Whether a statement ends with a word or a bracket that closes it.
+fn closes(statement: &Statement) -> bool {
+    let last = match &statement.shape {
+        Shape::Chain { rest, .. } => rest.last().map(|(_, last)| last),
+        Shape::Pipe { parts, .. } => parts.last(),
+        Shape::Simple { .. } => return false,
+        _ => return statement.redirects.is_empty(),
+    };
+    last.is_some_and(closes)
 }
 
 fn plain(shape: Shape, span: Span) -> Statement {

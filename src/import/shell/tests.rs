@@ -110,6 +110,17 @@ exit 0
 tc never
 ";
     assert_eq!(lines(script), ["tc a 2 b c d", "tc e 0", "tc 2", "tc 1", "tc 150kbit", "tc q p 2"]);
+    // what closes may follow on what closes
+    let script = "
+f() { tc $1 || { echo no; exit 1; } }
+g() { if true; then for i in 1 2; do tc g$i; done fi }
+h() { tc h && (echo; exit) }
+{ f a; g; } && h
+case x in x) { tc c; } esac
+";
+    assert_eq!(lines(script), ["tc a", "tc g1", "tc g2", "tc h", "tc c"]);
+    assert_eq!(lines("declare -A W=([b]=2 [a]=1)\nlocal -A X=([k]=3)\ntc ${W[a]} ${W[b]} ${X[k]}\n"), ["tc 1 2 3"]);
+    assert_eq!(lines("TC=/sbin/tc; [ -x $TC ] || exit 1; $TC a"), ["/sbin/tc a"]);
 }
 
 #[test]

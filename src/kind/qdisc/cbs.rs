@@ -89,6 +89,10 @@ impl Unit for Slope {
 }
 
 impl Options for Cbs {
+    fn forgets(&self, _word: &str) -> bool {
+        true
+    }
+
     /// `struct tc_cbs_qopt`: the flag and three octets of nothing, then the figures.
     fn encode(&self, out: &mut Attributes, _facts: &Facts) {
         let Cbs { hicredit, locredit, sendslope, idleslope, offload } = self;

@@ -79,6 +79,10 @@ impl Options for Choke {
         self.limit.map_or(0, |n| (u64::from(n.0) + 1).next_power_of_two() * 8)
     }
 
+    fn forgets(&self, _word: &str) -> bool {
+        true
+    }
+
     /// `struct tc_red_qopt`: limit, qth_min, qth_max, Wlog, Plog, Scell_log, flags.
     fn encode(&self, out: &mut Attributes, facts: &Facts) {
         let mut full = self.clone();

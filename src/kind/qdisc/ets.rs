@@ -92,6 +92,10 @@ impl Ets {
 }
 
 impl Options for Ets {
+    fn forgets(&self, _word: &str) -> bool {
+        true
+    }
+
     fn choose(&self, walk: &mut dyn Walk) -> Option<Choice> {
         let map = self.priomap.as_ref().map_or(&[][..], |map| &map.0);
         Some(super::by_band(walk, self.bands().unwrap_or(0), map))

@@ -70,6 +70,10 @@ impl Options for FqCodel {
         self.flows.map_or(0, |n| u64::from(n.0) * (64 + 4))
     }
 
+    fn refuses_change(&self, word: &str) -> bool {
+        word == "flows"
+    }
+
     fn takes_filters(&self) -> bool {
         true
     }

@@ -75,6 +75,10 @@ impl Options for FqPie {
         self.flows.map_or(0, |n| u64::from(n.0) * 128)
     }
 
+    fn refuses_change(&self, word: &str) -> bool {
+        word == "flows"
+    }
+
     fn nested(&self) -> bool {
         true
     }

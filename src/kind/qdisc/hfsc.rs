@@ -132,6 +132,11 @@ impl Class {
 }
 
 impl Options for Class {
+    /// They are asked of a class with classes below it.
+    fn takes_filters(&self) -> bool {
+        true
+    }
+
     fn encode(&self, out: &mut Attributes, _facts: &Facts) {
         for (number, curve) in [RSC, FSC, USC].into_iter().zip(self.curves()) {
             let Some(curve) = curve else { continue };

@@ -265,6 +265,15 @@ pub(crate) fn read_ratespec(c: &mut Cursor) -> Result<(u32, u32, u32, LinkLayer)
 }
 
 impl Options for Class {
+    fn forgets(&self, _word: &str) -> bool {
+        true
+    }
+
+    /// They are asked of a class with classes below it.
+    fn takes_filters(&self) -> bool {
+        true
+    }
+
     fn encode(&self, out: &mut Attributes, facts: &Facts) {
         let mut full = self.clone();
         full.complete(facts);

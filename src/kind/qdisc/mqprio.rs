@@ -283,6 +283,10 @@ impl Mqprio {
 }
 
 impl Options for Mqprio {
+    fn forgets(&self, _word: &str) -> bool {
+        true
+    }
+
     fn choose(&self, walk: &mut dyn Walk) -> Option<Choice> {
         let priority = walk.packet().meta.priority;
         let class = super::band(self.map.as_ref().map_or(&[], |map| &map.0), priority & 15);

@@ -686,6 +686,11 @@ fn table(number: u16, name: &str, out: &mut Attributes, facts: &Facts) {
 }
 
 impl Options for Netem {
+    /// What stands in `struct tc_netem_qopt`, and the table.
+    fn forgets(&self, word: &str) -> bool {
+        matches!(word, "delay" | "jitter" | "loss" | "duplicate" | "gap" | "limit" | "distribution")
+    }
+
     /// `struct tc_netem_qopt`, then attributes. A delay that is no whole number of ticks is said in nanoseconds too.
     fn encode(&self, out: &mut Attributes, facts: &Facts) {
         let mut full = self.clone();

@@ -34,6 +34,10 @@ pub static KIND: Kind = Kind {
 };
 
 impl Options for Pfifo {
+    fn forgets(&self, _word: &str) -> bool {
+        true
+    }
+
     /// `struct tc_fifo_qopt`, or nothing at all for the link's own length.
     fn encode(&self, out: &mut Attributes, _facts: &Facts) {
         let Pfifo { limit } = self;

@@ -44,6 +44,10 @@ const MAP: [u8; PRIORITIES] = [1, 2, 2, 2, 1, 2, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1];
 pub const BANDS: std::ops::RangeInclusive<u32> = 2..=16;
 
 impl Options for Prio {
+    fn forgets(&self, _word: &str) -> bool {
+        true
+    }
+
     fn choose(&self, walk: &mut dyn Walk) -> Option<Choice> {
         let map = self.priomap.as_ref().map_or(&[][..], |map| &map.0);
         Some(super::by_band(walk, self.bands().unwrap_or(0), map))

@@ -64,6 +64,10 @@ impl Options for Qfq {
 }
 
 impl Options for Class {
+    fn forgets(&self, _word: &str) -> bool {
+        true
+    }
+
     fn assume(&mut self, facts: &Facts) {
         self.assume_constants();
         self.maxpkt.get_or_insert(Length(facts.frame()));

@@ -239,6 +239,10 @@ impl Red {
 }
 
 impl Options for Red {
+    fn forgets(&self, _word: &str) -> bool {
+        true
+    }
+
     fn encode(&self, out: &mut Attributes, facts: &Facts) {
         let mut full = self.clone();
         full.complete(facts);

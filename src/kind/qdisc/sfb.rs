@@ -101,6 +101,10 @@ impl Unit for Share {
 }
 
 impl Options for Sfb {
+    fn forgets(&self, _word: &str) -> bool {
+        true
+    }
+
     fn takes_filters(&self) -> bool {
         true
     }

@@ -110,6 +110,15 @@ impl Options for Sfq {
         self.divisor.map_or(0, |n| u64::from(n.0) * 2) + self.flows.map_or(0, |n| u64::from(n.0) * 72)
     }
 
+    /// `sfq_change` takes these from what is sent whatever it says, and of the others what is not 0.
+    fn forgets(&self, word: &str) -> bool {
+        matches!(word, "perturb" | "ecn" | "harddrop")
+    }
+
+    fn refuses_change(&self, word: &str) -> bool {
+        word == "divisor"
+    }
+
     fn takes_filters(&self) -> bool {
         true
     }

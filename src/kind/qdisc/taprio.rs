@@ -298,6 +298,10 @@ impl Taprio {
 }
 
 impl Options for Taprio {
+    fn forgets(&self, _word: &str) -> bool {
+        true
+    }
+
     fn choose(&self, walk: &mut dyn Walk) -> Option<Choice> {
         let priority = walk.packet().meta.priority;
         let class = super::band(self.map.as_ref().map_or(&[], |map| &map.0), priority & 15);

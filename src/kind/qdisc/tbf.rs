@@ -97,6 +97,10 @@ impl Tbf {
 }
 
 impl Options for Tbf {
+    fn forgets(&self, _word: &str) -> bool {
+        true
+    }
+
     fn encode(&self, out: &mut Attributes, facts: &Facts) {
         let mut full = self.clone();
         full.complete(facts);
