@@ -44,9 +44,10 @@ impl Kernel {
     /// There is no such link, or the kernel refuses. A device that is not of the kind that is to be removed stays.
     pub fn change_link(&mut self, name: &str, change: &LinkChange) -> Result<(), Error> {
         if let LinkChange::Create(kind) = change {
+            let there = self.link(name).is_ok();
             return match self.create_link(name, kind, 1) {
                 // the first request loads the module, and that of ifb makes devices of its own
-                Err(e) if e.is(Errno::EEXIST) && self.link(name)?.kind.as_ref() == Some(kind) => Ok(()),
+                Err(e) if !there && e.is(Errno::EEXIST) && self.link(name)?.kind.as_ref() == Some(kind) => Ok(()),
                 done => done,
             };
         }

@@ -158,13 +158,11 @@ fn judge(file: &Path, parameters: &[String], devices: &[String], text: &str, run
         }
     }
     let expected = dumped(&real, devices);
-    for to in ["yaml", "shape"] {
-        match applied(file, parameters, [there, &made], to) {
-            Err(why) => wrong.push(why),
-            Ok((dump, shown)) => {
-                if let Some(differences) = dump::differences(&expected, &dump) {
-                    wrong.push(format!("left: tc, right: import and apply\n{differences}\n{shown}"));
-                }
+    match applied(file, parameters, [there, &made], "yaml") {
+        Err(why) => wrong.push(why),
+        Ok((dump, shown)) => {
+            if let Some(differences) = dump::differences(&expected, &dump) {
+                wrong.push(format!("left: tc, right: import and apply\n{differences}\n{shown}"));
             }
         }
     }
