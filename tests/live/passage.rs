@@ -15,7 +15,7 @@ fn leaves() -> Vec<&'static str> {
     let more = [
         ("fq_codel", "fq_codel: { limit: 12 }"),
         ("sfq", "sfq: { limit: 12 }"),
-        ("prio", "prio: { bands: [a, b], leaves: { a: { pfifo: { limit: 6 } }, b: { pfifo: { limit: 6 } } } }"),
+        ("prio", "prio: { bands: [a, b, c], leaves: { a: { pfifo: { limit: 6 } }, b: { pfifo: { limit: 6 } } } }"),
         ("drr", "drr: { default: a, classes: { a: { leaf: { pfifo: { limit: 12 } } } } }"),
     ];
     leaves.extend(more.iter().filter(|(kind, _)| kernel::lacks(kind).is_none()).map(|(_, leaf)| *leaf));
