@@ -106,9 +106,10 @@ impl Htb {
 }
 
 impl Class {
-    /// A class that always has something to lend: the rate and the bucket are more than any link sends.
+    /// A class that always has something to lend: the rate and the bucket are more than any link sends. The bucket is 200 µs
+    /// of the rate, which every tc rounds to the same ticks.
     pub fn boundless() -> Class {
-        let much = Some(Bytes(100 << 20));
+        let much = Some(Bytes(100_000_000));
         Class { rate: Some(Rate(4_000_000_000_000)), burst: much, cburst: much, ..Class::default() }
     }
 

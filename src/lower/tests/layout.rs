@@ -39,7 +39,7 @@ fn a_class_with_many_children_has_an_htb_below_it() {
         "eth0: class 1:3 below 1:2 htb rate 1mbit ceil 4mbit burst 1600b cburst 1600b quantum 12500",
         // the default of the whole is one on each level
         "eth0: 2: below 1:3 htb default 0x2",
-        "eth0: class 2:1 below 2: htb rate 4000gbit ceil 4000gbit burst 100mb cburst 100mb quantum 200000",
+        "eth0: class 2:1 below 2: htb rate 4000gbit ceil 4000gbit burst 100000000b cburst 100000000b quantum 200000",
         "eth0: class 2:2 below 2:1 htb rate 100kbit ceil 2mbit burst 2880b cburst 2880b quantum 1514",
     ];
     let classes: Vec<&str> = shown.iter().map(String::as_str).filter(|l| !l.contains("filter")).collect();
