@@ -455,6 +455,7 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
     going.sort_by_key(|o| depths.get(&own(o.id.parent())));
     take_away(&going, asked, held, s);
 
+    let mut gone: HashSet<Handle> = HashSet::new();
     let asked_qdiscs: HashSet<Handle> = asked.objects.iter().filter(|o| o.is_qdisc()).map(|o| o.id.parent()).collect();
     for object in held.objects.iter().filter(|o| o.is_qdisc() && !is_root(o)) {
         let parent = object.id.parent();
@@ -463,14 +464,20 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
         let becomes_inner = inner.contains(&parent);
         // and a band that is no more takes its discipline along
         let bands = changed.get(&own(parent)).and_then(|above| above.options.bands());
-        let gone = anew.contains(&own(parent)) || bands.is_some_and(|n| u64::from(parent.minor()) > n);
-        if !asked_qdiscs.contains(&parent) && !parent_goes && !becomes_inner && !gone {
-            s.delete(object, Some(LOST));
+        let goes_along = anew.contains(&own(parent)) || bands.is_some_and(|n| u64::from(parent.minor()) > n);
+        // as do those below a discipline that goes
+        if gone.contains(&own(parent)) {
+            gone.extend(object.handle());
+        } else if !asked_qdiscs.contains(&parent) {
+            gone.extend(object.handle());
+            if !parent_goes && !becomes_inner && !goes_along {
+                s.delete(object, Some(LOST));
+            }
         }
     }
     for object in held.objects.iter().rev() {
         let Id::Class { handle, .. } = object.id else { continue };
-        let below_gone = anew.contains(&own(handle));
+        let below_gone = anew.contains(&own(handle)) || gone.contains(&own(handle));
         if !stays.contains(&handle) && !below_gone && configurable(object) && qdisc_stays(held, asked, handle) {
             s.delete(object, None);
         }
@@ -678,7 +685,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
     use super::*;
     use crate::kind::filter::u32;
-    use crate::kind::qdisc::{fq_codel, htb};
+    use crate::kind::qdisc::{fq_codel, htb, pfifo, prio};
     use crate::unit::{Bytes, Length, Number, Packets, Rate};
 
     fn htb_root() -> Object {
@@ -757,6 +764,21 @@ mod tests {
         let held = vec![htb_root(), class(0, 1, 900_000), class(1, 16, 500_000)];
         let asked = vec![htb_root(), class(0, 1, 900_000), leaf(1, 2, 100)];
         assert_eq!(steps(asked, held), ["Delete htb 1:10 ", "Add fq_codel 2: "]);
+        // what is below the leaf waits with it, and goes with it
+        let band = |handle| {
+            let id = Id::Qdisc { parent: Handle::new(handle, 2), handle: Handle::new(9, 0) };
+            Object::new(id, &pfifo::KIND, Box::new(pfifo::Pfifo::default()))
+        };
+        let bands = || {
+            let id = Id::Qdisc { parent: Handle::new(1, 1), handle: Handle::new(2, 0) };
+            Object::new(id, &prio::KIND, Box::new(prio::Prio::default()))
+        };
+        let inner = || vec![htb_root(), class(0, 1, 900_000), class(1, 16, 500_000)];
+        let leaf_of_bands = || vec![htb_root(), class(0, 1, 900_000), bands(), band(2)];
+        assert_eq!(steps(leaf_of_bands(), inner()), ["Delete htb 1:10 ", "Add prio 2: ", "Add pfifo 9: "]);
+        assert_eq!(steps(inner(), leaf_of_bands()), ["Add htb 1:10 "]);
+        let bare = vec![htb_root(), class(0, 1, 900_000)];
+        assert_eq!(steps(bare, leaf_of_bands()), ["Delete prio 2: "]);
         let held = vec![htb_root(), class(0, 1, 900_000), class(1, 16, 500_000)];
         let asked = vec![htb_root(), class(0, 1, 800_000)];
         assert_eq!(steps(asked, held.clone()), ["Delete htb 1:10 ", "Change htb 1:1 rate,ceil"]);
@@ -766,7 +788,7 @@ mod tests {
     /// As sch_tbf and sch_red do it: the one resizes a fifo below, the other puts a fifo of its own there.
     #[test]
     fn a_leaf_that_a_change_disturbs_is_set_again() {
-        use crate::kind::qdisc::{pfifo, red, sfq, tbf};
+        use crate::kind::qdisc::{red, sfq, tbf};
         let root = Id::Qdisc { parent: Handle::ROOT, handle: Handle::new(1, 0) };
         let below = Id::Qdisc { parent: Handle::new(1, 1), handle: Handle::new(2, 0) };
         let tbf = |rate| {
@@ -875,7 +897,7 @@ mod tests {
 
     #[test]
     fn a_band_that_goes_takes_its_discipline_along() {
-        use crate::kind::qdisc::{ets, pfifo};
+        use crate::kind::qdisc::ets;
         let root = Id::Qdisc { parent: Handle::ROOT, handle: Handle::new(1, 0) };
         let below = |minor| Id::Qdisc { parent: Handle::new(1, minor), handle: Handle::new(minor, 0) };
         let ets = |bands| {
@@ -916,7 +938,6 @@ mod tests {
     /// own, the first class below.
     #[test]
     fn a_queue_that_is_lost_is_said() {
-        use crate::kind::qdisc::pfifo;
         let fifo = |minor| {
             let id = Id::Qdisc { parent: Handle::new(1, minor), handle: Handle::new(7, 0) };
             Object::new(id, &pfifo::KIND, Box::new(pfifo::Pfifo::default()))

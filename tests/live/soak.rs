@@ -206,9 +206,11 @@ fn random_policies_are_held_and_taken_back() {
         assert_eq!(code, 0, "policy {n}:\n{text}\nis not what stands:\n{left}");
         if n % 3 == 2 {
             let after = standing(&host);
-            host.shapectl(&["rollback"]).ok();
+            let ran = host.shapectl(&["rollback"]);
+            assert!(ran.status.success(), "the way back from policy {n}:\n{text}\n{plan}\n{ran}");
             assert_same(&standing(&host), &before, &format!("the way back from policy {n}:\n{text}"));
-            host.shapectl(&["rollback"]).ok();
+            let ran = host.shapectl(&["rollback"]);
+            assert!(ran.status.success(), "the way forth to policy {n} again:\n{text}\n{plan}\n{ran}");
             assert_same(&standing(&host), &after, &format!("the way forth to policy {n} again:\n{text}"));
         }
         // the state keeps the last changes only; processes of ours and of others are counted together
