@@ -247,6 +247,11 @@ impl Kernel {
                 let (dump, classes) = self.objects(netlink::RTM_GETTCLASS, link.index, 0, &machine)?;
                 kept.objects(dump);
                 own.extend(classes);
+                for qdisc in netlink::without_classes(&own) {
+                    let (dump, classes) = self.objects(netlink::RTM_GETTCLASS, link.index, qdisc.0, &machine)?;
+                    kept.objects(dump);
+                    own.extend(classes);
+                }
                 for parent in netlink::filter_parents(&own) {
                     own.extend(self.filters(link.index, parent, &machine, &mut kept)?);
                 }

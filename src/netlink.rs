@@ -12,7 +12,7 @@ mod snapshot;
 mod stab;
 
 pub use dump::{Record, decode, decode_actions};
-pub use held::{filter_parents, tree, unclear_roots};
+pub use held::{filter_parents, tree, unclear_roots, without_classes};
 pub use link::{LinkInfo, decode_links};
 pub use request::{BLOCK, request};
 pub(crate) use request::{RTM_DELACTION, RTM_GETACTION, RTM_GETCHAIN, RTM_NEWACTION, RTM_NEWCHAIN};

@@ -35,6 +35,20 @@ pub fn filter_parents(records: &[Record]) -> Vec<Handle> {
     parents
 }
 
+/// The disciplines of a link whose classes may be missing in its dump: a netem without a discipline below it refuses to tell
+/// of its one class (`netem_dump_class`, net/sched/sch_netem.c), and the kernel ends the dump there.
+pub fn without_classes(records: &[Record]) -> Vec<Handle> {
+    if !records.iter().any(|record| record.object.is_qdisc() && record.object.name == "netem") {
+        return Vec::new();
+    }
+    let classes = records.iter().filter(|record| matches!(record.object.id, Id::Class { .. }));
+    let told: HashSet<u16> = classes.filter_map(|class| Some(class.object.handle()?.major())).collect();
+    let has_classes = |object: &Object| object.kind.is_none_or(|kind| kind.children == Children::Classes);
+    let qdiscs = records.iter().filter(|record| record.object.is_qdisc() && has_classes(&record.object));
+    let handles = qdiscs.filter_map(|qdisc| qdisc.object.handle()).filter(|handle| handle.0 != 0);
+    handles.filter(|handle| !told.contains(&handle.major())).collect()
+}
+
 /// Where filters of u32 stand.
 type Place = (Handle, u32, u16);
 

@@ -366,3 +366,28 @@ fn a_rehearsal_without_root() {
     let unshare = nobody.into_iter().chain(["unshare", "--user", "--map-root-user", "--net", "true"]);
     assert_eq!(allowed, bounded("setpriv", unshare).status.success(), "{all}");
 }
+
+/// A netem with nothing below it ends the kernel's dump of classes: those of disciplines behind it are asked for.
+#[test]
+fn classes_behind_a_netem_are_read() {
+    needs!("htb", "netem", "drr", "veth");
+    let netns = Netns::new();
+    netns.stand_in("eth0");
+    netns.tc("qdisc add dev eth0 root handle 1: htb");
+    // in whatever order the kernel keeps its disciplines, a netem comes before some of these
+    for minor in 1..=9 {
+        netns.tc(&format!("class add dev eth0 parent 1: classid 1:{minor} htb rate 1mbit"));
+        if minor % 3 == 0 {
+            netns.tc(&format!("qdisc add dev eth0 parent 1:{minor} handle {}: netem delay 1ms", minor + 1));
+        } else {
+            netns.tc(&format!("qdisc add dev eth0 parent 1:{minor} handle {}: drr", minor + 1));
+            netns.tc(&format!("class add dev eth0 parent {}: classid {0}:7 drr", minor + 1));
+        }
+    }
+    let mut kernel = netns.enter(|| Kernel::open(None).unwrap());
+    let held = egress(&kernel.read(None).unwrap(), "eth0");
+    let of_drr = held.objects.iter().filter(|o| o.name == "drr" && !o.is_qdisc());
+    let mut majors: Vec<u16> = of_drr.map(|o| o.handle().unwrap().major()).collect();
+    majors.sort_unstable();
+    assert_eq!(majors, [2, 3, 5, 6, 8, 9]);
+}
