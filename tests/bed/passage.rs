@@ -157,9 +157,10 @@ impl Counted {
         let classes = netns.tc("-s class show dev eth0");
         let mut of_rest = None;
         for line in classes.lines() {
-            if line.starts_with("class htb") {
+            if line.starts_with("class ") {
                 // of all classes only those of the rest have this rate
-                of_rest = line.contains(" rate 8Kbit ").then(|| line.split_whitespace().nth(2).unwrap().to_owned());
+                of_rest = (line.starts_with("class htb") && line.contains(" rate 8Kbit "))
+                    .then(|| line.split_whitespace().nth(2).unwrap().to_owned());
             } else if let (Some(class), Some(sent)) = (&of_rest, line.trim().strip_prefix("Sent ")) {
                 let packets = sent.split_whitespace().nth(2).unwrap().parse().expect("a number");
                 now.insert(class.clone(), packets);
