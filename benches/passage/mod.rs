@@ -1,7 +1,7 @@
 //! What a hundred changes of a policy cost the flows that pass meanwhile: `apply` beside scripts of tc that delete the root
 //! and build all again.
 
-#[path = "../tests/bed/mod.rs"]
+#[path = "../../tests/bed/mod.rs"]
 mod bed;
 
 use crate::SHAPECTL;
