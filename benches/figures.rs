@@ -255,7 +255,7 @@ fn large(dir: &Path) {
             Command::new(SHAPECTL).args(common).args(["script", "--batch", &first]).output().expect("a script");
         let batch = write(dir, "large.batch", &String::from_utf8_lossy(&script.stdout)).to_string_lossy().into_owned();
         println!("\n{classes} classes with leaves and rules, layout {layout} (median of {times})");
-        let mut made = |name: &str, make: &dyn Fn() -> Result<Duration, String>| {
+        let made = |name: &str, make: &dyn Fn() -> Result<Duration, String>| {
             let before = used();
             let took = timed(times, || {
                 fresh_link();
