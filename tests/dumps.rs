@@ -83,7 +83,7 @@ fn a_dump_is_read_as_a_tree() {
     let records = records(&machine);
     let eth0: Vec<Record> = records.iter().filter(|r| r.ifindex == machine.links[2].index).cloned().collect();
     let parents: Vec<String> = filter_parents(&eth0).iter().map(Handle::to_string).collect();
-    assert_eq!(parents, ["1:", "10:", "20:", "ffff:fff2", "ffff:fff3", "1:1"]);
+    assert_eq!(parents, ["1:", "ffff:fff2", "ffff:fff3", "1:9", "1:10", "1:1"]);
     let tree = tree(records, &machine);
     assert_eq!(tree.interfaces.len(), 6);
     let eth0 = &tree.interfaces["eth0"];
