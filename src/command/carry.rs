@@ -7,6 +7,7 @@ use crate::netlink::{self, Message};
 use crate::plan::{Plan, Step, Subject, Verb};
 use crate::tree::{Id, Object, block_of};
 use crate::unit::Handle;
+use compact_str::CompactString;
 use nix::errno::Errno;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ const WINDOW: usize = 100;
 /// How long a plan waits for packets in classes that go, in all of its interfaces together: nothing new comes to these
 /// classes any more, and a queue that is longer than a second of its rate was too long before.
 const DRAINED: Duration = Duration::from_secs(1);
-/// How long it waits for the kernel to let go of tables of u32.
+/// How long it waits for the kernel to let go of tables of u32, and of chains with their templates.
 const FREED: Duration = Duration::from_secs(5);
 /// Between two questions.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -56,10 +57,41 @@ enum Wait {
     /// A hash table of u32 goes. The kernel counts who leads to it, and takes a filter that is gone from the count some time
     /// later (`tcf_queue_work`): until then it says that the table is busy.
     Table,
+    /// A filter goes into a chain whose template went. The kernel keeps both until it has freed the last action that sends
+    /// there, some time after its filter is gone: until then it says that the filter does not fit.
+    Chain,
 }
 
-fn wait(step: &Step) -> Wait {
+/// A chain of filters: interface, parent and number.
+type Chain = (CompactString, Handle, u32);
+
+/// The chains whose template goes with a plan, and which get no other.
+fn bare(plan: &Plan) -> HashSet<Chain> {
+    let templates = |verb: Verb| {
+        let steps = plan.steps.iter().filter(move |step| step.verb == verb);
+        steps.filter_map(|step| match &step.subject {
+            Subject::Object(object) if object.template => chain(step, object),
+            _ => None,
+        })
+    };
+    let made: HashSet<Chain> = templates(Verb::Add).collect();
+    templates(Verb::Delete).filter(|chain| !made.contains(chain)).collect()
+}
+
+fn chain(step: &Step, object: &Object) -> Option<Chain> {
+    match object.id {
+        Id::Filter { parent, chain, .. } => Some((step.interface.clone(), parent, chain)),
+        _ => None,
+    }
+}
+
+fn wait(step: &Step, bare: &HashSet<Chain>) -> Wait {
     match &step.subject {
+        Subject::Object(object)
+            if step.verb == Verb::Add && chain(step, object).is_some_and(|chain| bare.contains(&chain)) =>
+        {
+            Wait::Chain
+        }
         Subject::Object(object) if step.verb == Verb::Delete => match object.id {
             Id::Class { .. } => Wait::Packets,
             _ if object.options.as_kind::<U32>().is_some_and(U32::is_table) => Wait::Table,
@@ -78,7 +110,7 @@ pub(super) fn carry_out(
     tick: &mut dyn FnMut(usize) -> bool,
 ) -> Result<u64, Stop> {
     kernel.begin();
-    let mut way = Way { kernel, facts, links: None, drained: None, lost: 0 };
+    let mut way = Way { kernel, facts, links: None, drained: None, lost: 0, bare: bare(plan) };
     let mut at = 0;
     while let Some(step) = plan.steps.get(at) {
         if let Subject::Link(change, _) = &step.subject {
@@ -105,13 +137,16 @@ struct Way<'k> {
     /// When waiting for packets ends, once it has begun.
     drained: Option<Instant>,
     lost: u64,
+    /// See [`bare`].
+    bare: HashSet<Chain>,
 }
 
 impl Way<'_> {
     /// Sends the steps from `step` on that may go together, and says how many they were.
     fn window(&mut self, step: &Step, rest: &[Step]) -> Result<usize, Stop> {
-        let kind = wait(step);
-        let together = |s: &&Step| wait(s) == kind && (kind != Wait::Packets || s.interface == step.interface);
+        let kind = wait(step, &self.bare);
+        let together =
+            |s: &&Step| wait(s, &self.bare) == kind && (kind != Wait::Packets || s.interface == step.interface);
         let run = rest.iter().take_while(together).map_while(|s| match &s.subject {
             Subject::Object(o) => Some((s, o)),
             Subject::Link(..) => None,
@@ -122,7 +157,8 @@ impl Way<'_> {
             self.drain(&run).map_err(|e| stop(step, e))?;
         }
         let sent = match kind {
-            Wait::Table => self.send_until_freed(&messages),
+            Wait::Table => self.send_until_freed(&messages, Errno::EBUSY),
+            Wait::Chain => self.send_until_freed(&messages, Errno::EINVAL),
             Wait::No | Wait::Packets => self.kernel.send(&messages),
         };
         let sent = sent.map_err(|e| stop(step, e))?;
@@ -181,13 +217,13 @@ impl Way<'_> {
         }
     }
 
-    /// Sends what takes tables away, again while these are busy.
-    fn send_until_freed(&mut self, messages: &[Message]) -> Result<Sent, Error> {
+    /// Sends again what the kernel refuses with this error as long as it has not freed something.
+    fn send_until_freed(&mut self, messages: &[Message], not_yet: Errno) -> Result<Sent, Error> {
         let end = Instant::now() + FREED;
         let mut sent = self.kernel.send(messages)?;
         while Instant::now() < end
             && !sent.refused.is_empty()
-            && sent.refused.iter().all(|(_, error)| error.is(Errno::EBUSY))
+            && sent.refused.iter().all(|(_, error)| error.is(not_yet))
         {
             sleep(PAUSE);
             let again: Vec<usize> = sent.refused.iter().map(|(i, _)| *i).collect();

@@ -419,7 +419,11 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
     let remade = remake_chains(asked, held, &anew, s);
     let stands = |object: &Object| remade.leaves(object);
     let wanted: HashSet<FilterKey> = asked.objects.iter().filter_map(filter_key).collect();
-    for object in &asked.objects {
+    // who sends to a chain keeps it and its template, so its own filters go before
+    let sends = |o: &Object| goes_to(o).any(|to| remade.chains.contains(&(o.id.parent(), to)));
+    let (last, first): (Vec<&Object>, Vec<&Object>) =
+        asked.objects.iter().partition(|o| !remade.chains.is_empty() && sends(o));
+    for object in first.into_iter().chain(last) {
         let Some(key) = filter_key(object) else { continue };
         let mut s = s.among(&mut late, waiting.contains(&own(object.id.parent())));
         match filters.get(&key) {

@@ -292,8 +292,8 @@ fn a_chain_has_its_template() {
     // gone, though a filter still sends to its chain: the kernel keeps a template for whoever sends there
     let bare = host.policy(
         "interfaces: { eth0: { egress: { htb: { default: a, classes: { a: { rate: 1mbit } } },
-           filters: [ flower: { chain: 7, prio: 5, protocol: ip, dst_ip: 192.0.2.1, flowid: a },
-                      matchall: { prio: 1, action: { gact: { control: goto chain 7 } } } ] } } }\n",
+           filters: [ matchall: { prio: 1, action: { gact: { control: goto chain 7 } } },
+                      flower: { chain: 7, prio: 5, protocol: ip, dst_ip: 192.0.2.1, flowid: a } ] } } }\n",
     );
     host.apply(&bare);
     host.assert_settled(&bare);
