@@ -36,9 +36,10 @@ pub fn filter_parents(records: &[Record]) -> Vec<Handle> {
 }
 
 /// The disciplines of a link whose classes may be missing in its dump: a netem without a discipline below it refuses to tell
-/// of its one class (`netem_dump_class`, net/sched/sch_netem.c), and the kernel ends the dump there.
+/// of its one class (`netem_dump_class`, net/sched/sch_netem.c), an sfb always (`sfb_dump_class`), and the kernel ends the
+/// dump there.
 pub fn without_classes(records: &[Record]) -> Vec<Handle> {
-    if !records.iter().any(|record| record.object.is_qdisc() && record.object.name == "netem") {
+    if !records.iter().any(|r| r.object.is_qdisc() && ["netem", "sfb"].contains(&r.object.name.as_str())) {
         return Vec::new();
     }
     let classes = records.iter().filter(|record| matches!(record.object.id, Id::Class { .. }));
