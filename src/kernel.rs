@@ -336,6 +336,8 @@ impl Kernel {
             _ => "read the filters",
         };
         match self.netlink.dump(&Message::dump_tc(kind, ifindex, parent)) {
+            // nothing, as most parents have: there is nothing to read it against
+            Ok(dump) if dump.is_empty() => Ok((dump, Vec::new())),
             Ok(dump) => match netlink::decode(&dump, machine) {
                 Ok(records) => Ok((dump, records)),
                 Err(e) => Err(Error::from(e).doing(doing)),
