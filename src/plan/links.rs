@@ -64,12 +64,13 @@ pub(super) fn remove_unasked(asked: &Tree, held: &Tree, facts: &dyn Fn(&str) -> 
             None => !held.interfaces.contains_key(one) && machine.links.names().all(|there| there != one),
         };
         let (freed, rest): (Vec<&str>, Vec<&str>) = serves.split(SERVED).partition(|one| free(one));
+        let kind = interface.link.kind.clone().unwrap_or_else(|| "ifb".into());
         if rest.is_empty() {
-            let kind = interface.link.kind.clone().unwrap_or_else(|| "ifb".into());
             steps.push(step(name, Verb::Delete, LinkChange::Remove(kind), None));
         } else if !freed.is_empty() {
             // the last of them takes the device along
-            let link = Link { alias: Some(format_compact!("{OWN_ALIAS}{}", rest.join("/"))), ..Link::default() };
+            let alias = Some(format_compact!("{OWN_ALIAS}{}", rest.join("/")));
+            let link = Link { alias, kind: Some(kind), ..Link::default() };
             settle(name, &link, Some(&interface.link), steps);
         }
     }
