@@ -107,10 +107,9 @@ fn dump(netns: &Netns, devs: &[&str], kinds: &BTreeSet<String>) -> Vec<String> {
 pub fn without_given_handles(entry: &str) -> String {
     let given = |word: &str| {
         let handle = word.strip_suffix(':').or_else(|| word.split(':').next()).unwrap_or(word);
-        word.contains(':')
-            && handle.len() == 4
-            && handle.starts_with('8')
-            && handle.chars().all(|c| c.is_ascii_hexdigit())
+        // from 8001: on, and on a machine that has run for long far beyond
+        let number = u16::from_str_radix(handle, 16).unwrap_or(0);
+        word.contains(':') && handle.len() == 4 && (0x8000..0xf000).contains(&number)
     };
     let word = |word: &str| match given(word) {
         true => format!("given:{}", word.split_once(':').map_or("", |(_, minor)| minor)),
