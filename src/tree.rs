@@ -183,6 +183,13 @@ pub struct Link {
     pub origin: Origin,
 }
 
+impl Link {
+    /// The interfaces that a device of shapectl's making serves, as its alias names them; `None` of another link.
+    pub fn serves(&self) -> Option<&str> {
+        self.alias.as_deref()?.strip_prefix(OWN_ALIAS)
+    }
+}
+
 /// The alias of devices that shapectl made begins with this; the rest names the interface they serve.
 pub const OWN_ALIAS: &str = "shapectl:";
 

@@ -8,6 +8,7 @@ use super::frame::Frame;
 use super::refusal::{finding, refusal};
 use crate::cli::PolicyArgs;
 use crate::diagnostic::{Diagnostic, codes};
+use crate::doctor::Memory;
 use crate::facts::Facts;
 use crate::kernel::{Lock, Watch};
 use crate::plan::{self, Plan, is_made};
@@ -49,8 +50,9 @@ pub(super) fn run(frame: &mut Frame, args: &PolicyArgs, how: How) -> Exit {
     if bring::lacks(frame, &aim.plan) {
         return frame.refuse(Exit::Kernel);
     }
-    bring::weigh(frame, &aim);
-    let Some(guard) = guard else { return rehearsed(frame, &aim) };
+    let memory = aim.memory();
+    bring::weigh(frame, memory);
+    let Some(guard) = guard else { return rehearsed(frame, &aim, memory) };
     if bring::is_for_good(frame, &aim.plan, &aim.names(), how.force) {
         return frame.refuse(Exit::Kernel);
     }
@@ -74,9 +76,8 @@ pub(super) fn guard(frame: &mut Frame, wait: u64) -> Result<Guard, Exit> {
     }
 }
 
-fn rehearsed(frame: &mut Frame, aim: &Aim) -> Exit {
+fn rehearsed(frame: &mut Frame, aim: &Aim, memory: Memory) -> Exit {
     let diagnostics = frame.report();
-    let memory = aim.memory();
     if frame.is_json() {
         let mut json = view::plan_json(&aim.plan, &aim.names(), &frame.sources);
         if let Some(map) = json.as_object_mut() {

@@ -14,7 +14,7 @@ use crate::netlink::Snapshot;
 use crate::plan::{self, LinkChange, Plan, Step, Subject, Verb};
 use crate::policy::model::Policy;
 use crate::state::State;
-use crate::tree::{Branch, Interface, Link, OWN_ALIAS, Tree};
+use crate::tree::{Branch, Interface, OWN_ALIAS, Tree};
 use crate::view::{self, Names};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -335,8 +335,8 @@ pub(super) fn is_for_good(frame: &mut Frame, plan: &Plan, names: &Names, force: 
 }
 
 /// Warns if what a plan makes may take more memory than the machine has left.
-pub(super) fn weigh(frame: &mut Frame, aim: &Aim) {
-    let (made, Some(left)) = (aim.memory(), kernel::memory_left()) else { return };
+pub(super) fn weigh(frame: &mut Frame, made: Memory) {
+    let Some(left) = kernel::memory_left() else { return };
     if made.tables.saturating_add(made.packets) <= left {
         return;
     }
@@ -348,11 +348,6 @@ pub(super) fn weigh(frame: &mut Frame, aim: &Aim) {
     frame
         .found
         .push(d.help("write a smaller `limit`, or `memory_limit` where the kind has one, in a profile of the leaves"));
-}
-
-/// Whether shapectl made a device.
-fn is_ours(link: &Link) -> bool {
-    link.alias.as_ref().is_some_and(|alias| alias.starts_with(OWN_ALIAS))
 }
 
 /// What a change worked on, and what stood before it.
@@ -379,7 +374,9 @@ impl<'a> Before<'a> {
     fn goal(&self) -> Tree {
         let mut goal = Tree::default();
         for name in &self.interfaces {
-            let Some(held) = self.held.interfaces.get(*name).filter(|held| !is_ours(&held.link)) else { continue };
+            let Some(held) = self.held.interfaces.get(*name).filter(|held| held.link.serves().is_none()) else {
+                continue;
+            };
             let mut interface =
                 Interface { egress: held.egress.clone(), ingress: held.ingress.clone(), ..Interface::default() };
             interface.link.txqueuelen = held.link.txqueuelen;
@@ -389,7 +386,7 @@ impl<'a> Before<'a> {
         }
         // devices of ours that stood before stand again, before what redirects to them; those made meanwhile carry our
         // alias and are taken away
-        let devices = self.held.interfaces.iter().filter(|(_, held)| is_ours(&held.link));
+        let devices = self.held.interfaces.iter().filter(|(_, held)| held.link.serves().is_some());
         for (name, held) in devices {
             goal.interfaces.shift_insert(0, name.clone(), held.clone());
         }
@@ -402,7 +399,7 @@ impl<'a> Before<'a> {
         // a device that has not got its alias yet
         let made = self.makes.iter().filter(|name| !self.held.interfaces.contains_key(**name)).filter_map(|name| {
             let link = &now.interfaces.get(*name)?.link;
-            (!is_ours(link)).then(|| Step {
+            link.serves().is_none().then(|| Step {
                 interface: (*name).into(),
                 verb: Verb::Delete,
                 subject: Subject::Link(LinkChange::Remove(link.kind.clone().unwrap_or_default()), None),

@@ -506,32 +506,13 @@ impl Machine {
         for (i, (name, link)) in self.links.iter().enumerate() {
             let index = i as u32 + 1;
             machine.links.push(LinkInfo { index, name: name.clone(), ..LinkInfo::default() });
-            let mut put = |object: &Object| {
-                records.push(Record {
-                    ifindex: index,
-                    info: 0,
-                    chain: false,
-                    object: object.clone(),
-                    heading: false,
-                    root: false,
-                });
-            };
+            let mut put = |object: &Object| records.push(Record::of(index, object.clone()));
             link.qdiscs.values().for_each(&mut put);
             link.classes.values().for_each(&mut put);
             link.filters.each(&mut put);
         }
         for filters in self.blocks.values() {
-            filters.each(&mut |object| {
-                let object = object.clone();
-                records.push(Record {
-                    ifindex: netlink::BLOCK,
-                    info: 0,
-                    chain: false,
-                    object,
-                    heading: false,
-                    root: false,
-                });
-            });
+            filters.each(&mut |object| records.push(Record::of(netlink::BLOCK, object.clone())));
         }
         let mut tree = netlink::tree(records, &machine);
         for (name, interface) in &mut tree.interfaces {

@@ -52,9 +52,12 @@ impl Record {
         }
         self
     }
-}
 
-impl Record {
+    /// An object of a link, of which the kernel has nothing to add.
+    pub fn of(ifindex: u32, object: Object) -> Record {
+        Record { ifindex, object, info: 0, chain: false, heading: false, root: false }
+    }
+
     /// Answers to the question for the table of a priority.
     pub fn roots(records: Vec<Record>, link: u32, above: Handle) -> impl Iterator<Item = Record> {
         records.into_iter().map(move |record| Record { root: true, ..record.below(link, above) })

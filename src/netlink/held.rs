@@ -35,11 +35,10 @@ pub fn filter_parents(records: &[Record]) -> Vec<Handle> {
     parents
 }
 
-/// The disciplines of a link whose classes may be missing in its dump: a netem without a discipline below it refuses to tell
-/// of its one class (`netem_dump_class`, net/sched/sch_netem.c), an sfb always (`sfb_dump_class`), and the kernel ends the
-/// dump there.
+/// The disciplines of a link whose classes may be missing in its dump, because the kernel has ended it before
+/// ([`Options::ends_classes`](crate::kind::Options::ends_classes)).
 pub fn without_classes(records: &[Record]) -> Vec<Handle> {
-    if !records.iter().any(|r| r.object.is_qdisc() && ["netem", "sfb"].contains(&r.object.name.as_str())) {
+    if !records.iter().any(|record| record.object.is_qdisc() && record.object.options.ends_classes()) {
         return Vec::new();
     }
     let classes = records.iter().filter(|record| matches!(record.object.id, Id::Class { .. }));

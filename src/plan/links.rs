@@ -21,8 +21,7 @@ fn step(interface: &str, verb: Verb, change: LinkChange, span: Option<Span>) -> 
 /// only the compiler gives and no alias yet, because a run was cut short. Another that stands under the name is somebody's: it
 /// is used, and stays when the policy goes.
 pub fn is_made(name: &str, asked: &Link, held: Option<&Link>) -> bool {
-    let marked = |link: &Link| link.alias.as_ref().is_some_and(|alias| alias.starts_with(OWN_ALIAS));
-    asked.kind.is_some() && held.is_none_or(|held| marked(held) || name.starts_with(OWN_PREFIX))
+    asked.kind.is_some() && held.is_none_or(|held| held.serves().is_some() || name.starts_with(OWN_PREFIX))
 }
 
 /// Brings a link to what is asked of it.
@@ -57,7 +56,7 @@ pub(super) fn settle(name: &CompactString, asked: &Link, held: Option<&Link>, st
 /// gone from the machine. What is held may be a part of the machine, so `facts` are asked for the rest of its links.
 pub(super) fn remove_unasked(asked: &Tree, held: &Tree, facts: &dyn Fn(&str) -> Facts, steps: &mut Vec<Step>) {
     for (name, interface) in held.interfaces.iter().filter(|(name, _)| !asked.interfaces.contains_key(*name)) {
-        let Some(serves) = interface.link.alias.as_deref().and_then(|a| a.strip_prefix(OWN_ALIAS)) else { continue };
+        let Some(serves) = interface.link.serves() else { continue };
         let machine = facts(name);
         let free = |one: &str| match asked.interfaces.get(one) {
             Some(asked) => asked.ingress.is_some(),

@@ -56,6 +56,14 @@ pub fn entries(text: &str) -> Vec<String> {
     entries.into_iter().map(|words| without_given_numbers(&words)).collect()
 }
 
+/// Whether a handle is one that the kernel gave. It counts for the whole machine, from 8001: on, and far beyond on one that
+/// has run for long.
+pub fn is_given(word: &str) -> bool {
+    let major = word.split(':').next().unwrap_or("");
+    let number = u16::from_str_radix(major, 16).unwrap_or(0);
+    word.contains(':') && major.len() == 4 && (0x8000..0xf000).contains(&number)
+}
+
 /// Leaves out what differs from one day to the next: indexes and reference counts of actions, their age, the one counter
 /// that tc shows unasked, and how often
 /// a device's qdisc is referred to.

@@ -48,17 +48,10 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Whether a handle is one that the kernel gives: from 8001: on, and on a machine that has run for long far beyond.
-fn given(word: &str) -> bool {
-    let major = word.split(':').next().unwrap_or("");
-    let number = u16::from_str_radix(major, 16).unwrap_or(0);
-    word.contains(':') && major.len() == 4 && (0x8000..0xf000).contains(&number)
-}
-
 /// tc's dump of all links; the numbers that the kernel gave to qdiscs are the kernel's business.
 fn dumped(netns: &Netns, devices: &[String]) -> Vec<String> {
     let plain = |line: String| {
-        let word = |w: &str| if given(w) { "8…:".to_owned() } else { w.to_owned() };
+        let word = |w: &str| if dump::is_given(w) { "8…:".to_owned() } else { w.to_owned() };
         line.split(' ').map(word).collect::<Vec<_>>().join(" ")
     };
     let mut lines = Vec::new();
@@ -108,9 +101,9 @@ fn apart(imported: &Imported, netns: &Netns, devices: &[String]) -> Vec<String> 
 
 /// Whether a qdisc got its number from the kernel: then the model's is another.
 fn numbered_by_kernel(netns: &Netns, devices: &[String]) -> bool {
-    devices
-        .iter()
-        .any(|d| netns.tc(&format!("qdisc show dev {d}")).lines().any(|l| l.split(' ').nth(2).is_some_and(given)))
+    devices.iter().any(|d| {
+        netns.tc(&format!("qdisc show dev {d}")).lines().any(|l| l.split(' ').nth(2).is_some_and(dump::is_given))
+    })
 }
 
 /// Imports and applies in a namespace; the dump, and what was said.

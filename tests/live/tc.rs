@@ -3,7 +3,7 @@
 //! the same.
 
 use crate::bed::bench::{self, Bench, Case};
-use crate::bed::dump::{differences, entries};
+use crate::bed::dump::{self, differences, entries};
 use crate::bed::kernel;
 use crate::bed::netns::{Netns, Ran, bounded_with};
 use crate::bed::tc_line::Line;
@@ -105,13 +105,7 @@ fn dump(netns: &Netns, devs: &[&str], kinds: &BTreeSet<String>) -> Vec<String> {
 
 /// Handles that the kernel gives out count up for the whole machine, and numbers of actions until old ones are gone.
 pub fn without_given_handles(entry: &str) -> String {
-    let given = |word: &str| {
-        let handle = word.strip_suffix(':').or_else(|| word.split(':').next()).unwrap_or(word);
-        // from 8001: on, and on a machine that has run for long far beyond
-        let number = u16::from_str_radix(handle, 16).unwrap_or(0);
-        word.contains(':') && handle.len() == 4 && (0x8000..0xf000).contains(&number)
-    };
-    let word = |word: &str| match given(word) {
+    let word = |word: &str| match dump::is_given(word) {
         true => format!("given:{}", word.split_once(':').map_or("", |(_, minor)| minor)),
         false => word.to_owned(),
     };
@@ -236,8 +230,6 @@ fn run_here(bench: &mut Bench, lines: &[String]) -> BTreeMap<usize, String> {
 /// Every recorded line does by us what it does by tc.
 #[test]
 fn recorded_lines_do_the_same() {
-    // an `ife` that is not told what to take takes what has been asked for before, which the probe does
-    let _ = kernel::lacks("ife");
     let recorded = wire::files().into_iter().flat_map(|file| file.recordings);
     let parties = bench::parties(recorded.map(|recording| {
         let before = before(&Line::read(&recording.words)).into_iter().map(str::to_owned).collect();

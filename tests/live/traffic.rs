@@ -23,6 +23,18 @@ impl Cable {
         let Pair { near, far } = Pair::new();
         Cable { near: Host::of(near), far: Host::of(far) }
     }
+
+    /// Two cables, `eth0` to `eth0` and `eth1` to `eth1`.
+    fn two() -> Cable {
+        let cable = Cable::new();
+        let (near, far) = (&cable.near.netns, &cable.far.netns);
+        near.ip(&format!("link add eth1 type veth peer name eth1 netns {}", far.name()));
+        for (netns, address) in [(near, "10.9.1.1"), (far, "10.9.1.2")] {
+            netns.ip(&format!("addr add {address}/24 dev eth1"));
+            netns.ip("link set eth1 up");
+        }
+        cable
+    }
 }
 
 const SETTLE: Duration = Duration::from_millis(1500);
@@ -48,6 +60,15 @@ fn hear(near: &Netns, far: &Netns, flows: &[(u16, Flow)]) -> Vec<Heard> {
     for sender in senders {
         sender.join().unwrap();
     }
+    receivers.into_iter().map(|receiver| receiver.join().unwrap()).collect()
+}
+
+/// Sends 5 Mbit/s from one machine to each of the addresses of another at once, and gives what is heard there.
+fn hear_all(from: &Netns, at: &Netns, addresses: &[&str]) -> Vec<Heard> {
+    let lasts = SETTLE + during() + Duration::from_millis(300);
+    let receivers: Vec<_> = addresses.iter().map(|to| Receiver::at(at, to).start(SETTLE, during())).collect();
+    let senders: Vec<_> = addresses.iter().map(|to| Flow::to(to, 5_000_000, lasts).start(from)).collect();
+    senders.into_iter().for_each(|sender| _ = sender.join().unwrap());
     receivers.into_iter().map(|receiver| receiver.join().unwrap()).collect()
 }
 
@@ -332,13 +353,8 @@ fn hosts_share_equally_whatever_the_number_of_their_connections() {
 fn two_interfaces_share_one_budget() {
     needs!("ifb", "htb", "mirred", "u32", "veth");
     in_time(|| {
-        let cable = Cable::new();
+        let cable = Cable::two();
         let (near, far) = (&cable.near.netns, &cable.far.netns);
-        near.ip(&format!("link add eth1 type veth peer name eth1 netns {}", far.name()));
-        for (netns, address) in [(near, "10.9.1.1"), (far, "10.9.1.2")] {
-            netns.ip(&format!("addr add {address}/24 dev eth1"));
-            netns.ip("link set eth1 up");
-        }
         let policy = cable.near.apply_text(
             "
 shared:
@@ -356,13 +372,7 @@ interfaces:
 ",
         );
         cable.near.assert_settled(&policy);
-        let lasts = SETTLE + during() + Duration::from_millis(300);
-        let hear = |to: &[&str]| {
-            let receivers: Vec<_> = to.iter().map(|to| Receiver::at(far, to).start(SETTLE, during())).collect();
-            let senders: Vec<_> = to.iter().map(|to| Flow::to(to, 5_000_000, lasts).start(near)).collect();
-            senders.into_iter().for_each(|sender| _ = sender.join().unwrap());
-            receivers.into_iter().map(|receiver| receiver.join().unwrap()).collect::<Vec<_>>()
-        };
+        let hear = |to: &[&str]| hear_all(near, far, to);
         let together = hear(&["10.9.0.2:5001", "10.9.1.2:5002"]);
         let tolerance = if kernel::virtual_time() { 0.005 } else { 0.05 };
         assert_rate_within(&together[0], 1e6, tolerance);
@@ -382,13 +392,8 @@ interfaces:
 fn what_arrives_by_two_interfaces_shares_one_budget() {
     needs!("ifb", "htb", "mirred", "u32", "veth");
     in_time(|| {
-        let cable = Cable::new();
+        let cable = Cable::two();
         let (near, far) = (&cable.near.netns, &cable.far.netns);
-        near.ip(&format!("link add eth1 type veth peer name eth1 netns {}", far.name()));
-        for (netns, address) in [(near, "10.9.1.1"), (far, "10.9.1.2")] {
-            netns.ip(&format!("addr add {address}/24 dev eth1"));
-            netns.ip("link set eth1 up");
-        }
         let policy = |second: &str| {
             cable.near.policy(&format!(
                 "
@@ -409,13 +414,7 @@ interfaces:
         let both = policy("  eth1: { ingress: { shared: house } }\n");
         cable.near.apply(&both);
         cable.near.assert_settled(&both);
-        let lasts = SETTLE + during() + Duration::from_millis(300);
-        let hear = |to: &[&str]| {
-            let receivers: Vec<_> = to.iter().map(|to| Receiver::at(near, to).start(SETTLE, during())).collect();
-            let senders: Vec<_> = to.iter().map(|to| Flow::to(to, 5_000_000, lasts).start(far)).collect();
-            senders.into_iter().for_each(|sender| _ = sender.join().unwrap());
-            receivers.into_iter().map(|receiver| receiver.join().unwrap()).collect::<Vec<_>>()
-        };
+        let hear = |to: &[&str]| hear_all(far, near, to);
         let tolerance = if kernel::virtual_time() { 0.005 } else { 0.05 };
         let shared = || {
             let heard = hear(&["10.9.0.1:5001", "10.9.1.1:5002"]);
