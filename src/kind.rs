@@ -384,7 +384,7 @@ impl Finding {
         const LEAST: u64 = 10_000;
         let shortest = turns.filter(|turn| (1..LEAST).contains(turn)).min()?;
         let shown = FineTime(shortest).show();
-        let message = format!("the kernel wants a timer's interrupt at each turn, here after {shown} already");
+        let message = format!("a turn of {shown} leaves the processor time for little else: each turn is an interrupt");
         let found = Finding::new(&codes::SHORT_SCHEDULE, row, message);
         Some(found.help(format!("let each part last {} or more", FineTime(LEAST).show())))
     }

@@ -1146,6 +1146,12 @@ impl<'t> Parser<'_, 't> {
             self.report(Diagnostic::new(&SYNTAX, message).at(first.to(span), "").help("as in `{A, B}`"));
             return;
         }
+        // behind a test a joint is likelier than another field: `an` for `and`
+        if let Some(joint) = names::nearest(text, ["and", "or"]).filter(|_| !pieces.is_empty()) {
+            let d = Diagnostic::new(&UNKNOWN_FIELD, format!("`{text}` is no field, and joins no tests")).at(span, "");
+            self.report(d.help(format!("did you mean `{joint}`?")));
+            return;
+        }
         if let Some(ours) = suggestion(text) {
             let message = format!("`{text}` is no field");
             let help = format!("did you mean `{ours}`?");
