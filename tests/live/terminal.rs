@@ -36,9 +36,13 @@ impl Terminal {
 
     /// The processes that `script` has started.
     fn inside(&self) -> Vec<Pid> {
-        let id = self.0.id();
-        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).expect("the kernel tells");
-        children.split_whitespace().map(|pid| Pid::from_raw(pid.parse().expect("a number"))).collect()
+        // `PID (NAME) STATE PARENT …`, proc_pid_stat(5): not every kernel lists a process's children
+        let parent = |stat: &str| stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse::<u32>().ok();
+        let processes = std::fs::read_dir("/proc").expect("it is mounted").flatten();
+        let children = processes.filter(|process| {
+            std::fs::read_to_string(process.path().join("stat")).is_ok_and(|stat| parent(&stat) == Some(self.0.id()))
+        });
+        children.filter_map(|child| Some(Pid::from_raw(child.file_name().to_str()?.parse().ok()?))).collect()
     }
 }
 

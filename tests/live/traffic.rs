@@ -337,8 +337,8 @@ fn hosts_share_equally_whatever_the_number_of_their_connections() {
             println!("{how}: of an equal share {sent:.4?} when sent, {arriving:.4?} when arriving");
             for [one, twenty] in [sent, arriving] {
                 if fair {
-                    // cake throws dice, and codel drops in bursts
-                    let tolerance = if virtually { 0.05 } else { 0.1 };
+                    // cake throws dice, and codel drops in bursts; who is not fair is off by 0.9
+                    let tolerance = if virtually { 0.05 } else { 0.25 };
                     assert!((one - 1.0).abs() < tolerance && (twenty - 1.0).abs() < tolerance, "{how}: {one} {twenty}");
                 } else {
                     assert!(one < 0.5, "connections share, and not hosts: {one} {twenty}");
