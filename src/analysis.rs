@@ -11,7 +11,7 @@
 //! reached, and that packet proves it; otherwise that rule's cell is taken off, and what is left is asked in the same way.
 //! The steps are counted, and where there are too many of them the answer is that nobody knows ([`Reach::Unknown`]).
 //!
-//! Fields that are independent here and are not in a packet (a raw `u32` match and the header it looks into) make this
+//! Fields that are independent here and are not in a packet (a raw `u32` match and the field that it looks into) make this
 //! space larger than what packets there are. Then a rule may count as reached that is not; never the other way round.
 
 mod index;
@@ -106,8 +106,9 @@ pub struct List {
     /// The cells of each rule; `None` where there would be too many.
     rules: Vec<Option<Vec<Cell>>>,
     ends: Vec<bool>,
-    /// Rules that change packets and let them go on, in order.
-    writers: Vec<(usize, Writes)>,
+    /// The rules that change packets and let them go on, in order: by what they change ([`Dim::written`]), and those of
+    /// which nobody knows.
+    writers: BTreeMap<Option<Dim>, Vec<usize>>,
     index: Index,
     /// Steps that are left for the whole list.
     left: usize,
@@ -127,8 +128,15 @@ impl List {
         let ends: Vec<bool> = rules.iter().map(|r| r.ends).collect();
         let takers = cells.iter().enumerate().filter(|(i, _)| ends.get(*i) == Some(&true));
         let index = Index::new(takers.flat_map(|(i, c)| c.iter().flatten().map(move |c| (i, c.clone()))));
-        let writes = |r: &Rule| !r.ends && r.writes != Writes::Only(Vec::new());
-        let writers = rules.iter().enumerate().filter(|(_, r)| writes(r)).map(|(i, r)| (i, r.writes.clone())).collect();
+        let mut writers: BTreeMap<Option<Dim>, Vec<usize>> = BTreeMap::new();
+        for (i, rule) in rules.iter().enumerate().filter(|(_, r)| !r.ends) {
+            match &rule.writes {
+                Writes::Anything => writers.entry(None).or_default().push(i),
+                Writes::Only(dims) => {
+                    dims.iter().for_each(|dim| writers.entry(Some(dim.written())).or_default().push(i));
+                }
+            }
+        }
         List { space, rules: cells, ends, writers, index, left: ALL_STEPS }
     }
 
@@ -143,12 +151,11 @@ impl List {
 
     /// Whether what a cell says of a packet was true already when it came to an earlier rule.
     fn stood(&self, cell: &Cell, earlier: usize, later: usize) -> bool {
-        let between = self.writers.iter().filter(|(at, _)| (earlier + 1..later).contains(at));
-        let mut writes = between.map(|(_, w)| w);
-        !writes.any(|w| match w {
-            Writes::Anything => true,
-            Writes::Only(dims) => cell.dims().iter().any(|(dim, _)| dims.iter().any(|d| d.kin(*dim))),
-        })
+        let between = |what: Option<Dim>| {
+            let writers = self.writers.get(&what).map_or(&[][..], Vec::as_slice);
+            writers.get(writers.partition_point(|at| *at <= earlier)).is_some_and(|at| *at < later)
+        };
+        !between(None) && !cell.dims().iter().any(|(dim, _)| between(Some(dim.written())))
     }
 
     /// Takes the rules that `taker` names off some cells. Gives the rules that were needed, or `None` at the first packet
@@ -315,7 +322,11 @@ impl List {
                     next.push(cell);
                 }
             }
-            left = if next.len() > JOINED { words::joined(next) } else { next };
+            left = next;
+            if left.len() > JOINED {
+                steps = steps.saturating_sub(left.len() * left.len() / 64);
+                left = words::joined(left);
+            }
             if steps == 0 || left.len() > CELLS {
                 return Rest { cells: self.sample(most), whole: false };
             }
@@ -342,7 +353,7 @@ impl List {
                     found = Some(by.clone());
                     false
                 });
-                steps = steps.saturating_sub(1);
+                steps = steps.saturating_sub(1 + cell.weight() / 64);
                 match found {
                     _ if steps == 0 => break,
                     Some(by) => cell.without(&by, &mut todo),

@@ -5,13 +5,26 @@ use super::set::Set;
 use super::space::{Cell, Dim, World};
 use std::collections::{BTreeMap, HashMap};
 
+/// So many fields and places of trees that are passed count as a cell that is looked at.
+const PASSED: usize = 64;
+
 /// Cells with the rules they belong to.
 #[derive(Default)]
 pub(super) struct Index {
     cells: Vec<(usize, Cell)>,
-    trees: BTreeMap<(World, Dim), Tree>,
+    trees: HashMap<(World, Dim), Tree>,
+    fields: HashMap<World, Fields>,
     /// Cells without any field.
     whole: Vec<u32>,
+}
+
+/// The fields that cells of one world are filed under, each with the first rule that has such a cell, in the order of
+/// these. There may be as many fields as rules, and who asks for what stands before a rule is to pass no others.
+#[derive(Default)]
+struct Fields {
+    all: Vec<(usize, Dim)>,
+    /// Of cells with the lowest value of the field.
+    low: Vec<(usize, Dim)>,
 }
 
 impl Index {
@@ -24,7 +37,7 @@ impl Index {
                 *alike.entry((cell.world, *dim, set)).or_default() += 1;
             }
         }
-        let mut trees: BTreeMap<(World, Dim), Vec<Leaf>> = BTreeMap::new();
+        let mut filed: BTreeMap<(World, Dim), Vec<Leaf>> = BTreeMap::new();
         let mut whole = Vec::new();
         for (at, (rule, cell)) in cells.iter().enumerate() {
             let at = u32::try_from(at).unwrap_or(u32::MAX);
@@ -35,66 +48,94 @@ impl Index {
             match rarest {
                 Some((dim, set)) => {
                     let leaf = |(from, to): &(u128, u128)| Leaf { from: *from, to: *to, rule: *rule, cell: at };
-                    trees.entry((cell.world, *dim)).or_default().extend(set.intervals().iter().map(leaf));
+                    filed.entry((cell.world, *dim)).or_default().extend(set.intervals().iter().map(leaf));
                 }
                 None => whole.push(at),
             }
         }
-        let trees = trees.into_iter().map(|(key, leaves)| (key, Tree::new(leaves))).collect();
-        Index { cells, trees, whole }
+        let mut fields: HashMap<World, Fields> = HashMap::new();
+        for ((world, dim), leaves) in &filed {
+            let lowest = dim.domain(*world).lowest();
+            let first = |all: &mut dyn Iterator<Item = &Leaf>| all.map(|leaf| leaf.rule).min().map(|rule| (rule, *dim));
+            let own = fields.entry(*world).or_default();
+            own.all.extend(first(&mut leaves.iter()));
+            own.low.extend(first(&mut leaves.iter().filter(|leaf| leaf.from <= lowest)));
+        }
+        for own in fields.values_mut() {
+            own.all.sort_unstable();
+            own.low.sort_unstable();
+        }
+        let trees = filed.into_iter().map(|(key, leaves)| (key, Tree::new(leaves))).collect();
+        Index { cells, trees, fields, whole }
     }
 
     /// Calls `see` with the cells of rules before `before` that have the lowest packet of `cell`, until it says no or the
     /// steps are used up. A cell may be seen once only, rules in no order.
     pub fn visit(&self, cell: &Cell, before: usize, steps: &mut usize, see: &mut dyn FnMut(usize, &Cell) -> bool) {
-        self.search(cell, before, steps, true, see);
+        Search { index: self, cell, before, lowest: true, steps, passed: 0, see }.run();
     }
 
     /// The same for cells that have any packet of `cell`; a cell may be seen several times.
     pub fn near(&self, cell: &Cell, before: usize, steps: &mut usize, see: &mut dyn FnMut(usize, &Cell) -> bool) {
-        self.search(cell, before, steps, false, see);
+        Search { index: self, cell, before, lowest: false, steps, passed: 0, see }.run();
+    }
+}
+
+/// A look for cells.
+struct Search<'s> {
+    index: &'s Index,
+    cell: &'s Cell,
+    before: usize,
+    /// Whether the lowest packet of the cell is looked for, and not any.
+    lowest: bool,
+    steps: &'s mut usize,
+    /// Fields and places of trees that were passed.
+    passed: usize,
+    see: &'s mut dyn FnMut(usize, &Cell) -> bool,
+}
+
+impl Search<'_> {
+    /// In all that may have such cells.
+    fn run(&mut self) -> Option<()> {
+        let (index, cell, lowest) = (self.index, self.cell, self.lowest);
+        index.whole.iter().try_for_each(|at| self.look(*at))?;
+        for (dim, set) in cell.dims() {
+            let low = [(set.lowest(), set.lowest())];
+            self.among(*dim, if lowest { &low } else { set.intervals() })?;
+        }
+        let fields = index.fields.get(&cell.world)?;
+        let (own, before) = (if lowest { &fields.low } else { &fields.all }, self.before);
+        for (_, dim) in own.iter().take_while(|(first, _)| *first < before) {
+            if cell.get(*dim).is_none() {
+                let low = dim.domain(cell.world).lowest();
+                self.among(*dim, &[if lowest { (low, low) } else { (0, u128::MAX) }])?;
+            }
+        }
+        Some(())
     }
 
-    fn search(
-        &self,
-        cell: &Cell,
-        before: usize,
-        steps: &mut usize,
-        lowest: bool,
-        see: &mut dyn FnMut(usize, &Cell) -> bool,
-    ) {
-        let mut look = |at: u32| {
-            *steps = steps.saturating_sub(1);
-            let Some((rule, other)) = self.cells.get(at as usize) else { return true };
-            let fits = *rule < before && if lowest { other.has_lowest_of(cell) } else { other.meets(cell) };
-            *steps > 0 && (!fits || see(*rule, other))
-        };
-        for at in &self.whole {
-            if !look(*at) {
-                return;
-            }
+    fn among(&mut self, dim: Dim, wanted: &[(u128, u128)]) -> Option<()> {
+        self.pass()?;
+        let Some(tree) = self.index.trees.get(&(self.cell.world, dim)) else { return Some(()) };
+        wanted.iter().try_for_each(|wanted| tree.visit(*wanted, self))
+    }
+
+    /// Looks at one cell; nothing as soon as it is enough.
+    fn look(&mut self, at: u32) -> Option<()> {
+        *self.steps = self.steps.saturating_sub(1);
+        let (rule, other) = self.index.cells.get(at as usize)?;
+        let has = || if self.lowest { other.has_lowest_of(self.cell) } else { other.meets(self.cell) };
+        let fits = *rule < self.before && has();
+        (*self.steps > 0 && (!fits || (self.see)(*rule, other))).then_some(())
+    }
+
+    /// Passes a field or a place of a tree.
+    fn pass(&mut self) -> Option<()> {
+        self.passed += 1;
+        if self.passed.is_multiple_of(PASSED) {
+            *self.steps = self.steps.saturating_sub(1);
         }
-        let from = (cell.world, Dim::FIRST);
-        for ((world, dim), tree) in self.trees.range(from..) {
-            if *world != cell.world {
-                break;
-            }
-            let own;
-            let intervals = match (lowest, cell.get(*dim)) {
-                (true, set) => {
-                    let low = set.map_or_else(|| dim.domain(*world).lowest(), Set::lowest);
-                    own = [(low, low)];
-                    &own[..]
-                }
-                (false, Some(set)) => set.intervals(),
-                (false, None) => &[(0, u128::MAX)],
-            };
-            for (a, b) in intervals {
-                if !tree.visit(*a, *b, before, &mut look) {
-                    return;
-                }
-            }
-        }
+        (*self.steps > 0).then_some(())
     }
 }
 
@@ -136,36 +177,28 @@ impl Tree {
         span
     }
 
-    /// Calls `look` with the cells of intervals that meet `from` to `to`; false as soon as it says so.
-    fn visit(&self, from: u128, to: u128, before: usize, look: &mut dyn FnMut(u32) -> bool) -> bool {
-        self.part(0, self.leaves.len(), (from, to), before, look)
+    /// Looks at the cells of intervals that meet the wanted one, until it is enough.
+    fn visit(&self, wanted: (u128, u128), search: &mut Search) -> Option<()> {
+        self.part(0, self.leaves.len(), wanted, search)
     }
 
-    fn part(
-        &self,
-        start: usize,
-        end: usize,
-        wanted: (u128, u128),
-        before: usize,
-        look: &mut dyn FnMut(u32) -> bool,
-    ) -> bool {
+    fn part(&self, start: usize, end: usize, wanted: (u128, u128), search: &mut Search) -> Option<()> {
         if start >= end {
-            return true;
+            return Some(());
         }
         let middle = start.midpoint(end);
-        let (Some(leaf), Some((last, rule))) = (self.leaves.get(middle), self.spans.get(middle)) else { return true };
-        if *last < wanted.0 || *rule >= before {
-            return true;
+        let (leaf, (last, rule)) = (self.leaves.get(middle)?, self.spans.get(middle)?);
+        if *last < wanted.0 || *rule >= search.before {
+            return Some(());
         }
-        if !self.part(start, middle, wanted, before, look) {
-            return false;
-        }
+        search.pass()?;
+        self.part(start, middle, wanted, search)?;
         if leaf.from > wanted.1 {
-            return true;
+            return Some(());
         }
-        if leaf.to >= wanted.0 && leaf.rule < before && !look(leaf.cell) {
-            return false;
+        if leaf.to >= wanted.0 && leaf.rule < search.before {
+            search.look(leaf.cell)?;
         }
-        self.part(middle + 1, end, wanted, before, look)
+        self.part(middle + 1, end, wanted, search)
     }
 }

@@ -15,7 +15,7 @@ use crate::syntax::expression::{Expression, Field, Item, Test};
 use crate::syntax::names::WITH_PORTS;
 use compact_str::CompactString;
 use indexmap::IndexSet;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The sort of packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,6 +31,15 @@ pub enum World {
 impl World {
     /// All of them.
     pub const ALL: [World; 3] = [World::V4, World::V6, World::Other];
+
+    /// Bytes of the network header that each of its packets has.
+    fn header(self) -> i32 {
+        match self {
+            World::V4 => 20,
+            World::V6 => 40,
+            World::Other => 0,
+        }
+    }
 
     fn ethertype(self) -> Option<u64> {
         match self {
@@ -88,8 +97,13 @@ pub enum Dim {
     Priority,
     /// The class of net_cls.
     Cgroup,
+    /// Whether there is a word so many bytes from the network header: 1 where there is.
+    There(i32),
+    /// Those bits of that word, moved together. All masks of a list are made of such pieces, like those of marks. What a
+    /// field says of the same bits is not known of them.
+    Word(i32, u32),
     /// A test that is taken as it is, by its number: 1 where it holds.
-    Opaque(u16),
+    Opaque(u32),
 }
 
 /// No fragment, no IP options.
@@ -115,13 +129,13 @@ impl Dim {
         match self {
             Dim::Src | Dim::Dst => 128,
             Dim::MacSrc | Dim::MacDst => 48,
-            Dim::Mark(bits) | Dim::ConnMark(bits) => bits.count_ones(),
+            Dim::Mark(bits) | Dim::ConnMark(bits) | Dim::Word(_, bits) => bits.count_ones(),
             Dim::Priority | Dim::Cgroup => 32,
             Dim::Ethertype | Dim::Iif | Dim::Sport | Dim::Dport | Dim::Len => 16,
             Dim::Vlan => 12,
             Dim::Proto | Dim::IcmpType | Dim::IcmpCode | Dim::TcpFlags | Dim::Tos | Dim::Ttl => 8,
             Dim::Shape => 2,
-            Dim::Tag | Dim::Opaque(_) => 1,
+            Dim::Tag | Dim::There(_) | Dim::Opaque(_) => 1,
         }
     }
 
@@ -140,10 +154,14 @@ impl Dim {
         }
     }
 
-    /// Whether writing the one may change the other.
-    pub fn kin(self, other: Dim) -> bool {
-        use Dim::{ConnMark, Mark};
-        self == other || matches!((self, other), (Mark(_), Mark(_)) | (ConnMark(_), ConnMark(_)))
+    /// What writing may change together has one name: the mark by all of its pieces, and TOS by the word that it is in.
+    pub fn written(self) -> Dim {
+        match self {
+            Dim::Mark(_) => Dim::Mark(u32::MAX),
+            Dim::ConnMark(_) => Dim::ConnMark(u32::MAX),
+            Dim::Word(0, _) => Dim::Tos,
+            other => other,
+        }
     }
 }
 
@@ -251,15 +269,18 @@ impl Cell {
     }
 }
 
-/// The fields of one list: pieces of the mark, names of interfaces, tests that are taken as they are.
+/// The fields of one list: pieces of the mark and of words, names of interfaces, tests that are taken as they are.
 #[derive(Debug, Default)]
 pub(super) struct Space {
     /// Bits of the mark that are always tested together.
     marks: Vec<u32>,
     /// The same of the connection's mark.
     connmarks: Vec<u32>,
+    /// Bits of words that are always tested together, by the place of the word.
+    words: BTreeMap<i32, Vec<u32>>,
     /// Whether a VLAN is named.
     vlans: bool,
+    /// In the order of their names.
     interfaces: Vec<CompactString>,
     pub opaque: IndexSet<(Field, Item)>,
 }
@@ -272,6 +293,7 @@ impl Space {
     pub fn new<'e>(expressions: impl Iterator<Item = &'e Expression>) -> Space {
         let (mut masks, mut connmasks, mut vlans) = (BTreeSet::new(), BTreeSet::new(), false);
         let mut names = BTreeSet::new();
+        let mut words: BTreeMap<i32, BTreeSet<u32>> = BTreeMap::new();
         let mut opaque = IndexSet::new();
         for expression in expressions {
             expression.visit(&mut |test| match test.field {
@@ -282,12 +304,18 @@ impl Space {
                     Item::Name(name) => Some(name.clone()),
                     _ => None,
                 })),
+                Field::Raw => test.items.iter().for_each(|i| {
+                    if let Item::Raw { mask, offset, .. } = i {
+                        words.entry(*offset).or_default().insert(*mask);
+                    }
+                }),
                 field if is_opaque(field) => opaque.extend(test.items.iter().map(|i| (field, i.clone()))),
                 _ => {}
             });
         }
         let (marks, connmarks) = (pieces(masks), pieces(connmasks));
-        Space { marks, connmarks, vlans, interfaces: names.into_iter().collect(), opaque }
+        let words = words.into_iter().map(|(at, masks)| (at, pieces(masks))).collect();
+        Space { marks, connmarks, words, vlans, interfaces: names.into_iter().collect(), opaque }
     }
 
     /// Every packet.
@@ -409,9 +437,21 @@ impl Space {
                 };
                 let mut cells = Vec::new();
                 for (value, mask) in items.iter().filter_map(masked) {
-                    let pieces = pieces.iter().filter(|piece| *piece & mask != 0);
-                    let parts = pieces.map(|piece| (own(*piece), Set::single(gather(value, *piece).into())));
-                    one(&parts.collect::<Vec<_>>()).into_iter().for_each(|cell| join(&mut cells, cell));
+                    let parts = parted(value, mask, pieces, own);
+                    one(&parts).into_iter().for_each(|cell| join(&mut cells, cell));
+                }
+                cells
+            }
+            Field::Raw => {
+                let mut cells = Vec::new();
+                for item in items {
+                    let Item::Raw { value, mask, offset } = *item else { continue };
+                    let pieces = self.words.get(&offset).map_or(&[][..], Vec::as_slice);
+                    let mut parts = parted(value, mask, pieces, |bits| Dim::Word(offset, bits));
+                    if !(0..=world.header() - 4).contains(&offset) {
+                        parts.insert(0, (Dim::There(offset), Set::single(1)));
+                    }
+                    one(&parts).into_iter().for_each(|cell| join(&mut cells, cell));
                 }
                 cells
             }
@@ -449,13 +489,16 @@ impl Space {
                 one(&[(Dim::Shape, shapes)])
             }
             Field::Iif => {
-                let number = |item: &Item| self.interfaces.iter().position(|n| *item == Item::Name(n.clone()));
+                let number = |item: &Item| match item {
+                    Item::Name(name) => self.interfaces.binary_search(name).ok(),
+                    _ => None,
+                };
                 let numbers = items.iter().filter_map(number).map(|n| (n as u128 + 1, n as u128 + 1));
                 one(&[(Dim::Iif, Set::new(numbers.collect()))])
             }
             field => {
                 let number = |item: &Item| self.opaque.get_index_of(&(field, item.clone()));
-                let numbers = items.iter().filter_map(number).filter_map(|n| u16::try_from(n).ok());
+                let numbers = items.iter().filter_map(number).filter_map(|n| u32::try_from(n).ok());
                 numbers.flat_map(|n| one(&[(Dim::Opaque(n), Set::single(1))])).collect()
             }
         }
@@ -486,7 +529,7 @@ fn as_tagged(expression: &Expression, tag: u64) -> Expression {
 
 /// Tests that stand for themselves.
 fn is_opaque(field: Field) -> bool {
-    matches!(field, Field::Service | Field::Raw)
+    field == Field::Service
 }
 
 /// Whether a field is one of the IP packet, or of what is in it.
@@ -539,10 +582,22 @@ fn masked(item: &Item) -> Option<(u32, u32)> {
     }
 }
 
+/// A value under a mask, by the pieces of the mask.
+fn parted(value: u32, mask: u32, pieces: &[u32], own: impl Fn(u32) -> Dim) -> Vec<(Dim, Set)> {
+    let asked = pieces.iter().filter(|piece| *piece & mask != 0);
+    asked.map(|piece| (own(*piece), Set::single(gather(value, *piece).into()))).collect()
+}
+
 /// The bits of a value that a mask has, moved together.
 fn gather(value: u32, mask: u32) -> u32 {
     let bits = (0..32).filter(|bit| mask >> bit & 1 == 1);
     bits.enumerate().fold(0, |out, (to, from)| out | (value >> from & 1) << to)
+}
+
+/// The value whose bits were moved together, where they were.
+pub(super) fn scatter(value: u32, mask: u32) -> u32 {
+    let bits = (0..32).filter(|bit| mask >> bit & 1 == 1);
+    bits.enumerate().fold(0, |out, (from, to)| out | (value >> from & 1) << to)
 }
 
 fn stations(items: &[Item]) -> Set {

@@ -57,6 +57,18 @@ fn one_or_several_rules_take_all_of_a_later_one() {
         (vec!["tcp", "(dport 1 or dport 2) and not port 0-3"], Empty),
         (vec!["u32 0x1 0x1 at 0", "u32 0x1 0x1 at 0 and tcp"], taken(&[0], false)),
         (vec!["u32 0x1 0x1 at 0", "u32 0x2 0x2 at 0 and tcp"], Reached),
+        (vec!["u32 0x1 0x1 at 0", "u32 0x3 0x3 at 0"], taken(&[0], false)),
+        (vec!["u32 0x1 0x1 at 4", "u32 0x0 0x1 at 4", "u32 0x5 0xf at 4"], taken(&[0], false)),
+        (vec!["u32 0x1 0x1 at 4", "u32 0x0 0x1 at 4", "u32 0x4 0x4 at 4"], taken(&[0, 1], false)),
+        // a packet may end before the word, and only `not` takes it then
+        (vec!["u32 0x1 0x1 at 60", "u32 0x0 0x1 at 60", "ip and not u32 0x7 0xff at 60"], Reached),
+        (vec!["u32 0x1 0x1 at 60", "not u32 0x1 0x1 at 60", "ip and not u32 0x7 0xff at 60"], taken(&[0, 1], false)),
+        // there is a word at 20 in each packet of IPv6, and not in each of IPv4
+        (vec!["u32 0x1 0x1 at 20", "u32 0x0 0x1 at 20", "ip6"], taken(&[0, 1], false)),
+        (vec!["u32 0x1 0x1 at 20", "u32 0x0 0x1 at 20", "ip"], Reached),
+        (vec!["src 2001:db8::/33", "src 2001:db8:8000::/33", "src 2001:db8::/32 udp"], taken(&[0, 1], false)),
+        (vec!["src 2001:db8::/33", "src 2001:db8:8000::/34", "src 2001:db8::/32 udp"], Reached),
+        (vec!["ip6 dport 53", "src 10.0.0.0/8", "dport 53 src {10.1.0.0/16, 2001:db8::/32}"], taken(&[0, 1], false)),
         (vec!["iif eth0", "iif {eth0, eth1}"], Reached),
         (vec!["iif eth0", "iif eth1", "iif {eth0, eth1}"], taken(&[0, 1], false)),
         (vec!["frag first", "frag later", "frag"], taken(&[0, 1], false)),
@@ -86,6 +98,14 @@ fn rules_that_go_on_and_write() {
     assert_eq!(last(mark(), &tcp), (taken(&[0], true), taken(&[0], true)));
     assert_eq!(last(writer(Writes::Only(vec![])), &marked).1, taken(&[0], true));
     assert_eq!(last(writer(Writes::Anything), &marked).1, Reach::Reached);
+    // TOS is in the first word too
+    let (first, fourth) = (read("u32 0xb80000 0xfc0000 at 0"), read("u32 0x1 0x1 at 12"));
+    let tos = || writer(Writes::Only(vec![Dim::Tos]));
+    assert_eq!(last(tos(), &first).1, Reach::Reached);
+    assert_eq!(last(tos(), &fourth).1, taken(&[0], true));
+    // and what is written before both rules, or after them, changes nothing
+    let mut list = List::new(&[tos(), rule(&first), rule(&first), tos()]);
+    assert_eq!(list.reach(2), taken(&[1], true));
 }
 
 #[test]
@@ -114,6 +134,14 @@ fn what_is_left_is_said() {
             "neither IPv4 nor IPv6 (ARP and others): mark not 0x5"
         ]
     );
+    assert_eq!(
+        left(&["not ip", "not u32 0x40 0xf0 at 8", "u32 0x1 0x1 at 60", "mark not 0x20/0xf0"]),
+        [
+            "IPv4: mark&0xf0 0x20 without a word at 60 u32 0x40 0xf0 at 8",
+            "IPv4: mark&0xf0 0x20 long enough for a word at 60 u32 0x40 0xf0 at 8 u32 0x0 0x1 at 60",
+            "neither IPv4 nor IPv6 (ARP and others): mark&0xf0 0x20"
+        ]
+    );
 }
 
 /// Many rules leave little to say if they are alike.
@@ -136,7 +164,10 @@ fn large_lists_are_judged_in_few_steps() {
         .into_iter()
         .chain(rules(2000, &|i| format!("dst 10.1.{}.{}", i >> 8, i & 255)))
         .collect();
-    for (rules, most) in [(hosts, 4), (ports, 4), (crossed, 8)] {
+    let raw = rules(33_000, &|i| format!("u32 0x{i:x} 0xffff at 20"));
+    // each of these meets all of the others
+    let places = rules(4000, &|i| format!("u32 0x1 0x1 at {}", 4 * i));
+    for (rules, most) in [(hosts, 4), (ports, 4), (crossed, 8), (raw, 4), (places, 4)] {
         let mut list = List::new(&rules.iter().map(rule).collect::<Vec<_>>());
         assert!((0..rules.len()).all(|i| list.reach(i) == Reach::Reached));
         assert!(ALL_STEPS - list.left <= most * rules.len(), "{}", ALL_STEPS - list.left);
@@ -181,7 +212,10 @@ struct Packet {
     connmark: u64,
     ether: u64,
     iif: u128,
-    raw: bool,
+    /// The word at 4.
+    word: u64,
+    /// The word at 60, if the packet is so long.
+    far: Option<u64>,
 }
 
 impl Packet {
@@ -203,8 +237,17 @@ impl Packet {
             Dim::Len => self.len.into(),
             Dim::Mark(mask) => pick(self.mark, mask),
             Dim::ConnMark(mask) => pick(self.connmark, mask),
-            Dim::Opaque(_) => self.raw.into(),
+            Dim::Word(at, mask) => pick(self.word_at(at).unwrap_or(0), mask),
+            Dim::There(at) => self.word_at(at).is_some().into(),
             _ => 0,
+        }
+    }
+
+    fn word_at(&self, at: i32) -> Option<u64> {
+        match at {
+            4 => Some(self.word),
+            60 => self.far,
+            other => panic!("{other}"),
         }
     }
 
@@ -289,7 +332,12 @@ impl Packet {
                     |n: usize, name: &str| self.iif == n as u128 && test.items.contains(&Item::Name(name.into()));
                 named(1, "eth0") || named(2, "eth1")
             }
-            Field::Raw => self.raw,
+            Field::Raw => test.items.iter().any(|item| match item {
+                Item::Raw { value, mask, offset } => {
+                    self.word_at(*offset).is_some_and(|word| word & u64::from(*mask) == u64::from(*value))
+                }
+                other => panic!("{other:?}"),
+            }),
             Field::ConnMark => number(self.connmark),
             Field::Fragment => match test.items.as_slice() {
                 [Item::Number(1)] => [FIRST, FIRST_OPTIONS].contains(&self.shape),
@@ -328,16 +376,42 @@ fn each<T: Copy>(packet: &Packet, values: &[T], set: impl Fn(&mut Packet, T)) ->
 
 fn themes() -> Vec<Theme> {
     vec![
-        (&["src 10.0.0.0/31", "src 10.0.0.1", "src 10.0.0.1-10.0.0.2", "src not 10.0.0.0/30"], &|p| {
-            each(p, &[0x0a00_0000, 0x0a00_0001, 0x0a00_0002, 0x0a00_0003, 0x0a00_0004], |p, a| p.src = a)
-        }),
+        (
+            &[
+                "src 10.0.0.0/31",
+                "src 10.0.0.1",
+                "src 10.0.0.1-10.0.0.2",
+                "src not 10.0.0.0/30",
+                "src 2001:db8::/126",
+                "src {2001:db8::2/127, 10.0.0.2}",
+                "ip6 src not 2001:db8::1",
+                "src 2001:db8::3-2001:db8::4",
+            ],
+            &|p| {
+                let four = [0x0a00_0000, 0x0a00_0001, 0x0a00_0002, 0x0a00_0003, 0x0a00_0004];
+                each(p, &[&four[..], &[V6, V6 + 1, V6 + 2, V6 + 3, V6 + 4, V6 + 5]].concat(), |p, a| p.src = a)
+            },
+        ),
         (&["dst 2001:db8::/127", "dst {2001:db8::1, 10.0.0.1}", "host 2001:db8::/16"], &|p| {
             each(p, &[V6, V6 + 1, V6 + 2, V6 << 1, 0x0a00_0001, 5], |p, a| p.dst = a)
         }),
-        (&["dport 1", "dport 2-65535", "port {0, 2}", "tcp sport 1", "not dport 1-2", "sport 0 udp"], &|p| {
-            let ports = each(p, &[0, 1, 2, 3], |p, n| p.dport = n);
-            ports.iter().flat_map(|p| each(p, &[0, 1, 2, 3], |p, n| p.sport = n)).collect()
-        }),
+        (
+            &[
+                "dport 1",
+                "dport 2-65535",
+                "port {0, 2}",
+                "tcp sport 1",
+                "not dport 1-2",
+                "sport 0 udp",
+                "dport {1, 3-65535}",
+                "dport not {0, 2}",
+                "udp sport not 0-1",
+            ],
+            &|p| {
+                let ports = each(p, &[0, 1, 2, 3], |p, n| p.dport = n);
+                ports.iter().flat_map(|p| each(p, &[0, 1, 2, 3], |p, n| p.sport = n)).collect()
+            },
+        ),
         (
             &["tcp", "udp", "icmp", "icmp type echo-request", "tcp flags syn", "tcp flags syn/syn+ack", "not icmp"],
             &|p| {
@@ -351,10 +425,22 @@ fn themes() -> Vec<Theme> {
         (&["dscp ef", "dscp 40-48", "tos 0xb8/0xfc", "tos minimize-delay", "tos 0xb8"], &|p| {
             each(p, &[0, 0x10, 0xa0, 0xb0, 0xb8, 0xb9], |p, n| p.tos = n)
         }),
-        (&["mark 5", "mark 1/1", "mark {4/6, 3}", "mark not 2/2", "mark 0x10/0x10"], &|p| {
-            let low = (0..8).chain(16..24).flat_map(|n| [n, n | 0x20]).collect::<Vec<_>>();
-            each(p, &low, |p, n| p.mark = n)
-        }),
+        (
+            &[
+                "mark 5",
+                "mark 1/1",
+                "mark {4/6, 3}",
+                "mark not 2/2",
+                "mark 0x10/0x10",
+                "mark 0x10/0x30",
+                "mark {0x25/0x37, 0x10/0x14}",
+                "mark not 0x20/0x31",
+            ],
+            &|p| {
+                let low = (0..8).chain(16..24).flat_map(|n| [n, n | 0x20]).collect::<Vec<_>>();
+                each(p, &low, |p, n| p.mark = n)
+            },
+        ),
         // no two themes set the same field
         (&["connmark 1", "connmark 1/1", "connmark not 2/2"], &|p| {
             each(p, &[0, 1, 2, 3, 4, 5, 6, 7], |p, n| p.connmark = n)
@@ -367,10 +453,15 @@ fn themes() -> Vec<Theme> {
                 tags.iter().flat_map(|p| each(p, &[0x0806, 0x1234, 0x8100, 0x88a8], |p, n| p.ether = n)).collect()
             },
         ),
-        (&["iif eth0", "iif {eth0, eth1}", "iif not eth0", "u32 0x1 0x1 at 4"], &|p| {
-            let iifs: Vec<_> = each(p, &[0, 1, 2], |p, n| p.iif = n);
-            iifs.iter().flat_map(|p| each(p, &[true, false], |p, n| p.raw = n)).collect()
-        }),
+        (&["iif eth0", "iif {eth0, eth1}", "iif not eth0"], &|p| each(p, &[0, 1, 2], |p, n| p.iif = n)),
+        (
+            &["u32 0x1 0x1 at 4", "u32 0x2 0x3 at 4", "u32 0x0 0x4 at 4", "u32 0x1 0x1 at 60", "u32 0x6 0x6 at 60"],
+            &|p| {
+                let words = each(p, &[0, 1, 2, 3, 4, 5, 6, 7], |p, n| p.word = n);
+                let far = [None, Some(0), Some(1), Some(2), Some(4), Some(6), Some(7)];
+                words.iter().flat_map(|p| each(p, &far, |p, n| p.far = n)).collect()
+            },
+        ),
     ]
 }
 
@@ -411,7 +502,8 @@ fn packets(themes_of: &[usize]) -> Vec<Packet> {
         connmark: 0,
         ether: 0x0806,
         iif: 0,
-        raw: false,
+        word: 0,
+        far: None,
     };
     let mut all = each(&one, &World::ALL, |p, w| p.world = w);
     all = all.iter().flat_map(|p| each(p, &[6, 17, 1, 58, 44, 47], |p, n| p.proto = n)).collect();

@@ -1,7 +1,7 @@
 //! Cells for people, in the words of the expression language as far as they go.
 
 use super::set::Set;
-use super::space::{Cell, Dim, FIRST, FIRST_OPTIONS, LATER, OPTIONS, Space, WHOLE, World};
+use super::space::{Cell, Dim, FIRST, FIRST_OPTIONS, LATER, OPTIONS, Space, WHOLE, World, scatter};
 use crate::syntax::expression::Field;
 use crate::syntax::names;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -61,11 +61,24 @@ impl<'a> Words<'a> {
             let text = self
                 .space
                 .opaque
-                .get_index(usize::from(n))
+                .get_index(n as usize)
                 .map_or_else(String::new, |(field, item)| format!("{} {}", field.word(), item.show(*field)));
             return if set.has(1) { text } else { format!("not {text}") };
         }
+        if let Dim::There(at) = dim {
+            return if set.has(1) {
+                format!("long enough for a word at {at}")
+            } else {
+                format!("without a word at {at}")
+            };
+        }
+        if let (Dim::Word(at, mask), [(value, to)]) = (dim, said.intervals())
+            && value == to
+        {
+            return format!("{not}u32 0x{:x} 0x{mask:x} at {at}", scatter(u32::try_from(*value).unwrap_or(0), mask));
+        }
         let word = match dim {
+            Dim::Word(at, mask) => format!("u32 at {at}&0x{mask:x} "),
             Dim::Proto if not.is_empty() && said.intervals().len() == 1 && count(said) == 1 => String::new(),
             Dim::Mark(u32::MAX) => "mark ".to_owned(),
             Dim::ConnMark(u32::MAX) => "connmark ".to_owned(),
@@ -124,7 +137,10 @@ impl<'a> Words<'a> {
             }
             Dim::Tos | Dim::TcpFlags => format!("0x{number:02x}"),
             Dim::Tag => if number == 0 { "802.1q" } else { "802.1ad" }.to_owned(),
-            Dim::Mark(_) | Dim::ConnMark(_) | Dim::Cgroup => format!("0x{number:x}"),
+            Dim::Mark(mask) | Dim::ConnMark(mask) | Dim::Word(_, mask) => {
+                format!("0x{:x}", scatter(u32::try_from(number).unwrap_or(u32::MAX), mask))
+            }
+            Dim::Cgroup => format!("0x{number:x}"),
             _ => number.to_string(),
         }
     }
@@ -153,7 +169,8 @@ fn field_of(dim: Dim) -> Field {
         Dim::ConnMark(_) => Field::ConnMark,
         Dim::Priority => Field::Priority,
         Dim::Cgroup => Field::Cgroup,
-        Dim::Opaque(_) => Field::Raw,
+        Dim::There(_) | Dim::Word(..) => Field::Raw,
+        Dim::Opaque(_) => Field::Service,
     }
 }
 
