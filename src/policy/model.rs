@@ -330,6 +330,8 @@ pub struct Places(pub Vec<(u8, Span)>);
 impl Places {
     /// Stands for what is no option of the object's own: a profile that is not there, classes in a wrong shape.
     const OTHER: u8 = u8::MAX;
+    /// Stands for an option whose name is misspelt.
+    const MISSPELT: u8 = Places::OTHER - 1;
 
     /// The place of a row by its number.
     pub fn get(&self, row: usize) -> Option<Span> {
@@ -346,10 +348,20 @@ impl Places {
         self.0.push((Places::OTHER, span));
     }
 
+    /// Takes note that the name of an option was refused.
+    pub fn misspell(&mut self, span: Span) {
+        self.0.push((Places::MISSPELT, span));
+    }
+
+    /// Whether parts that are no options were refused: other objects may stand in them.
+    pub fn lacks_parts(&self) -> bool {
+        self.0.iter().any(|(row, _)| *row == Places::OTHER)
+    }
+
     /// Whether something of the object was refused, so that what is missing from it may be no mistake.
     pub fn spoilt(&self, options: &dyn Options) -> bool {
-        self.0
-            .iter()
-            .any(|(row, _)| *row == Places::OTHER || options.slot(usize::from(*row)).is_some_and(|slot| !slot.is_set()))
+        self.0.iter().any(|(row, _)| {
+            *row >= Places::MISSPELT || options.slot(usize::from(*row)).is_some_and(|slot| !slot.is_set())
+        })
     }
 }

@@ -23,6 +23,7 @@ use crate::source::{Span, Spanned};
 use crate::syntax::document::{Entry, Node, Value};
 use crate::syntax::expression::{Expression, View, Way};
 use crate::syntax::list::List;
+use crate::syntax::names;
 use crate::unit::{LinkLayer, Packing, Presets, Rate, Stab};
 use compact_str::CompactString;
 use discipline::Written;
@@ -31,6 +32,9 @@ use std::sync::Arc;
 
 /// The dialect that this version reads.
 const DIALECT: &str = "1";
+
+/// The parts of an interface.
+const PARTS: [&str; 4] = ["link", "egress", "ingress", "both"];
 
 /// What 100 % is at a place.
 #[derive(Clone, Copy, Debug, Default)]
@@ -140,48 +144,55 @@ impl<'a> Reader<'a> {
             if self.repeated(entries, i) {
                 continue;
             }
-            match entry.key.value.as_str() {
-                "shapectl" => {
-                    if entry.node.as_word() != Some(DIALECT) {
-                        let d =
-                            Diagnostic::new(&VERSION, "this shapectl reads dialect 1 of the language, and no other");
-                        self.sink.push(d.at(entry.node.span, "").help("write `shapectl: 1`, or leave it out"));
-                    }
+            self.part(&entry.key.value, entry, interfaces, blocks);
+        }
+    }
+
+    /// A part of a policy, by its word or by the one that was meant.
+    fn part(&mut self, word: &str, entry: &'a Entry, interfaces: &mut Vec<&'a Entry>, blocks: &mut Vec<&'a Entry>) {
+        match word {
+            "shapectl" => {
+                if entry.node.as_word() != Some(DIALECT) {
+                    let d = Diagnostic::new(&VERSION, "this shapectl reads dialect 1 of the language, and no other");
+                    self.sink.push(d.at(entry.node.span, "").help("write `shapectl: 1`, or leave it out"));
                 }
-                "include" => {} // read by `load`
-                "accept" => self.accept(&entry.node),
-                "let" => self.named(entry, "value", |r| &mut r.lets),
-                "sets" => {
-                    self.named(entry, "set", |r| &mut r.sets);
-                    entry.node.entries().unwrap_or_default().iter().for_each(|set| self.set_of_file(set));
+            }
+            "include" => {} // read by `load`
+            "accept" => self.accept(&entry.node),
+            "let" => self.named(entry, "value", |r| &mut r.lets),
+            "sets" => {
+                self.named(entry, "set", |r| &mut r.sets);
+                entry.node.entries().unwrap_or_default().iter().for_each(|set| self.set_of_file(set));
+            }
+            "profiles" => self.named(entry, "profile", |r| &mut r.profiles),
+            "services" => self.named(entry, "service", |r| &mut r.services),
+            "shared" => self.named(entry, "shared budget", |r| &mut r.shared),
+            "interfaces" => {
+                if let Some(list) = self.entries(&entry.node, "`interfaces`", "interfaces: { eth0: { … } }") {
+                    interfaces.extend(list);
                 }
-                "profiles" => self.named(entry, "profile", |r| &mut r.profiles),
-                "services" => self.named(entry, "service", |r| &mut r.services),
-                "shared" => self.named(entry, "shared budget", |r| &mut r.shared),
-                "interfaces" => {
-                    if let Some(list) = self.entries(&entry.node, "`interfaces`", "interfaces: { eth0: { … } }") {
-                        interfaces.extend(list);
-                    }
+            }
+            "blocks" => {
+                if let Some(list) = self.entries(&entry.node, "`blocks`", "blocks: { 5: { filters: [ … ] } }") {
+                    blocks.extend(list);
                 }
-                "blocks" => {
-                    if let Some(list) = self.entries(&entry.node, "`blocks`", "blocks: { 5: { filters: [ … ] } }") {
-                        blocks.extend(list);
-                    }
-                }
-                word => {
-                    let keys = [
-                        "shapectl",
-                        "include",
-                        "accept",
-                        "let",
-                        "sets",
-                        "services",
-                        "profiles",
-                        "interfaces",
-                        "shared",
-                        "blocks",
-                    ];
-                    self.unknown(&UNKNOWN_KEY, format!("`{word}` is no part of a policy"), &entry.key, keys);
+            }
+            word => {
+                let keys = [
+                    "shapectl",
+                    "include",
+                    "accept",
+                    "let",
+                    "sets",
+                    "services",
+                    "profiles",
+                    "interfaces",
+                    "shared",
+                    "blocks",
+                ];
+                let message = format!("`{word}` is no part of a policy");
+                if let Some(meant) = self.unknown(&UNKNOWN_KEY, message, &entry.key, keys) {
+                    self.part(meant, entry, interfaces, blocks);
                 }
             }
         }
@@ -283,9 +294,10 @@ impl<'a> Reader<'a> {
         let mut out = Interface::new(name, span);
         let example = format!("{}: {{ egress: fq_codel }}", entry.key.value);
         let Some(entries) = self.entries(&entry.node, "an interface", &example) else { return out };
-        let mut refused = false;
-        if let Some(link) = entries.iter().find(|e| e.key.value == "link") {
-            (out.link, refused) = self.link(&link.node);
+        let refused;
+        match entries.iter().find(|e| e.key.value == "link") {
+            Some(link) => (out.link, refused) = self.link(&link.node),
+            None => refused = entries.iter().any(|e| names::nearest(&e.key.value, PARTS) == Some("link")),
         }
         self.nat = out.link.nat.is_some_and(|nat| nat.value);
         let whole = |way: Way| {
@@ -311,7 +323,7 @@ impl<'a> Reader<'a> {
                         false => format!("`{word}` is no part of an interface"),
                     };
                     let help = self.is_discipline(word).then(|| format!("write `egress: {{ {word}: … }}`"));
-                    self.unknown_or(&UNKNOWN_KEY, text, &entry.key, ["link", "egress", "ingress", "both"], help);
+                    self.unknown_or(&UNKNOWN_KEY, text, &entry.key, PARTS, help);
                 }
             }
         }
@@ -455,7 +467,7 @@ impl<'a> Reader<'a> {
             linklayer: Some(cells.or(linklayer).unwrap_or_default()),
         });
         let down = arriving.options.as_kind::<LinkRows>().and_then(|rows| rows.rate);
-        let lost = |rate: Option<Rate>, written: &Written| rate.is_none() && written.place("rate").is_some();
+        let lost = |rate: Option<Rate>, written: &Written| rate.is_none() && written.spoilt();
         let refused = lost(rate, &written) || lost(down, &arriving);
         let link = Link {
             rate: rate.map(|r| Spanned::new(r, span("rate"))),

@@ -255,7 +255,9 @@ fn no_default(direction: &Direction, sink: &mut Sink) {
         let inside =
             |target: &str| path.is_empty() || target.strip_prefix(path).is_some_and(|end| end.starts_with('/'));
         let caught = defaults.iter().any(|d| inside(d)) || rules.iter().any(|(all, class)| *all && inside(class));
-        if classes.is_empty() || !come || caught {
+        // what was refused of it may have been the default
+        let spoilt = discipline.places.spoilt(discipline.options.as_ref());
+        if classes.is_empty() || !come || caught || spoilt {
             return;
         }
         let mut last = None;

@@ -319,3 +319,53 @@ fn queues_are_the_devices() {
     assert_eq!(with_queues("egress: { mqprio: { hw: 0, num_tc: 1, map: [], queues: [3@0] } }"), ["out-of-range"]);
     assert_eq!(with_queues("egress: { prio: { leaves: { 0: mq } } }"), ["no-children"]);
 }
+
+/// A word that is misspelt is said, and not also that what it stands for is missing.
+#[test]
+fn a_slip_is_one_mistake() {
+    let whole = r#"let: { fast: { up: 2mbit, down: 8mbit } }
+profiles: { gold: { rate: 10% } }
+interfaces:
+  eth0:
+    link: { rate: $fast }
+    both:
+      htb:
+        default: rest
+        classes:
+          line:
+            rate: 100%
+            classes:
+              ssh: { rate: { up: 1mbit, down: 20% } }
+              rest: { profile: gold, ceil: 90% }
+      rules:
+        - { class: ssh, match: tcp client port 22 }
+"#;
+    let codes = |text: &str| found(text).into_iter().map(|found| found.0).collect::<Vec<_>>();
+    assert_eq!(codes(whole), [""; 0]);
+    for (word, slip) in [
+        ("let:", "lett:"),
+        ("up: 2mbit", "upp: 2mbit"),
+        ("profiles:", "profles:"),
+        ("link:", "lnk:"),
+        ("rate: $fast", "rte: $fast"),
+        ("default:", "defalt:"),
+        ("classes:\n          line", "clases:\n          line"),
+        ("rate: 100%", "rte: 100%"),
+        ("classes:\n              ssh", "clases:\n              ssh"),
+        ("rate: { up", "rte: { up"),
+        ("down: 20%", "dwn: 20%"),
+        ("profile: gold", "profle: gold"),
+        ("match:", "mtch:"),
+        ("class: ssh", "clas: ssh"),
+    ] {
+        let text = whole.replace(word, slip);
+        assert_ne!(text, whole, "{word}");
+        let found = codes(&text);
+        assert!(matches!(found.as_slice(), ["unknown-key"]), "{slip}: {found:?}");
+    }
+    // what is said for the other way alone is missing, and what was not meant is one more mistake
+    assert_eq!(codes(&whole.replace("up: 1mbit, down: 20%", "up: 1mbit")), ["missing-option"]);
+    assert_eq!(codes(&whole.replace("rate: { up: 1mbit, down: 20% }", "xyzzy: 1")), ["missing-option", "unknown-key"]);
+    let several = whole.replace("rate: 100%", "rate: fast").replace("class: ssh", "class: other");
+    assert_eq!(codes(&several), ["bad-value", "unknown-class"]);
+}

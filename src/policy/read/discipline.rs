@@ -22,6 +22,8 @@ use std::borrow::Cow;
 
 /// The most bands that any discipline has that counts them itself.
 const BANDS: u64 = 16;
+/// Words of a body in which classes may stand.
+const HOLDING: [&str; 5] = ["profile", "leaf", "leaves", "bands", "classes"];
 /// The most queues of a device that are bands (`mq`).
 const QUEUES: u64 = 4096;
 
@@ -48,7 +50,12 @@ impl Written {
         let refused = |own: Option<unit::Rate>, word| own.is_none() && self.place(word).is_some();
         let rate = own_rate.or(above.rate.filter(|_| !refused(own_rate, "rate")));
         let ceil = own_ceil.or(rate.filter(|_| !refused(own_ceil, "ceil"))).or(above.ceil);
-        Whole { rate, ceil, unsure: above.unsure || self.places.spoilt(self.options.as_ref()) }
+        Whole { rate, ceil, unsure: above.unsure || self.spoilt() }
+    }
+
+    /// Whether something that was written is not in the options.
+    pub(super) fn spoilt(&self) -> bool {
+        self.places.spoilt(self.options.as_ref())
     }
 
     /// The options and their places.
@@ -291,7 +298,11 @@ impl<'a> Reader<'a> {
         let Some((i, row)) = row.filter(|(_, r)| !(r.hidden && r.tool)) else {
             let known: Vec<&str> =
                 out.options.rows().iter().filter(|r| !r.hidden).map(|r| r.word).chain(beside.iter().copied()).collect();
-            self.unknown(&UNKNOWN_KEY, format!("{owner} has no option `{word}`"), &entry.key, known);
+            match self.unknown(&UNKNOWN_KEY, format!("{owner} has no option `{word}`"), &entry.key, known) {
+                Some(meant) if HOLDING.contains(&meant) => out.places.spoil(entry.key.span),
+                Some(_) => out.places.misspell(entry.key.span),
+                None => {}
+            }
             return;
         };
         if let Some(first) = out.places.get(i) {
@@ -300,13 +311,18 @@ impl<'a> Reader<'a> {
             self.sink.push(d.at(entry.key.span, "the second").at(first, "the first").help("leave one of them out"));
             return;
         }
-        let Some((node, defined)) = self.settle(&entry.node) else { return };
+        let Some((node, defined)) = self.settle(&entry.node) else {
+            if !self.is_unsaid(&entry.node) {
+                out.places.set(i, entry.node.span);
+            }
+            return;
+        };
         let mut reader =
             unit::Reader { whole: if row.percent { whole.of(row.word) } else { None }, ..Default::default() };
         let Some(slot) = out.options.slot_mut(i) else { return };
         let read = slot.read_node(&node, &mut reader);
         out.places.set(i, entry.node.span);
-        if let Err(refusal) = read {
+        if let Some(refusal) = read.err().filter(|refusal| !whole.excuses(refusal)) {
             self.refuse(refusal, entry.node.span, defined);
         }
         for remark in reader.remarks {
@@ -794,7 +810,7 @@ impl<'a> Reader<'a> {
     pub(super) fn settle_names(&mut self, direction: &mut Direction) {
         let mut index = Index::new(&direction.discipline);
         // where classes could not be read, none is missed
-        let spoilt = direction.discipline.places.spoilt(direction.discipline.options.as_ref());
+        let spoilt = holds_spoilt(&direction.discipline);
         for rule in &mut direction.rules {
             let Some(class) = &mut rule.class else { continue };
             if !(spoilt && matches!(index.find(&class.value), Found::None)) {
@@ -862,7 +878,7 @@ impl<'a> Reader<'a> {
                     &own
                 }
             };
-            let spoilt = discipline.places.spoilt(discipline.options.as_ref());
+            let spoilt = holds_spoilt(discipline);
             let found = !matches!(index.find(&name.value), Found::None);
             match number_of(&name.value).filter(|_| !found && discipline.options.row("default").is_some()) {
                 Some(number) => {
@@ -911,4 +927,21 @@ impl<'a> Reader<'a> {
         let text = settled.as_word()?;
         self.expression(text, node.span).map(|e| Spanned::new(e, node.span))
     }
+}
+
+/// Whether something in which classes may stand could not be read.
+fn holds_spoilt(discipline: &Discipline) -> bool {
+    fn among(classes: &[Class]) -> bool {
+        let one = |class: &Class| {
+            class.places.lacks_parts() || among(&class.classes) || class.leaf.as_deref().is_some_and(holds_spoilt)
+        };
+        classes.iter().any(one)
+    }
+    discipline.places.lacks_parts()
+        || match &discipline.children {
+            Children::None => false,
+            Children::Classes(classes) => among(classes),
+            Children::Bands(bands) => bands.iter().filter_map(|band| band.leaf.as_ref()).any(holds_spoilt),
+            Children::Leaf(leaf) => holds_spoilt(leaf),
+        }
 }

@@ -148,7 +148,12 @@ impl<'a> Reader<'a> {
         for remark in reader.remarks {
             self.refuse(remark, node.span, defined);
         }
-        read.map_err(|refusal| self.refuse(refusal, node.span, defined)).ok()
+        let mut refuse = |refusal| {
+            if !whole.excuses(&refusal) {
+                self.refuse(refusal, node.span, defined);
+            }
+        };
+        read.map_err(&mut refuse).ok()
     }
 
     /// `police: { … }` as an action.

@@ -1,7 +1,7 @@
 //! What every part of the reader asks for: blocks, known keys, `$name`.
 
 use super::{Reader, Whole};
-use crate::codes::{Code, DUPLICATE_KEY, MATCHES_NOTHING, TOO_DEEP, UNKNOWN_KEY, UNKNOWN_NAME};
+use crate::codes::{Code, DUPLICATE_KEY, MATCHES_NOTHING, PERCENT_OF_NOTHING, TOO_DEEP, UNKNOWN_KEY, UNKNOWN_NAME};
 use crate::diagnostic::Diagnostic;
 use crate::kind::{self, Role};
 use crate::source::Span;
@@ -97,15 +97,16 @@ impl<'a> Reader<'a> {
         out
     }
 
-    /// Reports a word that is not known, with what was meant or what there is.
+    /// Reports a word that is not known, with what was meant or what there is. Gives what was meant: what the word stands for
+    /// is not missing then.
     pub(super) fn unknown<'c>(
         &mut self,
         code: &'static Code,
         message: String,
         word: &Name,
         known: impl IntoIterator<Item = &'c str>,
-    ) {
-        self.unknown_or(code, message, word, known, None);
+    ) -> Option<&'c str> {
+        self.unknown_or(code, message, word, known, None)
     }
 
     /// As [`Reader::unknown`], with help of its own for words that nothing is near to.
@@ -116,10 +117,11 @@ impl<'a> Reader<'a> {
         word: &Name,
         known: impl IntoIterator<Item = &'c str>,
         help: Option<String>,
-    ) {
+    ) -> Option<&'c str> {
         let known: Vec<&str> = known.into_iter().collect();
         self.suggested += 1;
-        let slip = SLIPS.iter().find(|(slip, right)| *slip == word.value && known.contains(right)).map(|(_, r)| *r);
+        let slip = SLIPS.iter().find(|(slip, _)| *slip == word.value);
+        let slip = slip.and_then(|(_, right)| known.iter().copied().find(|known| known == right));
         let near = slip.or_else(|| {
             let search = self.suggested <= SUGGESTED;
             search.then(|| names::nearest(&word.value, known.iter().copied())).flatten()
@@ -132,6 +134,7 @@ impl<'a> Reader<'a> {
         };
         let d = Diagnostic::new(code, message).at(word.span, "");
         self.sink.push(if help.is_empty() { d } else { d.help(help) });
+        near
     }
 
     /// Whether a policy can write a discipline of that name.
@@ -162,6 +165,23 @@ impl<'a> Reader<'a> {
             }
             _ => Some((Cow::Borrowed(node), Span::NONE)),
         }
+    }
+
+    /// Whether nothing is said for the way that is read, by way of `let` too. What cannot be read is not nothing.
+    pub(super) fn is_unsaid(&self, node: &Node) -> bool {
+        let mut node = Some(node);
+        for _ in 0..DEPTH {
+            let Some(said) = node.and_then(|node| this_way(self.way, node)) else { return true };
+            let name = match &said.value {
+                Value::Word(word) if !word.quoted => word.text.strip_prefix('$'),
+                _ => None,
+            };
+            let Some(entry) = name.and_then(|name| self.lets.get(name).or_else(|| self.sets.get(name))) else {
+                return false;
+            };
+            node = Some(&entry.node);
+        }
+        false
     }
 
     /// Whether a value each way has a word beside `up` or `down` that is no way; reports it then.
@@ -367,6 +387,11 @@ impl Whole {
     /// What 100 % is for an option of that word.
     pub(super) fn of(self, word: &str) -> Option<crate::unit::Rate> {
         if matches!(word, "ceil" | "peakrate") { self.ceil } else { self.rate }
+    }
+
+    /// Whether a value was refused only because what it is a part of was.
+    pub(super) fn excuses(self, refusal: &crate::unit::Refusal) -> bool {
+        self.unsure && refusal.code.name == PERCENT_OF_NOTHING.name
     }
 }
 
