@@ -28,7 +28,7 @@ use crate::doctor::LinkFacts;
 use crate::facts::{Distributions, Facts, Links, Reference};
 use crate::kind::wire::Attributes;
 use crate::netlink::{self, Machine, Message, Record, Snapshot};
-use crate::tree::{Tree, block_of};
+use crate::tree::{Id, Tree, block_of};
 use crate::unit::Handle;
 use nix::sched::{CloneFlags, setns};
 use socket::Netlink;
@@ -244,14 +244,7 @@ impl Kernel {
             let mut own = by_link.remove(&link.index).unwrap_or_default();
             // with nothing but what the kernel made of itself there are neither classes nor filters
             if own.iter().any(|r| r.object.handle().is_some_and(|h| h.0 != 0)) {
-                let (dump, classes) = self.objects(netlink::RTM_GETTCLASS, link.index, 0, &machine)?;
-                kept.objects(dump);
-                own.extend(classes);
-                for qdisc in netlink::without_classes(&own) {
-                    let (dump, classes) = self.objects(netlink::RTM_GETTCLASS, link.index, qdisc.0, &machine)?;
-                    kept.objects(dump);
-                    own.extend(classes);
-                }
+                self.classes(link.index, &mut own, &machine, &mut kept)?;
                 for parent in netlink::filter_parents(&own) {
                     own.extend(self.filters(link.index, parent, &machine, &mut kept)?);
                 }
@@ -273,6 +266,26 @@ impl Kernel {
         // read again, now that the sets have names
         self.look_for(numbers);
         Ok((kept.tree(&self.clock)?, kept))
+    }
+
+    /// Puts a link's classes beside its qdiscs, those among them before which the kernel has ended its dump.
+    fn classes(
+        &mut self,
+        link: u32,
+        own: &mut Vec<Record>,
+        machine: &Machine,
+        kept: &mut Snapshot,
+    ) -> Result<(), Error> {
+        let mut ask = vec![Handle(0)];
+        while let Some(qdisc) = ask.pop() {
+            let (dump, classes) = self.objects(netlink::RTM_GETTCLASS, link, qdisc.0, machine)?;
+            kept.objects(dump);
+            own.extend(classes);
+            if qdisc.0 == 0 {
+                ask = netlink::without_classes(own);
+            }
+        }
+        Ok(())
     }
 
     /// The filters below one parent of a link, with the templates of their chains. Filters are in chains, so where there is
@@ -316,9 +329,14 @@ impl Kernel {
     /// The kernel's refusal, or an answer that cannot be read.
     pub fn waiting(&mut self, index: u32) -> Result<Vec<(Handle, u64)>, Error> {
         let machine = Machine { links: Vec::new(), clock: self.clock.clone() };
-        let (_, classes) = self.objects(netlink::RTM_GETTCLASS, index, 0, &machine)?;
-        let waits = |r: Record| Some((r.object.handle()?, r.object.stats.map_or(0, |stats| stats.qlen)));
-        Ok(classes.into_iter().filter_map(waits).collect())
+        let (_, mut own) = self.objects(netlink::RTM_GETQDISC, 0, 0, &machine)?;
+        own.retain(|record| record.ifindex == index);
+        self.classes(index, &mut own, &machine, &mut Snapshot::default())?;
+        let waits = |r: Record| match r.object.id {
+            Id::Class { handle, .. } => Some((handle, r.object.stats.map_or(0, |stats| stats.qlen))),
+            _ => None,
+        };
+        Ok(own.into_iter().filter_map(waits).collect())
     }
 
     /// The objects of a dump, and its bytes.

@@ -59,6 +59,8 @@ pub enum Wire {
     Micros(u16),
     /// Two attributes of one octet: the bits, and the mask of those that count.
     Masked8(u16, u16),
+    /// The whole payload, without an attribute: a struct of one number of four octets, and nothing at all where none is said.
+    Sole,
 }
 
 /// One option: a line of the table.
@@ -474,6 +476,12 @@ pub trait Options: Rows {
     /// # Errors
     /// The payload is shorter than its own lengths say.
     fn decode(&mut self, payload: Payload, facts: &Facts) -> Result<(), Malformed> {
+        if let (Some(Row { wire: Wire::Sole, .. }), Some(slot)) = (self.rows().first(), self.slot_mut(0)) {
+            if !payload.0.is_empty() {
+                slot.set_number(u64::from(payload.fields().u32()?));
+            }
+            return Ok(());
+        }
         let attributes = payload.attributes()?;
         decode_rows(self, &attributes)?;
         self.decode_own(&attributes, facts)
@@ -778,7 +786,7 @@ fn beyond(row: &Row, slot: &dyn Slot) -> Option<Refusal> {
         Wire::Own | Wire::U64(_) | Wire::Masked8(..) => u64::MAX, // the unit of a mask reads no more than two octets
         Wire::U8(_) => u64::from(u8::MAX),
         Wire::U16(_) | Wire::Be16(_) => u64::from(u16::MAX),
-        Wire::U32(_) | Wire::Be32(_) | Wire::S32(_) => u64::from(u32::MAX),
+        Wire::U32(_) | Wire::Be32(_) | Wire::S32(_) | Wire::Sole => u64::from(u32::MAX),
         Wire::Micros(_) => u64::from(u32::MAX) * 1000 + 999,
     };
     let (least, most) = row.range.unwrap_or((0, holds));
@@ -831,6 +839,7 @@ pub(crate) fn encode_row(row: &Row, slot: &dyn Slot, out: &mut Attributes) {
         Wire::Be16(n) => out.be16(n, number as u16),
         Wire::Be32(n) => out.be32(n, number as u32),
         Wire::Micros(n) => out.u32(n, u32::try_from(number / 1000).unwrap_or(u32::MAX)),
+        Wire::Sole => out.bare(&(number as u32).to_ne_bytes()),
         Wire::Masked8(value, mask) => {
             out.u8(mask, (number >> 8) as u8);
             out.u8(value, number as u8);
@@ -845,7 +854,7 @@ pub(crate) fn encode_row(row: &Row, slot: &dyn Slot, out: &mut Attributes) {
 pub fn decode_rows<T: Rows + ?Sized>(options: &mut T, attributes: &Parsed) -> Result<(), Malformed> {
     for (i, row) in options.rows().iter().enumerate() {
         let number = match row.wire {
-            Wire::Own => None,
+            Wire::Own | Wire::Sole => None,
             Wire::U8(n) => attributes.u8(n)?.map(u64::from),
             Wire::U16(n) => attributes.u16(n)?.map(u64::from),
             Wire::U32(n) | Wire::S32(n) => attributes.u32(n)?.map(u64::from),

@@ -28,8 +28,8 @@ pub use list::{Item, List, MOST, Preemption, Queues};
 pub use mark::Mark;
 pub use net::{Address, Hardware, PROTOCOLS, Prefix4, Protocol};
 pub use number::{
-    Count, Count16, Decimal, Flag, Hex, Hex16, Hex64, Length, LinkLayer, LogFlag, MaskedOctet, Minor, Name, Number,
-    Number8, Number16, NumberList, Octets, Packets, Probability, Signed, Text,
+    Count, Count16, Decimal, Flag, Hex, Hex16, Hex64, Length, Limit, LinkLayer, LogFlag, MaskedOctet, Minor, Name,
+    Number, Number8, Number16, NumberList, Octets, Packets, Probability, Signed, Text,
 };
 pub(crate) use number::{decimal, integer};
 pub use preset::{PRESETS, Packing, Preset, Presets};

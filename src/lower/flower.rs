@@ -8,9 +8,9 @@ use super::cube::{At, Cube, FRAGMENT, Key, Known, LATER, TAGGED};
 use super::filters::Unsaid;
 use super::matching::{IPV4, IPV6, Matched};
 use crate::kind::filter::flower::field::{Bits, IpFlags};
-use crate::kind::filter::flower::{EtherType, Flower, IpProto, Mac, Network, Ports};
+use crate::kind::filter::flower::{Flower, IpProto, Mac, Network, Ports};
 use crate::syntax::expression::Field;
-use crate::unit::{Name, Number};
+use crate::unit::{Name, Number, Protocol};
 use std::net::IpAddr;
 
 /// `ETH_P_8021Q`.
@@ -97,7 +97,7 @@ impl Read {
                     0xfff => flower.vlan_id = Some(Number(key.value & 0xfff)),
                     _ => return Err(several(&[Field::Vlan])),
                 }
-                flower.vlan_ethtype = world.map(EtherType);
+                flower.vlan_ethtype = world.map(Protocol);
             } else {
                 return Err(several(&[Field::Vlan]));
             }

@@ -3,14 +3,14 @@
 use super::{Grove, Raising, block, entry, rows, word};
 use crate::kind::Options;
 use crate::kind::action::{Act, Actions};
-use crate::kind::filter::flower::{EtherType, Flower};
+use crate::kind::filter::flower::Flower;
 use crate::kind::filter::u32::{Node as Place, ROOTS, U32};
 use crate::kind::raw::{self, Raw};
 use crate::lower;
 use crate::source::Span;
 use crate::syntax::document::{Entry, Node, Value};
 use crate::tree::{Branch, Id, Object};
-use crate::unit::{Flag, Handle, Number, Slot, Unit};
+use crate::unit::{Flag, Handle, Number, Protocol, Slot, Unit};
 use compact_str::ToCompactString;
 use indexmap::IndexMap;
 use std::collections::{HashMap, HashSet};
@@ -118,7 +118,7 @@ impl Raising<'_> {
         let told = object.options.as_kind::<Flower>().and_then(|flower| flower.eth_type);
         let protocol = if template { told.map_or(ALL, |told| told.0) } else { protocol };
         if protocol != ALL {
-            entries.push(entry("protocol", word(EtherType(protocol).show())));
+            entries.push(entry("protocol", word(Protocol(protocol).show())));
         }
         let place = object.options.as_kind::<U32>().map(|_| Place(handle));
         let own_table = place.filter(|p| p.node() != 0 && tables.contains(&(parent, p.table())));

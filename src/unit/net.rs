@@ -1,7 +1,7 @@
 //! Addresses and protocols of packets.
 
 use super::number::integer;
-use super::{Info, Reader, Refusal, Schema, Unit, integer_of_32};
+use super::{Info, Reader, Refusal, Schema, Unit, Words, integer_of_32, strtoul};
 use crate::diagnostic::codes;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -16,21 +16,80 @@ impl Unit for Hardware {
         schema: Schema::Pattern("^([0-9a-fA-F]{1,2}:){5}[0-9a-fA-F]{1,2}$"),
     };
 
-    fn read(text: &str, _reader: &mut Reader) -> Result<Self, Refusal> {
-        let mut parts = text.split(':').map(|part| {
-            let hex = (1..=2).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_hexdigit());
-            hex.then(|| u8::from_str_radix(part, 16).ok()).flatten()
-        });
-        let octets: [Option<u8>; 6] = std::array::from_fn(|_| parts.next().flatten());
-        let whole = parts.next().is_none() && octets.iter().all(Option::is_some);
-        whole.then(|| Hardware(octets.map(Option::unwrap_or_default))).ok_or_else(|| {
-            Refusal::new(format!("`{text}` is not a hardware address")).help(format!("write {}", Self::INFO.spellings))
-        })
+    /// For tc, what is left out at the end is 0.
+    fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
+        let mut octets = [0; 6];
+        let read = if reader.tc { octets_as_tc(text, &mut octets).map(drop) } else { whole(text, &mut octets) };
+        read.map(|()| Hardware(octets)).ok_or_else(|| Hardware::refuse(text))
     }
 
     fn show(&self) -> String {
         self.0.map(|o| format!("{o:02x}")).join(":")
     }
+}
+
+impl Hardware {
+    fn refuse(text: &str) -> Refusal {
+        Refusal::new(format!("`{text}` is not a hardware address")).help(format!("write {}", Self::INFO.spellings))
+    }
+
+    /// Of six octets, no fewer and no more (tc's `pedit`).
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn read_six(text: &str, reader: &mut Reader) -> Result<Hardware, Refusal> {
+        match octets_as_tc(text, &mut [0; 6]) {
+            Some(count) if reader.tc && count != 6 => Err(Hardware::refuse(text)),
+            _ => Hardware::read(text, reader),
+        }
+    }
+
+    /// The next word as `skbmod` and `ife` of tc read it: whatever stands behind the sixth octet.
+    ///
+    /// # Errors
+    /// There is no word, or it does not begin with six octets.
+    pub fn scan_words(words: &mut Words) -> Result<Hardware, Refusal> {
+        let text = words.want(Self::INFO.name)?;
+        Hardware::scanned(text).ok_or_else(|| Hardware::refuse(text))
+    }
+
+    /// As `sscanf` of the C library reads `%hhx` six times with colons between.
+    fn scanned(text: &str) -> Option<Hardware> {
+        let (mut octets, mut rest) = ([0; 6], text);
+        for (i, octet) in octets.iter_mut().enumerate() {
+            let part = if i == 0 { rest } else { rest.strip_prefix(':')? };
+            let (number, behind) = strtoul(part, 16)?;
+            (*octet, rest) = (number as u8, behind);
+        }
+        Some(Hardware(octets))
+    }
+}
+
+/// Six octets of one or two digits each.
+fn whole(text: &str, octets: &mut [u8; 6]) -> Option<()> {
+    let mut parts = text.split(':');
+    for octet in octets {
+        let part = parts.next().filter(|part| (1..=2).contains(&part.len()))?;
+        *octet = part.bytes().all(|b| b.is_ascii_hexdigit()).then(|| u8::from_str_radix(part, 16).ok()).flatten()?;
+    }
+    parts.next().is_none().then_some(())
+}
+
+/// As `ll_addr_a2n` of iproute2's lib/ll_addr.c reads a hardware address over what there is: each octet up to what is no digit of it,
+/// or the four of an IPv4 address. How many octets there were, which is seven if there were too many.
+fn octets_as_tc(text: &str, octets: &mut [u8; 6]) -> Option<usize> {
+    if text.contains('.') {
+        let (head, _) = octets.split_first_chunk_mut::<4>()?;
+        *head = filled(text)?.octets();
+        return Some(4);
+    }
+    let (mut parts, mut count) = (text.split(':'), 0);
+    for (octet, part) in octets.iter_mut().zip(&mut parts) {
+        let (number, _) = strtoul(part, 16)?;
+        *octet = u8::try_from(number).ok()?;
+        count += 1;
+    }
+    Some(count + usize::from(parts.next().is_some()))
 }
 
 /// An address of either family.
@@ -171,6 +230,7 @@ pub const PROTOCOLS: &[(&str, u16)] = &[
     ("mpls_uc", 0x8847),
     ("mpls_mc", 0x8848),
     ("teb", 0x6558),
+    ("cfm", 0x8902),
     ("LLDP", 0x88cc),
     ("ipv4", 0x0800),
 ];
@@ -178,6 +238,38 @@ pub const PROTOCOLS: &[(&str, u16)] = &[
 /// An Ethernet protocol, by name or number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Protocol(pub u16);
+
+impl Protocol {
+    /// Every protocol (`ETH_P_ALL`).
+    pub const ALL: Protocol = Protocol(3);
+    /// IPv4.
+    pub const IP: Protocol = Protocol(0x0800);
+    /// IPv6.
+    pub const IPV6: Protocol = Protocol(0x86dd);
+    /// A session of PPPoE.
+    pub const PPP_SES: Protocol = Protocol(0x8864);
+    /// MPLS.
+    pub const MPLS_UC: Protocol = Protocol(0x8847);
+    /// MPLS to many.
+    pub const MPLS_MC: Protocol = Protocol(0x8848);
+
+    /// Whether it has a VLAN's tag.
+    pub const fn is_vlan(self) -> bool {
+        matches!(self.0, 0x8100 | 0x88a8)
+    }
+    /// Whether it is IPv4 or IPv6.
+    pub const fn is_ip(self) -> bool {
+        matches!(self.0, 0x0800 | 0x86dd)
+    }
+    /// Whether it is ARP or RARP.
+    pub const fn is_arp(self) -> bool {
+        matches!(self.0, 0x0806 | 0x8035)
+    }
+    /// Whether it is MPLS.
+    pub const fn is_mpls(self) -> bool {
+        matches!(self.0, 0x8847 | 0x8848)
+    }
+}
 
 impl Unit for Protocol {
     const INFO: Info = Info {
@@ -229,8 +321,18 @@ mod tests {
         assert!(Address::read("10.1", &mut Reader::default()).is_err(), "a policy writes addresses whole");
         assert_eq!(Hardware::read("2:0:0:0:0:1", &mut Reader::tc()).unwrap().show(), "02:00:00:00:00:01");
         for text in ["02:00:00:00:00", "02:00:00:00:00:01:02", "02:00:00:00:00:001", "02:00:00:00:00:+1"] {
-            assert!(Hardware::read(text, &mut Reader::tc()).is_err(), "{text}");
+            assert!(Hardware::read(text, &mut Reader::default()).is_err(), "{text}");
+            let loose = Hardware::read(text, &mut Reader::tc()).unwrap().show();
+            assert_eq!(loose, if text.len() == 14 { "02:00:00:00:00:00" } else { "02:00:00:00:00:01" }, "{text}");
         }
+        assert_eq!(Hardware::read("10.0.0.1", &mut Reader::tc()).unwrap().show(), "0a:00:00:01:00:00");
+        assert!(
+            Hardware::read("02:x", &mut Reader::tc()).is_err() && Hardware::read("100:0", &mut Reader::tc()).is_err()
+        );
+        let six = |text: &str| Hardware::read_six(text, &mut Reader::tc());
+        assert!(six("02:00:00:00:00").is_err() && six("02:00:00:00:00:01:02").is_err() && six("2:0:0:0:0:1").is_ok());
+        assert_eq!(Hardware::scanned("02:0:0:0:0:1xyz").unwrap().show(), "02:00:00:00:00:01");
+        assert!(Hardware::scanned("02:0:0:0:0").is_none() && Hardware::scanned("02x:0:0:0:0:1").is_none());
     }
 
     #[test]

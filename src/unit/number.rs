@@ -1,7 +1,7 @@
 //! Plain numbers, flags, names and lists of numbers.
 
 use super::list::MOST;
-use super::{Info, Reader, Refusal, Schema, Unit, Words, strtod, strtoul};
+use super::{Bytes, Info, Reader, Refusal, Schema, Unit, Words, strtod, strtoul};
 use crate::diagnostic::codes;
 use crate::syntax::document::{Node, Value};
 use compact_str::CompactString;
@@ -168,6 +168,38 @@ impl Unit for Packets {
 
     fn from_number(number: u64) -> Option<Self> {
         u32::try_from(number).ok().map(Packets)
+    }
+}
+
+/// A limit in packets that tc reads as it reads sizes: `10k` is 10240 there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Limit(pub u32);
+
+impl Unit for Limit {
+    const INFO: Info = Packets::INFO;
+
+    fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
+        if !reader.tc {
+            return Packets::read(text, reader).map(|packets| Limit(packets.0));
+        }
+        let beyond = || Refusal::coded(&codes::OUT_OF_RANGE, format!("`{text}` does not fit: at most {}", u32::MAX));
+        // a cell after a stroke belongs to sizes of buckets
+        if text.contains('/') {
+            return Err(Refusal::new(format!("`{text}` is not a number of packets")));
+        }
+        u32::try_from(Bytes::read(text, reader)?.0).map(Limit).map_err(|_| beyond())
+    }
+
+    fn show(&self) -> String {
+        self.0.to_string()
+    }
+
+    fn number(&self) -> Option<u64> {
+        Some(u64::from(self.0))
+    }
+
+    fn from_number(number: u64) -> Option<Self> {
+        u32::try_from(number).ok().map(Limit)
     }
 }
 

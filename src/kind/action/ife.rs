@@ -247,9 +247,9 @@ impl Options for Ife {
             } else if words.take_short("type") {
                 self.r#type = Some(Hex16::read_words(words, reader)?);
             } else if words.take_short("dst") {
-                self.dst = Some(Hardware::read_words(words, reader)?);
+                self.dst = Some(Hardware::scan_words(words)?);
             } else if words.take_short("src") {
-                self.src = Some(Hardware::read_words(words, reader)?);
+                self.src = Some(Hardware::scan_words(words)?);
             } else {
                 break;
             }

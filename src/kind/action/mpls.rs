@@ -83,9 +83,6 @@ const CLASS: u16 = 6;
 const TTL: u16 = 7;
 const BOS: u16 = 8;
 
-const UNICAST: Protocol = Protocol(0x8847);
-const MULTICAST: Protocol = Protocol(0x8848);
-
 impl Mpls {
     fn pushes(&self) -> bool {
         matches!(self.mode, Some(Mode::Push | Mode::MacPush))
@@ -121,7 +118,7 @@ impl Mpls {
                 let text = "`protocol` is of `push`, `mac_push` and `pop` only";
                 out.push(Finding::new(&codes::BAD_VALUE, "protocol", text).help("leave it out"));
             }
-            Some(p) if self.pushes() && ![UNICAST, MULTICAST].contains(p) => {
+            Some(p) if self.pushes() && !p.is_mpls() => {
                 let text = format!("`{}` is no protocol of a label", p.show());
                 out.push(Finding::new(&codes::BAD_VALUE, "protocol", text).help("write `mpls_uc` or `mpls_mc`"));
             }
@@ -170,7 +167,7 @@ impl Options for Mpls {
     fn assume(&mut self, _facts: &Facts) {
         self.assume_constants();
         if self.pushes() {
-            self.protocol.get_or_insert(UNICAST);
+            self.protocol.get_or_insert(Protocol::MPLS_UC);
             self.ttl.get_or_insert(Number8(255));
         }
     }

@@ -176,9 +176,9 @@ impl Options for Skbmod {
             } else if words.take_short("etype") {
                 self.etype = Some(Hex16::read_words(words, reader)?);
             } else if words.take_short("dmac") {
-                self.dmac = Some(Hardware::read_words(words, reader)?);
+                self.dmac = Some(Hardware::scan_words(words)?);
             } else if words.take_short("smac") {
-                self.smac = Some(Hardware::read_words(words, reader)?);
+                self.smac = Some(Hardware::scan_words(words)?);
             } else if words.take_short("ecn") {
                 self.ecn = Some(Flag(true));
             } else {

@@ -7,7 +7,7 @@ mod ask;
 pub mod field;
 pub mod tunnel;
 
-pub use field::{EtherType, IpProto, Mac, Network, Ports};
+pub use field::{IpProto, Mac, Network, Ports};
 
 use super::{ACTION, FLOWID, IN_HW, SKIP_HW, SKIP_SW};
 use crate::codes;
@@ -21,7 +21,7 @@ use crate::kind::{
 };
 use crate::packet::Packet;
 use crate::rows;
-use crate::unit::{ClassId, Flag, Handle, Name, Number, Octets, Reader, Refusal, Unit, Words};
+use crate::unit::{ClassId, Flag, Handle, Name, Number, Octets, Protocol, Reader, Refusal, Unit, Words};
 use field::{Bits, Cfm, CtState, IpFlags, Label, Lse, PppProto, Stack, TunnelFlags, style};
 use std::net::IpAddr;
 use tunnel::{Erspan, Geneve, Gtp, Pfcp, Tunnel, Vxlan};
@@ -50,13 +50,13 @@ rows! {
         /// the priority in the VLAN's tag
         vlan_prio: Number = Row::new("vlan_prio").wire(Wire::U8(24));
         /// the protocol inside of the VLAN
-        vlan_ethtype: EtherType = Row::new("vlan_ethtype").wire(Wire::Be16(25));
+        vlan_ethtype: Protocol = Row::new("vlan_ethtype").wire(Wire::Be16(25));
         /// the VLAN inside of the VLAN
         cvlan_id: Number = Row::new("cvlan_id").wire(Wire::U16(77));
         /// the priority in the inner VLAN's tag
         cvlan_prio: Number = Row::new("cvlan_prio").wire(Wire::U8(78));
         /// the protocol inside of the inner VLAN
-        cvlan_ethtype: EtherType = Row::new("cvlan_ethtype").wire(Wire::Be16(79));
+        cvlan_ethtype: Protocol = Row::new("cvlan_ethtype").wire(Wire::Be16(79));
         /// the session of PPPoE
         pppoe_sid: Number = Row::new("pppoe_sid").wire(Wire::Be16(103));
         /// the protocol inside of PPP
@@ -162,7 +162,7 @@ rows! {
         /// what to do with the packets
         action: Actions = ACTION;
         /// the protocol of the filter once more, as its first key
-        eth_type: EtherType = Row::new("eth_type").hidden();
+        eth_type: Protocol = Row::new("eth_type").hidden();
         /// keys that have no row here, as attributes
         other: Octets = Row::new("other").hidden();
         /// what the filter hangs on, whose classes `hw_tc` means
@@ -605,12 +605,12 @@ impl Flower {
 
     /// The first key for a filter of that protocol (host order); none is sent for a filter of all protocols.
     pub fn for_protocol(&mut self, protocol: u16) {
-        self.eth_type = Some(EtherType(protocol));
+        self.eth_type = Some(Protocol(protocol));
     }
 
     /// The protocol that addresses and what is above them are of: the innermost that is written. `None` where nobody has
     /// said the filter's protocol.
-    fn inner(&self) -> Option<EtherType> {
+    fn inner(&self) -> Option<Protocol> {
         let outer = self.eth_type?;
         let ppp = self.ppp_proto.and_then(PppProto::ether);
         Some(self.cvlan_ethtype.or(ppp).or(self.vlan_ethtype).unwrap_or(outer))
@@ -619,7 +619,7 @@ impl Flower {
     /// What a key wants that is not there: tc's own checks, on what is written so far.
     fn lacks(&self, word: &str) -> Option<(&'static str, String, String)> {
         let vlans = |least: u32| self.num_of_vlans.is_some_and(|n| n.0 >= least);
-        let not = |is: fn(EtherType) -> bool, of: Option<EtherType>| of.is_some_and(|of| !is(of));
+        let not = |is: fn(Protocol) -> bool, of: Option<Protocol>| of.is_some_and(|of| !is(of));
         let of = |what: &str, like: &str| {
             let message = format!("`{word}` is {what}, and this filter is not: say its `protocol`");
             Some(("eth_type", message, format!("write `protocol: {like}`")))
@@ -633,32 +633,32 @@ impl Flower {
             })
         };
         match word {
-            "vlan_id" | "vlan_prio" | "vlan_ethtype" if not(EtherType::is_vlan, self.eth_type) && !vlans(1) => {
+            "vlan_id" | "vlan_prio" | "vlan_ethtype" if not(Protocol::is_vlan, self.eth_type) && !vlans(1) => {
                 of("of a VLAN's tag (`802.1q`, `802.1ad`, or `num_of_vlans`)", "802.1q")
             }
             "cvlan_id" | "cvlan_prio" | "cvlan_ethtype" => {
-                let tagged = self.vlan_ethtype.is_some_and(EtherType::is_vlan) || vlans(2);
+                let tagged = self.vlan_ethtype.is_some_and(Protocol::is_vlan) || vlans(2);
                 let message = format!("`{word}` is of a second tag: write `vlan_ethtype` 802.1q, or `num_of_vlans` 2");
                 (self.eth_type.is_some() && !tagged)
                     .then(|| ("vlan_ethtype", message, "write `vlan_ethtype: 802.1q`".to_owned()))
             }
-            "mpls" | "mpls_label" | "mpls_tc" | "mpls_bos" | "mpls_ttl" if not(EtherType::is_mpls, self.inner()) => {
+            "mpls" | "mpls_label" | "mpls_tc" | "mpls_bos" | "mpls_ttl" if not(Protocol::is_mpls, self.inner()) => {
                 of("of MPLS (`mpls_uc`, `mpls_mc`)", "mpls_uc")
             }
             "pppoe_sid" | "ppp_proto" if self.eth_type.is_some_and(|t| t.0 != 0x8864) => {
                 of("of PPPoE (`ppp_ses`)", "ppp_ses")
             }
             // a filter that says no protocol, which only a change does, takes addresses of either kind
-            "dst_ip" | "src_ip" if self.inner() == Some(EtherType(0)) => None,
-            "ip_proto" | "dst_ip" | "src_ip" if not(EtherType::is_ip, self.inner()) => of("of IP (`ip`, `ipv6`)", "ip"),
-            "arp_tip" | "arp_sip" | "arp_op" if not(EtherType::is_arp, self.inner()) => {
+            "dst_ip" | "src_ip" if self.inner() == Some(Protocol(0)) => None,
+            "ip_proto" | "dst_ip" | "src_ip" if not(Protocol::is_ip, self.inner()) => of("of IP (`ip`, `ipv6`)", "ip"),
+            "arp_tip" | "arp_sip" | "arp_op" if not(Protocol::is_arp, self.inner()) => {
                 of("of ARP (`arp`, `rarp`)", "arp")
             }
             "cfm" if self.eth_type.is_some_and(|t| t.0 != 0x8902) => of("of fault management (`0x8902`)", "0x8902"),
             "dst_port" | "src_port" => above(&SRC_PORT.masked.map(|(p, ..)| p)),
             "type" | "code" => above(&ICMP.map(|(p, ..)| p)).or_else(|| {
                 let six = self.ip_proto == Some(IpProto::ICMPV6);
-                let wrong = self.inner().is_some_and(|t| t != if six { EtherType::IPV6 } else { EtherType::IP });
+                let wrong = self.inner().is_some_and(|t| t != if six { Protocol::IPV6 } else { Protocol::IP });
                 match (wrong, six) {
                     (false, _) => None,
                     (true, true) => of("of IPv6 here", "ipv6"),
@@ -674,8 +674,8 @@ impl Flower {
     /// What is wrong in a value in the light of the others.
     fn clashes(&self, word: &str) -> Option<String> {
         let six = match self.inner() {
-            Some(EtherType::IPV6) => true,
-            Some(EtherType::IP) => false,
+            Some(Protocol::IPV6) => true,
+            Some(Protocol::IP) => false,
             _ => return None,
         };
         let family = |network: Option<Network>| {
@@ -808,7 +808,7 @@ impl Options for Flower {
             out.be32(ENC_FLAGS.0, set);
             out.be32(ENC_FLAGS.1, mask);
         }
-        if let Some(EtherType(n)) = self.eth_type.filter(|t| *t != EtherType::ALL) {
+        if let Some(Protocol(n)) = self.eth_type.filter(|t| *t != Protocol::ALL) {
             out.be16(ETH_TYPE, n);
         }
     }
@@ -906,7 +906,7 @@ impl Options for Flower {
             skip_hw,
             skip_sw,
             action: a.get(ACT).map(|list| Actions::decode(list, facts)).transpose()?,
-            eth_type: a.be16(ETH_TYPE)?.map(EtherType),
+            eth_type: a.be16(ETH_TYPE)?.map(Protocol),
             other: (!other.bytes.is_empty()).then_some(Octets(other.bytes)),
             in_hw_count: a.u32(IN_HW_COUNT)?.map(Number),
             in_hw,
@@ -933,7 +933,7 @@ impl Options for Flower {
         match Flower::ROWS.get(row).map_or("", |r| r.word) {
             // of a tagged packet the kernel tells the innermost protocol once more; which it is, the tags' own rows say
             "eth_type" => {
-                let said = |flower: &Flower| flower.eth_type.filter(|t| *t != EtherType::ALL);
+                let said = |flower: &Flower| flower.eth_type.filter(|t| *t != Protocol::ALL);
                 self.looks_inside() || said(self) == said(held)
             }
             // it says a stack of one label in the old words
@@ -1008,7 +1008,7 @@ impl Options for Flower {
             "dst_ip" | "src_ip" if words.peek_second() == Some("default") => {
                 words.next();
                 words.next();
-                let six = self.inner() == Some(EtherType::IPV6);
+                let six = self.inner() == Some(Protocol::IPV6);
                 let any = if six { IpAddr::from([0_u8; 16]) } else { IpAddr::from([0_u8; 4]) };
                 *(if word == "dst_ip" { &mut self.dst_ip } else { &mut self.src_ip }) = Some(Network::new(any, 0));
             }
@@ -1142,12 +1142,12 @@ impl Flower {
 
     /// The protocol that the kernel takes the filter to be of (`fl_set_key`): where tags are counted, what stands inside of
     /// a tag is the next tag and no protocol. `None` where nobody has said the filter's.
-    fn kernels(&self) -> Option<EtherType> {
-        let said = |proto: Option<EtherType>| proto.filter(|t| *t != EtherType::ALL).unwrap_or(EtherType(0));
+    fn kernels(&self) -> Option<Protocol> {
+        let said = |proto: Option<Protocol>| proto.filter(|t| *t != Protocol::ALL).unwrap_or(Protocol(0));
         let tags = self.num_of_vlans.map_or(0, |n| n.0);
         let outer = said(Some(self.eth_type?));
         let inside = [self.vlan_ethtype, self.cvlan_ethtype].map(said);
-        let is_tag = |proto: EtherType, above: u32| proto.is_vlan() || tags > above;
+        let is_tag = |proto: Protocol, above: u32| proto.is_vlan() || tags > above;
         Some(match inside {
             _ if !is_tag(outer, 0) => outer,
             [first, _] if !is_tag(first, 1) => first,
@@ -1157,8 +1157,8 @@ impl Flower {
 
     /// Whether the kernel takes no notice of a key: no bit of it counts, or the protocol is another.
     fn is_passed_over(&self, word: &str) -> bool {
-        let ip = self.kernels().is_none_or(EtherType::is_ip);
-        let arp = self.kernels().is_none_or(EtherType::is_arp);
+        let ip = self.kernels().is_none_or(Protocol::is_ip);
+        let arp = self.kernels().is_none_or(Protocol::is_arp);
         let nothing = |network: Option<Network>| {
             network.is_some_and(|n| n.mask == IpAddr::from([0; 4]) || n.mask == IpAddr::from([0_u8; 16]))
         };
@@ -1190,7 +1190,7 @@ impl Flower {
             "arp_sha" => !arp || self.arp_sha.is_some_and(unmasked),
             "arp_op" => !arp,
             // of a PPPoE session the kernel keeps what is inside of it (`fl_set_key_pppoe`)
-            "vlan_ethtype" | "cvlan_ethtype" => self.kernels() == Some(EtherType::PPP_SES),
+            "vlan_ethtype" | "cvlan_ethtype" => self.kernels() == Some(Protocol::PPP_SES),
             _ => false,
         }
     }
@@ -1220,7 +1220,7 @@ impl Flower {
 
     /// Keys that the kernel passes over where the protocol is another.
     fn check_effect(&self, out: &mut Vec<Finding>) {
-        let ip = self.inner().is_none_or(EtherType::is_ip);
+        let ip = self.inner().is_none_or(Protocol::is_ip);
         for (word, set, of) in [
             ("ip_tos", self.ip_tos.is_some(), ip),
             ("ip_ttl", self.ip_ttl.is_some(), ip),

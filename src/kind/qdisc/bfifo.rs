@@ -2,8 +2,7 @@
 
 use super::tbf::check_queue;
 use crate::facts::Facts;
-use crate::kind::wire::{Attributes, Malformed, Payload};
-use crate::kind::{Children, Finding, Kind, Options, Role, Row, fits, no_xstats};
+use crate::kind::{Children, Finding, Kind, Options, Role, Row, Wire, no_xstats};
 use crate::rows;
 use crate::unit::Bytes;
 
@@ -11,7 +10,7 @@ rows! {
     /// A queue counted in bytes.
     pub struct Bfifo {
         /// bytes that may wait
-        limit: Bytes = Row::new("limit").computed("the link's txqueuelen times its frame");
+        limit: Bytes = Row::new("limit").wire(Wire::Sole).computed("the link's txqueuelen times its frame");
     }
 }
 
@@ -28,6 +27,7 @@ pub static KIND: Kind = Kind {
     // part of the scheduler's core
     config: "NET_SCHED",
     module: "",
+    // struct tc_fifo_qopt
     attributes: &[],
     xstats: no_xstats,
 };
@@ -37,30 +37,15 @@ impl Options for Bfifo {
         true
     }
 
-    /// `struct tc_fifo_qopt`, or nothing at all for the link's own length.
-    fn encode(&self, out: &mut Attributes, _facts: &Facts) {
-        let Bfifo { limit } = self;
-        if let Some(Bytes(n)) = limit {
-            out.bare(&u32::try_from(*n).unwrap_or(u32::MAX).to_ne_bytes());
-        }
-    }
-
-    fn decode(&mut self, payload: Payload, _facts: &Facts) -> Result<(), Malformed> {
-        if !payload.0.is_empty() {
-            self.limit = Some(Bytes(u64::from(payload.fields().u32()?)));
-        }
-        Ok(())
-    }
-
     /// `__fifo_init`, which multiplies in 32 bits.
     fn assume(&mut self, facts: &Facts) {
         self.limit.get_or_insert(Bytes(u64::from(facts.txqueuelen.wrapping_mul(facts.frame()))));
     }
 
     fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
+        self.check_widths(out);
         if let Some(limit) = self.limit {
             check_queue("limit", limit, facts, out);
         }
-        fits("limit", self.limit.map(|b| b.0), u64::from(u32::MAX), out);
     }
 }

@@ -11,8 +11,8 @@ use crate::kind::{
 use crate::rows;
 use crate::syntax::document::Node;
 use crate::unit::{
-    Bytes, Decimal, FineTime, Flag, Info, Name, Number, Packets, Rate, Reader, Refusal, Schema, Signed, Slot as _,
-    Time, Unit, Words, split_amount, words_of,
+    Bytes, Decimal, FineTime, Flag, Info, Limit, Name, Number, Rate, Reader, Refusal, Schema, Signed, Slot as _, Time,
+    Unit, Words, split_amount, words_of,
 };
 use compact_str::CompactString;
 
@@ -143,38 +143,6 @@ fn number_follows(words: &Words) -> bool {
 /// Whether a number follows that may be negative.
 fn signed_follows(words: &Words) -> bool {
     number_follows(words) || words.peek().is_some_and(|word| word.starts_with('-'))
-}
-
-/// A limit in packets, which tc reads as it reads sizes: `10k` is 10240.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limit(pub u32);
-
-impl Unit for Limit {
-    const INFO: Info = Packets::INFO;
-
-    fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
-        if !reader.tc {
-            return Packets::read(text, reader).map(|packets| Limit(packets.0));
-        }
-        let beyond = || Refusal::coded(&codes::OUT_OF_RANGE, format!("`{text}` does not fit: at most {}", u32::MAX));
-        // a cell after a stroke belongs to sizes of buckets
-        if text.contains('/') {
-            return Err(Refusal::new(format!("`{text}` is not a number of packets")));
-        }
-        u32::try_from(Bytes::read(text, reader)?.0).map(Limit).map_err(|_| beyond())
-    }
-
-    fn show(&self) -> String {
-        self.0.to_string()
-    }
-
-    fn number(&self) -> Option<u64> {
-        Some(u64::from(self.0))
-    }
-
-    fn from_number(number: u64) -> Option<Self> {
-        u32::try_from(number).ok().map(Limit)
-    }
 }
 
 /// A share of all in parts of 2^32 - 1, written in percent.

@@ -15,6 +15,7 @@ pub static KIND: Kind = Kind {
     writable: true,
     config: "NET_SCHED",
     module: "",
+    // struct tc_fifo_qopt
     attributes: &[],
     xstats: no_xstats,
 };

@@ -4,7 +4,6 @@ use super::discipline::Written;
 use super::{Reader, Whole};
 use crate::codes::{self, BAD_VALUE, MISSING_OPTION, UNKNOWN_CLASS, UNKNOWN_KIND, WRONG_SHAPE};
 use crate::diagnostic::Diagnostic;
-use crate::kind::filter::flower::EtherType;
 use crate::kind::filter::u32::Node as Place;
 use crate::kind::link::Link as LinkRows;
 use crate::kind::{self, Kind, Role};
@@ -12,7 +11,7 @@ use crate::policy::model::{Block, Filter, Hook};
 use crate::policy::names::Index;
 use crate::source::{Span, Spanned};
 use crate::syntax::document::{Entry, Node, Value};
-use crate::unit::{self, Estimator, Flag, Handle, Hex, Stab, Time, Unit};
+use crate::unit::{self, Estimator, Flag, Handle, Hex, Protocol, Stab, Time, Unit};
 use compact_str::CompactString;
 
 /// `ETH_P_ALL`.
@@ -308,7 +307,7 @@ impl<'a> Reader<'a> {
         if settled.as_word() == Some("all") {
             return Some(ALL);
         }
-        let read = EtherType::read_node(&settled, &mut unit::Reader::default());
+        let read = Protocol::read_node(&settled, &mut unit::Reader::default());
         read.map(|n| n.0).map_err(|refusal| self.refuse(refusal, entry.node.span, defined)).ok()
     }
 

@@ -215,7 +215,7 @@ impl Field {
                         };
                         octets = address.octets().to_vec();
                     }
-                    Shape::Mac => octets = Hardware::read(text, reader)?.0.to_vec(),
+                    Shape::Mac => octets = Hardware::read_six(text, reader)?.0.to_vec(),
                 }
             }
             Command::Decrement if !self.counts_down => {

@@ -1,7 +1,9 @@
 //! What a packet's fields are compared with: values under masks, addresses, ports, protocols and flags.
 
 use crate::codes;
-use crate::unit::{Info, Number, Reader, Refusal, Schema, Unit, Words, begins, integer, integer_of_32};
+use crate::unit::{
+    Hardware, Info, Number, Protocol, Reader, Refusal, Schema, Unit, Words, begins, integer, integer_of_32,
+};
 use std::net::IpAddr;
 
 /// How tc reads and writes a field under a mask.
@@ -119,19 +121,6 @@ pub struct Mac {
     pub mask: [u8; 6],
 }
 
-fn mac(text: &str) -> Option<[u8; 6]> {
-    let mut octets = [0; 6];
-    let mut parts = text.split(':');
-    for octet in &mut octets {
-        *octet = u8::from_str_radix(parts.next()?, 16).ok()?;
-    }
-    parts.next().is_none().then_some(octets)
-}
-
-fn show_mac(octets: [u8; 6]) -> String {
-    octets.map(|o| format!("{o:02x}")).join(":")
-}
-
 impl Unit for Mac {
     const INFO: Info = Info {
         name: "a hardware address",
@@ -139,29 +128,30 @@ impl Unit for Mac {
         schema: Schema::Pattern("^([0-9a-fA-F]{1,2}:){5}[0-9a-fA-F]{1,2}(/.+)?$"),
     };
 
-    fn read(text: &str, _reader: &mut Reader) -> Result<Self, Refusal> {
+    fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
         let wrong = || {
             Refusal::new(format!("`{text}` is not a hardware address")).help(format!("write {}", Self::INFO.spellings))
         };
+        let mut octets = |text: &str| Hardware::read(text, reader).map(|address| address.0).map_err(|_| wrong());
         let (address, mask) = text.split_once('/').map_or((text, None), |(a, m)| (a, Some(m)));
         let mask = match mask {
-            None => Some([0xff; 6]),
+            None => [0xff; 6],
             Some(mask) => match mask.parse::<u32>() {
                 Ok(bits) if bits <= 48 => {
                     let [mask @ .., _, _] = u64::MAX.checked_shl(64 - bits).unwrap_or(0).to_be_bytes();
-                    Some(mask)
+                    mask
                 }
-                Ok(_) => None,
-                Err(_) => mac(mask),
+                Ok(_) => return Err(wrong()),
+                Err(_) => octets(mask)?,
             },
         };
-        Ok(Mac { octets: mac(address).ok_or_else(wrong)?, mask: mask.ok_or_else(wrong)? })
+        Ok(Mac { octets: octets(address)?, mask })
     }
 
     fn show(&self) -> String {
         match self.mask {
-            [0xff, 0xff, 0xff, 0xff, 0xff, 0xff] => show_mac(self.octets),
-            mask => format!("{}/{}", show_mac(self.octets), show_mac(mask)),
+            [0xff, 0xff, 0xff, 0xff, 0xff, 0xff] => Hardware(self.octets).show(),
+            mask => format!("{}/{}", Hardware(self.octets).show(), Hardware(mask).show()),
         }
     }
 
@@ -175,67 +165,6 @@ impl Unit for Mac {
         self.mask == other.mask && under(self) == under(other)
     }
 }
-
-/// An Ethernet protocol number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EtherType(pub u16);
-
-/// Names of protocols that tc knows (include/uapi/linux/if_ether.h, lib/ll_proto.c); of a number the first is shown.
-const ETHER_TYPES: &[(&str, u16)] = &[
-    ("ip", 0x0800),
-    ("ipv4", 0x0800),
-    ("ipv6", 0x86dd),
-    ("arp", 0x0806),
-    ("rarp", 0x8035),
-    ("802.1q", 0x8100),
-    ("802.1ad", 0x88a8),
-    ("mpls_uc", 0x8847),
-    ("mpls_mc", 0x8848),
-    ("ppp_disc", 0x8863),
-    ("ppp_ses", 0x8864),
-    ("teb", 0x6558),
-    ("cfm", 0x8902),
-    ("loop", 0x0060),
-    ("pup", 0x0200),
-    ("pupat", 0x0201),
-    ("x25", 0x0805),
-    ("bpq", 0x08ff),
-    ("ieeepup", 0x0a00),
-    ("ieeepupat", 0x0a01),
-    ("dec", 0x6000),
-    ("dna_dl", 0x6001),
-    ("dna_rc", 0x6002),
-    ("dna_rt", 0x6003),
-    ("lat", 0x6004),
-    ("diag", 0x6005),
-    ("cust", 0x6006),
-    ("sca", 0x6007),
-    ("atalk", 0x809b),
-    ("aarp", 0x80f3),
-    ("ipx", 0x8137),
-    ("atmmpoa", 0x884c),
-    ("atmfate", 0x8884),
-    ("802_3", 0x0001),
-    ("ax25", 0x0002),
-    ("all", 0x0003),
-    ("802_2", 0x0004),
-    ("snap", 0x0005),
-    ("ddcmp", 0x0006),
-    ("wan_ppp", 0x0007),
-    ("ppp_mp", 0x0008),
-    ("localtalk", 0x0009),
-    ("can", 0x000c),
-    ("ppptalk", 0x0010),
-    ("tr_802_2", 0x0011),
-    ("mobitex", 0x0015),
-    ("control", 0x0016),
-    ("irda", 0x0017),
-    ("econet", 0x0018),
-    ("tipc", 0x88ca),
-    ("profinet", 0x8892),
-    ("aoe", 0x88a2),
-    ("ethercat", 0x88a4),
-];
 
 /// Names of protocols of PPP (include/uapi/linux/ppp_defs.h, lib/ppp_proto.c).
 const PPP_PROTOS: &[(&str, u16)] = &[
@@ -265,89 +194,50 @@ const PPP_PROTOS: &[(&str, u16)] = &[
     ("cbcp", 0xc029),
 ];
 
-macro_rules! protocol {
-    ($name:ident $table:ident $what:literal $spell:literal $pattern:literal) => {
-        impl Unit for $name {
-            const INFO: Info = Info { name: $what, spellings: $spell, schema: Schema::Pattern($pattern) };
-
-            fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
-                if let Some((_, n)) = $table.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)) {
-                    return Ok($name(*n));
-                }
-                let number = Number::read(text, reader).ok().and_then(|n| u16::try_from(n.0).ok());
-                number
-                    .map($name)
-                    .ok_or_else(|| Refusal::new(format!("`{text}` is not {}", $what)).help(concat!("write ", $spell)))
-            }
-
-            fn show(&self) -> String {
-                let name = $table.iter().find(|(_, n)| *n == self.0).map(|(name, _)| (*name).to_owned());
-                name.unwrap_or_else(|| format!("{:#06x}", self.0))
-            }
-
-            fn number(&self) -> Option<u64> {
-                Some(u64::from(self.0))
-            }
-
-            fn from_number(number: u64) -> Option<Self> {
-                u16::try_from(number).ok().map($name)
-            }
-        }
-    };
-}
-
-protocol!(EtherType ETHER_TYPES "an Ethernet protocol" "`ip`, `ipv6`, `arp`, `802.1q` or a number as `0x88cc`"
-    "^(ip|ipv4|ipv6|arp|rarp|802.1[qQ]|802.1ad|mpls_uc|mpls_mc|ppp_ses|[0-9]+|0x[0-9a-fA-F]+)$");
-
 /// A protocol inside of PPP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PppProto(pub u16);
 
-protocol!(PppProto PPP_PROTOS "a protocol of PPP" "`ip`, `ipv6`, `mpls_uc`, `lcp` or a number as `0x57`"
-    "^(ip|ipv6|ipx|mpls_uc|mpls_mc|lcp|pap|chap|ipcp|[0-9]+|0x[0-9a-fA-F]+)$");
+impl Unit for PppProto {
+    const INFO: Info = Info {
+        name: "a protocol of PPP",
+        spellings: "`ip`, `ipv6`, `mpls_uc`, `lcp` or a number as `0x57`",
+        schema: Schema::Pattern("^(ip|ipv6|ipx|mpls_uc|mpls_mc|lcp|pap|chap|ipcp|[0-9]+|0x[0-9a-fA-F]+)$"),
+    };
 
-impl PppProto {
-    /// The Ethernet protocol that is the same, for those that flower looks into.
-    pub fn ether(self) -> Option<EtherType> {
-        match self.0 {
-            0x21 => Some(EtherType::IP),
-            0x57 => Some(EtherType::IPV6),
-            0x0281 => Some(EtherType::MPLS_UC),
-            0x0283 => Some(EtherType::MPLS_MC),
-            _ => None,
+    fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
+        if let Some((_, n)) = PPP_PROTOS.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)) {
+            return Ok(PppProto(*n));
         }
+        let number = Number::read(text, reader).ok().and_then(|n| u16::try_from(n.0).ok());
+        let wrong = || Refusal::new(format!("`{text}` is not {}", Self::INFO.name));
+        number.map(PppProto).ok_or_else(|| wrong().help(format!("write {}", Self::INFO.spellings)))
+    }
+
+    fn show(&self) -> String {
+        let name = PPP_PROTOS.iter().find(|(_, n)| *n == self.0).map(|(name, _)| (*name).to_owned());
+        name.unwrap_or_else(|| format!("{:#06x}", self.0))
+    }
+
+    fn number(&self) -> Option<u64> {
+        Some(u64::from(self.0))
+    }
+
+    fn from_number(number: u64) -> Option<Self> {
+        u16::try_from(number).ok().map(PppProto)
     }
 }
 
-impl EtherType {
-    /// Every protocol (`ETH_P_ALL`).
-    pub const ALL: EtherType = EtherType(3);
-    /// IPv4.
-    pub const IP: EtherType = EtherType(0x0800);
-    /// IPv6.
-    pub const IPV6: EtherType = EtherType(0x86dd);
-    /// A session of PPPoE.
-    pub const PPP_SES: EtherType = EtherType(0x8864);
-    /// MPLS.
-    pub const MPLS_UC: EtherType = EtherType(0x8847);
-    /// MPLS to many.
-    pub const MPLS_MC: EtherType = EtherType(0x8848);
-
-    /// Whether it has a VLAN's tag.
-    pub const fn is_vlan(self) -> bool {
-        matches!(self.0, 0x8100 | 0x88a8)
-    }
-    /// Whether it is IPv4 or IPv6.
-    pub const fn is_ip(self) -> bool {
-        matches!(self.0, 0x0800 | 0x86dd)
-    }
-    /// Whether it is ARP or RARP.
-    pub const fn is_arp(self) -> bool {
-        matches!(self.0, 0x0806 | 0x8035)
-    }
-    /// Whether it is MPLS.
-    pub const fn is_mpls(self) -> bool {
-        matches!(self.0, 0x8847 | 0x8848)
+impl PppProto {
+    /// The Ethernet protocol that is the same, for those that flower looks into.
+    pub fn ether(self) -> Option<Protocol> {
+        match self.0 {
+            0x21 => Some(Protocol::IP),
+            0x57 => Some(Protocol::IPV6),
+            0x0281 => Some(Protocol::MPLS_UC),
+            0x0283 => Some(Protocol::MPLS_MC),
+            _ => None,
+        }
     }
 }
 
