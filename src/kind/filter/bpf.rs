@@ -15,7 +15,9 @@ use crate::kind::{
     Children, Finding, Kind, Options, Role, Row, Rows, acts, attribute, no_xstats, read_named, row_words,
 };
 use crate::rows;
-use crate::unit::{ClassId, Flag, Handle, Info, Name, Number, Octets, Reader, Refusal, Schema, Text, Unit, Words};
+use crate::unit::{
+    ClassId, Flag, Handle, Info, Name, Number, Octets, Reader, Refusal, Schema, Text, Unit, Words, strtoul,
+};
 use std::fs;
 
 rows! {
@@ -132,6 +134,20 @@ pub struct Instruction {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bytecode(pub Vec<Instruction>);
 
+/// The four numbers of an instruction. For tc, which scans for them with `sscanf` (`bpf_ops_parse` of lib/bpf_legacy.c), each
+/// goes on up to what is no digit of it, and what stands behind the last is passed over.
+fn instruction(text: &str, tc: bool) -> Option<Instruction> {
+    let mut rest = text;
+    let mut number = |most: u32| {
+        let (n, behind) = strtoul(rest, 10)?;
+        rest = behind;
+        (tc || n <= u64::from(most)).then_some(n as u32 & most)
+    };
+    let (code, jt, jf) = (number(0xffff)? as u16, number(0xff)? as u8, number(0xff)? as u8);
+    let k = number(u32::MAX)?;
+    (tc || rest.trim().is_empty()).then_some(Instruction { code, jt, jf, k })
+}
+
 impl Unit for Bytecode {
     const INFO: Info = Info {
         name: "a program of classic BPF",
@@ -139,7 +155,7 @@ impl Unit for Bytecode {
         schema: Schema::Pattern("^[0-9]+(,[0-9]+ [0-9]+ [0-9]+ [0-9]+)+,?$"),
     };
 
-    fn read(text: &str, _reader: &mut Reader) -> Result<Self, Refusal> {
+    fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
         let wrong = |message: String| Refusal::new(message).help(format!("write {}", Self::INFO.spellings));
         let (count, rest) =
             text.trim_start().split_once(',').ok_or_else(|| wrong(format!("`{text}` is no program of classic BPF")))?;
@@ -149,17 +165,7 @@ impl Unit for Bytecode {
         }
         let mut program = Vec::with_capacity(count);
         for one in rest.strip_suffix(',').unwrap_or(rest).split(',') {
-            let read = || {
-                let mut numbers = one.split(|c: char| c.is_whitespace() || c == '+').filter(|n| !n.is_empty());
-                let instruction = Instruction {
-                    code: numbers.next()?.parse().ok()?,
-                    jt: numbers.next()?.parse().ok()?,
-                    jf: numbers.next()?.parse().ok()?,
-                    k: numbers.next()?.parse().ok()?,
-                };
-                numbers.next().is_none().then_some(instruction)
-            };
-            program.push(read().ok_or_else(|| wrong(format!("`{one}` is no instruction")))?);
+            program.push(instruction(one, reader.tc).ok_or_else(|| wrong(format!("`{one}` is no instruction")))?);
         }
         if program.len() != count {
             return Err(wrong(format!("the program says {count} instructions and has {}", program.len())));
@@ -397,8 +403,15 @@ mod tests {
         bpf.tc(&mut out);
         assert_eq!(out, ["bytecode", text, "flowid", "1:1", "direct-action"]);
         assert_eq!(read(&["bc", "1,6+0+0+0,"]).unwrap().bytecode.unwrap().show(), "1,6 0 0 0");
-        for text in ["", "6 0 0 0", "2,6 0 0 0", "1,6 0 0 0,6 0 0 0", "0,", "1,6 0 0", "1,6 300 0 0", "x,6 0 0 0"] {
+        for text in ["", "6 0 0 0", "2,6 0 0 0", "1,6 0 0 0,6 0 0 0", "0,", "1,6 0 0", "1,6 0 0 x", "x,6 0 0 0"] {
             assert!(read(&["bytecode", text]).is_err(), "{text}");
+        }
+        // tc scans for numbers, and a policy has them whole
+        for (text, shown) in
+            [("1,6 300 0 0x10", "1,6 44 0 0"), ("1,6 0 0 1.5 7", "1,6 0 0 1"), ("1,6 0 0 -1", "1,6 0 0 4294967295")]
+        {
+            assert_eq!(read(&["bytecode", text]).unwrap().bytecode.unwrap().show(), shown);
+            assert!(Bytecode::read(text, &mut Reader::default()).is_err(), "{text}");
         }
     }
 

@@ -14,7 +14,7 @@ use crate::codes;
 use crate::facts::{Facts, Reference};
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
 use crate::kind::{Finding, Options, row_words};
-use crate::unit::{Info, Reader, Refusal, Schema, Unit, Words};
+use crate::unit::{Info, Reader, Refusal, Schema, Unit, Words, strtoul};
 use compact_str::{CompactString, format_compact};
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -451,7 +451,7 @@ fn read_terms(lexer: &mut Lexer, reader: &Reader, depth: usize) -> Result<Vec<Te
                         _ => return Err(Refusal::new(format!("`{name}(` is not closed"))),
                     }
                 }
-                read_what(&name, Arguments { name: name.clone(), words }, reader)?
+                read_what(&name, Arguments { name: name.clone(), words, tc: reader.tc }, reader)?
             }
             _ => return Err(Refusal::new("a match is missing").help(format!("write {}", Matches::INFO.spellings))),
         };
@@ -472,6 +472,8 @@ fn read_terms(lexer: &mut Lexer, reader: &Reader, depth: usize) -> Result<Vec<Te
 struct Arguments {
     name: String,
     words: VecDeque<Token>,
+    /// Whether they are tc's.
+    tc: bool,
 }
 
 impl Arguments {
@@ -491,22 +493,28 @@ impl Arguments {
         self.next().ok_or_else(|| Refusal::new(format!("`{}(…)` is without {what}", self.name)))
     }
 
-    fn number(&mut self, what: &str) -> Result<u32, Refusal> {
+    fn number(&mut self, what: &str) -> Result<u64, Refusal> {
         let text = self.want(what)?;
-        number(&text).ok_or_else(|| Refusal::new(format!("`{text}` is not {what}")))
+        number(&text, self.tc).ok_or_else(|| Refusal::new(format!("`{text}` is not {what}")))
     }
 
+    /// A number of 32 bits.
+    fn word(&mut self, what: &str) -> Result<u32, Refusal> {
+        self.number(what).map(|n| n as u32)
+    }
+
+    /// A number in octets that hold `most`. tc cuts what is more.
     fn octets(&mut self, what: &str, most: u32) -> Result<u32, Refusal> {
-        let n = self.number(what)?;
-        if n > most {
-            return Err(Refusal::coded(&codes::OUT_OF_RANGE, format!("{what} {n} does not fit: at most {most}")));
+        let n = self.word(what)?;
+        if n > most && !self.tc {
+            return Err(beyond(what, u64::from(n), most));
         }
-        Ok(n)
+        Ok(n & most)
     }
 
     fn layer(&mut self) -> Result<Layer, Refusal> {
         let text = self.want("a layer")?;
-        match (text.chars().next(), number(&text)) {
+        match (text.chars().next(), number(&text, self.tc)) {
             (Some('l'), _) | (_, Some(0)) => Ok(Layer::Link),
             (Some('n'), _) | (_, Some(1)) => Ok(Layer::Network),
             (Some('t'), _) | (_, Some(2)) => Ok(Layer::Transport),
@@ -529,15 +537,19 @@ impl Arguments {
     }
 }
 
-/// A number as `strtoul` reads one: hexadecimal after `0x`, octal after `0`, and a negative one from above.
-fn number(text: &str) -> Option<u32> {
-    let (digits, minus) = text.strip_prefix('-').map_or((text, false), |d| (d, true));
-    let n = match (digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")), digits.len()) {
-        (Some(hex), _) => u32::from_str_radix(hex, 16),
-        (None, 2..) if digits.starts_with('0') => u32::from_str_radix(digits, 8),
-        _ => digits.parse(),
-    };
-    n.ok().map(|n| if minus { n.wrapping_neg() } else { n })
+/// A number as `strtoul` reads one: hexadecimal after `0x`, octal after `0`, and a negative one from above. tc does not mind
+/// what stands behind it, and takes the largest for none (`bstrtoul` of m_ematch.c); a policy's fits 32 bits.
+fn number(text: &str, tc: bool) -> Option<u64> {
+    let (n, rest) = strtoul(text, 0)?;
+    if tc {
+        return (n != u64::MAX).then_some(n);
+    }
+    let fits = u32::try_from(n).is_ok() || i32::try_from(n.cast_signed()).is_ok_and(|n| n < 0);
+    (fits && rest.is_empty()).then_some(n)
+}
+
+fn beyond(what: &str, n: u64, most: u32) -> Refusal {
+    Refusal::coded(&codes::OUT_OF_RANGE, format!("{what} {n} does not fit: at most {most}"))
 }
 
 fn operand(word: &str) -> Option<Operand> {
@@ -599,11 +611,11 @@ fn read_cmp(mut rest: Arguments) -> Result<Cmp, Refusal> {
                 at = true;
             }
             "layer" => cmp.layer = rest.layer()?,
-            "mask" => cmp.mask = rest.number("a mask")?,
+            "mask" => cmp.mask = rest.word("a mask")?,
             "trans" => cmp.trans = true,
             word => {
                 cmp.operand = operand(word).ok_or_else(|| rest.unknown(word))?;
-                cmp.value = rest.number("a value")?;
+                cmp.value = rest.word("a value")?;
                 compared = true;
             }
         }
@@ -644,7 +656,13 @@ fn read_nbyte(mut rest: Arguments) -> Result<Nbyte, Refusal> {
 fn read_word(mut rest: Arguments, reader: &Reader) -> Result<Word, Refusal> {
     let width = read_width(&mut rest)?;
     let most = u32::MAX >> (32 - 8 * u32::from(width));
-    let (value, mask) = (rest.octets("a value", most)?, rest.octets("a mask", most)?);
+    // tc looks at what is in the way of narrower ones only
+    let fitting = |what: &str, n: u64| match n > u64::from(most) && width < 4 {
+        true => Err(beyond(what, n, most)),
+        false => Ok(n as u32),
+    };
+    let value = rest.number("a value").and_then(|n| fitting("a value", n))?;
+    let mask = rest.number("a mask").and_then(|n| fitting("a mask", n))?;
     match rest.want("`at` and an offset")?.as_str() {
         "at" => {}
         word => return Err(rest.unknown(word)),
@@ -656,7 +674,7 @@ fn read_word(mut rest: Arguments, reader: &Reader) -> Result<Word, Refusal> {
         Some(number) => (number.to_owned(), true),
         None => (text, false),
     };
-    let at = number(&offset).ok_or_else(|| Refusal::new(format!("`{offset}` is not an offset")))? as i32;
+    let at = number(&offset, rest.tc).ok_or_else(|| Refusal::new(format!("`{offset}` is not an offset")))? as i32;
     rest.end()?;
     // tc puts two octets that do not start a word into its lower half
     let shift = match (width, at & 3) {
@@ -674,8 +692,8 @@ fn read_object(rest: &mut Arguments) -> Result<Object, Refusal> {
     match rest.words.pop_front() {
         Some(Token::Quoted(bytes)) => Ok(Object::Text(bytes)),
         Some(Token::Word(word)) => {
-            if let Some(n) = number(&word) {
-                return Ok(Object::Number(n));
+            if let Some(n) = number(&word, rest.tc) {
+                return Ok(Object::Number(n as u32));
             }
             let known = KNOWN.iter().find(|(_, name, _)| *name == word);
             let (id, ..) = known.ok_or_else(|| {
@@ -691,7 +709,7 @@ fn read_object(rest: &mut Arguments) -> Result<Object, Refusal> {
                     }
                     Some("mask") => {
                         rest.next();
-                        mask = rest.number("a mask")?;
+                        mask = rest.word("a mask")?;
                     }
                     _ => break,
                 }
@@ -1346,6 +1364,9 @@ mod tests {
             ("meta(fwmark eq 0x10)", "meta(nf_mark eq 16)"),
             ("NOT meta(vlan eq 1) AND (meta(vlan eq 2))", "not meta(vlan eq 1) and (meta(vlan eq 2))"),
             ("canid(sff 123 eff 0x1)", "canid(sff 0x123 eff 0x1)"),
+            ("cmp(u8 at 70000 mask 1.5 eq 16x)", "cmp(u8 at 4464 layer 1 mask 0x1 eq 16)"),
+            ("meta(priority shift 257 mask 0x1ffffffff eq 4294967297)", "meta(priority shift 1 mask 0xffffffff eq 1)"),
+            ("u32(u32 16x -2 at 4z)", "u32(u32 0x00000010 0xfffffffe at 4)"),
         ] {
             assert_eq!(tc(text).unwrap().show(), shown);
         }
@@ -1356,7 +1377,9 @@ mod tests {
         for text in [
             "cmp(u8 at 0)",
             "cmp(u64 at 0 eq 1)",
-            "cmp(u8 at 70000 eq 1)",
+            "cmp(u8 at 0 eq -1)",
+            "u32(u16 0x11 0x10000 at 0)",
+            "u32(u16 x 0xff at 0)",
             "cmp(u8 at 0 layer 3 eq 1)",
             "u32(u8 0x111 0xff at 0)",
             "u32(u32 1 1 at 2)",
