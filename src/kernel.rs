@@ -30,6 +30,7 @@ use crate::kind::wire::Attributes;
 use crate::netlink::{self, Machine, Message, Record, Snapshot};
 use crate::tree::{Id, Tree, block_of};
 use crate::unit::Handle;
+use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 use socket::Netlink;
 use std::collections::{BTreeSet, HashMap};
@@ -302,13 +303,53 @@ impl Kernel {
             if kind == netlink::RTM_GETTFILTER && out.is_empty() && self.has_chains {
                 break;
             }
-            let (dump, records) = self.objects(kind, link, parent.0, machine)?;
+            let (dump, records) = match self.objects(kind, link, parent.0, machine) {
+                Err(e) if e.is(Errno::EMSGSIZE) => self.filters_behind(link, parent, &out, machine)?,
+                objects => objects?,
+            };
             if !dump.is_empty() {
                 kept.filters(link, parent, dump);
             }
             out.extend(records.into_iter().map(|record| record.below(link, parent)));
         }
         Ok(out)
+    }
+
+    /// The filters below a parent where a dump ends at an `fw` of the old form, which has neither a number nor options: the
+    /// kernel tells of it and of nothing behind it (`fw_walk`, net/sched/cls_fw.c). What is behind is asked for, one priority
+    /// after the other.
+    fn filters_behind(
+        &mut self,
+        link: u32,
+        parent: Handle,
+        chains: &[Record],
+        machine: &Machine,
+    ) -> Result<(Vec<u8>, Vec<Record>), Error> {
+        let doing = "read the filters";
+        let (mut dump, mut all) = (Vec::new(), Vec::new());
+        let chains: BTreeSet<u32> = chains.iter().filter_map(|chain| Some(chain.object.place()?.1)).collect();
+        for chain in chains {
+            // all priorities first, and if that ends at one, each behind it
+            let mut prios = 0..=0;
+            while let Some(prio) = prios.next() {
+                let (bytes, end) = self.netlink.dump_as_far(&Message::dump_chain(link, parent.0, chain, prio))?;
+                let records = netlink::decode(&bytes, machine).map_err(|e| Error::from(e).doing(doing))?;
+                if let Some(error) = end {
+                    let old = records.last().filter(|last| last.heading && last.object.name == "fw");
+                    match old.and_then(|old| old.object.place()) {
+                        Some((_, _, at)) if prio == 0 => {
+                            prios = at..=u16::MAX;
+                            prios.next();
+                        }
+                        Some(_) => {}
+                        None => return Err(error.doing(doing)),
+                    }
+                }
+                dump.extend(bytes);
+                all.extend(records);
+            }
+        }
+        Ok((dump, all))
     }
 
     /// Asks for the tables of u32 that dumps leave open, and puts the answers beside what they are about.
@@ -361,9 +402,9 @@ impl Kernel {
                 Err(e) => Err(Error::from(e).doing(doing)),
             },
             // the link or the qdisc went away meanwhile
-            Err(e) if e.is(nix::errno::Errno::ENODEV) && ifindex != 0 => Ok((Vec::new(), Vec::new())),
+            Err(e) if e.is(Errno::ENODEV) && ifindex != 0 => Ok((Vec::new(), Vec::new())),
             // chains have been there since 4.14, and their templates since 4.19
-            Err(e) if e.is(nix::errno::Errno::EOPNOTSUPP) && kind == netlink::RTM_GETCHAIN => {
+            Err(e) if e.is(Errno::EOPNOTSUPP) && kind == netlink::RTM_GETCHAIN => {
                 self.has_chains = false;
                 Ok((Vec::new(), Vec::new()))
             }
@@ -430,14 +471,14 @@ fn enter(name: &str) -> Result<(), Error> {
     };
     let file = std::fs::File::open(&path).map_err(|e| {
         let mut error = Error::system(&doing, &e);
-        if error.is(nix::errno::Errno::ENOENT) {
+        if error.is(Errno::ENOENT) {
             error.text = Some(format!("there is no {}", path.display()));
         }
         error
     })?;
     setns(file, CloneFlags::CLONE_NEWNET).map_err(|errno| {
         let mut error = Error::errno(&doing, errno);
-        if errno == nix::errno::Errno::EINVAL {
+        if errno == Errno::EINVAL {
             error.text = Some(format!("{} is no network namespace", path.display()));
         }
         error

@@ -79,6 +79,13 @@ impl Message {
         Message::dump(kind, header(ifindex, 0, parent, 0))
     }
 
+    /// A dump of the filters below a parent of a link, of one chain, and of one priority if that is not 0.
+    pub fn dump_chain(ifindex: u32, parent: u32, chain: u32, prio: u16) -> Message {
+        let mut body = Attributes { bytes: header(ifindex, 0, parent, u32::from(prio) << 16) };
+        body.u32(TCA_CHAIN, chain);
+        Message::dump(RTM_GETTFILTER, body.bytes)
+    }
+
     /// Whether something is made by it, and not only altered or taken away.
     pub fn creates(&self) -> bool {
         self.flags & NLM_F_CREATE != 0

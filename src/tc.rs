@@ -213,6 +213,14 @@ pub struct Wrong {
     pub word: usize,
     /// Why.
     pub refusal: Refusal,
+    /// Whether the line does nothing but ask what may stand there, and tc counts that as done.
+    pub asked: bool,
+}
+
+impl Wrong {
+    fn new(word: usize, refusal: Refusal) -> Wrong {
+        Wrong { word, refusal, asked: false }
+    }
 }
 
 type Read<T> = Result<T, Wrong>;
@@ -234,7 +242,10 @@ pub fn read(words: &[String], speed: &dyn Fn(&str) -> Option<Rate>) -> Result<Ve
         Some("filter") => line.filter(false).map(|request| vec![request]),
         Some("chain") => line.filter(true).map(|request| vec![request]),
         Some(_) => line.actions(),
-        None if ["monitor", "exec", "help"].iter().any(|known| begins(word, known)) => {
+        None if begins(word, "help") => {
+            Err(line.asked(&format!("objects are {}", advice::list(OBJECTS.iter().copied()))))
+        }
+        None if ["monitor", "exec"].iter().any(|known| begins(word, known)) => {
             Err(line.wrong(format!("`{word}` is not done here"), "qdiscs, classes, filters, chains and actions are"))
         }
         None => Err(line.wrong(format!("`{word}` is no object of tc"), advice::among(word, "objects are", OBJECTS))),
@@ -261,7 +272,7 @@ impl<'a> Cursor<'a> {
     /// A refusal of the word that was taken last.
     fn wrong(&self, message: impl Into<String>, help: impl Into<String>) -> Wrong {
         let refusal = Refusal::coded(&codes::UNKNOWN_KEY, message).help(help);
-        Wrong { word: self.words.taken().saturating_sub(1), refusal }
+        Wrong::new(self.words.taken().saturating_sub(1), refusal)
     }
 
     /// Remembers where the word stands that was taken last.
@@ -277,12 +288,12 @@ impl<'a> Cursor<'a> {
     /// A refusal of the end of the line.
     fn missing(&self, what: &str, help: &str) -> Wrong {
         let refusal = Refusal::coded(&codes::MISSING_OPTION, format!("{what} is missing")).help(help);
-        Wrong { word: self.words.total(), refusal }
+        Wrong::new(self.words.total(), refusal)
     }
 
     /// Pins a refusal to the word that it is about.
     fn blame(&self, refusal: Refusal) -> Wrong {
-        Wrong { word: self.words.blamed(), refusal }
+        Wrong::new(self.words.blamed(), refusal)
     }
 
     /// Takes the next word if it is this one.
@@ -325,7 +336,7 @@ impl<'a> Cursor<'a> {
         }
         let known: Vec<&str> = verbs.iter().map(|(full, _)| *full).filter(|full| *full != "lst").collect();
         if begins(word, "help") {
-            return Err(self.help(&format!("verbs are {}", advice::list(known))));
+            return Err(self.asked(&format!("verbs are {}", advice::list(known))));
         }
         Err(self.wrong(format!("`{word}` is nothing that can be done here"), advice::among(word, "verbs are", &known)))
     }
@@ -333,6 +344,11 @@ impl<'a> Cursor<'a> {
     /// Asked for help: the line is not run.
     fn help(&self, text: &str) -> Wrong {
         self.wrong("a line that asks for help is not run", text)
+    }
+
+    /// The same where tc leaves it at that, and ends well.
+    fn asked(&self, text: &str) -> Wrong {
+        Wrong { asked: true, ..self.help(text) }
     }
 
     fn twice(&self, word: &str) -> Wrong {
@@ -406,7 +422,7 @@ impl<'a> Cursor<'a> {
             if let Some((at, _)) = handle {
                 let refusal = Refusal::coded(&codes::MISSING_OPTION, "the number of a filter without its kind")
                     .help("write the kind behind it: `handle 800::800 u32`");
-                return Err(Wrong { word: at, refusal });
+                return Err(Wrong::new(at, refusal));
             }
             return Ok(Object::unknown(id, ""));
         };
@@ -419,7 +435,7 @@ impl<'a> Cursor<'a> {
         let Some(options) = (if is_class { kind.class.map(|fresh| fresh()) } else { Some((kind.options)()) }) else {
             let refusal = Refusal::coded(&codes::NO_CHILDREN, format!("`{name}` has no classes that can be made"))
                 .help(format!("qdiscs with classes are {}", advice::list(classful())));
-            return Err(Wrong { word: named, refusal });
+            return Err(Wrong::new(named, refusal));
         };
         self.known_kind(Object::new(id, kind, options), kind, dev, handle)
     }
@@ -437,7 +453,7 @@ impl<'a> Cursor<'a> {
             (place.protocol, place.parent) = (protocol, parent);
         }
         if let Some((at, text)) = handle {
-            place.handle = options.read_handle(text).map_err(|refusal| Wrong { word: at, refusal })?;
+            place.handle = options.read_handle(text).map_err(|refusal| Wrong::new(at, refusal))?;
         }
         options.begin_tc(&place);
         let mut reader = Reader { whole: dev.and_then(self.speed), ..Reader::tc() };
@@ -451,16 +467,16 @@ impl<'a> Cursor<'a> {
                     true => Refusal::coded(&codes::UNKNOWN_KEY, "a line that asks for help is not run"),
                     false => Refusal::coded(&codes::UNKNOWN_KEY, format!("`{}` has no option `{word}`", kind.name)),
                 };
-                return Err(Wrong { word: at, refusal: refusal.help(help) });
+                return Err(Wrong::new(at, refusal.help(help)));
             }
         }
         if let Some(word) = options.unsayable() {
             let at = self.all.iter().rposition(|said| said == word).unwrap_or(self.words.total());
             let refusal =
                 Refusal::coded(&codes::UNKNOWN_KEY, format!("tc has no words for this `{word}` of `{}`", kind.name));
-            return Err(Wrong { word: at, refusal: refusal.help("leave it out; a policy can say it") });
+            return Err(Wrong::new(at, refusal.help("leave it out; a policy can say it")));
         }
-        options.settle_tc(&mut place).map_err(|refusal| Wrong { word: self.words.total(), refusal })?;
+        options.settle_tc(&mut place).map_err(|refusal| Wrong::new(self.words.total(), refusal))?;
         if let Id::Filter { handle, .. } = &mut object.id {
             *handle = place.handle;
         }
@@ -486,13 +502,12 @@ impl<'a> Cursor<'a> {
                 advice::kinds(name, role)
             };
             let refusal = Refusal::coded(&codes::UNKNOWN_KIND, format!("no {what} is called `{name}`")).help(help);
-            return Err(Wrong { word: named, refusal });
+            return Err(Wrong::new(named, refusal));
         }
         if let (Id::Filter { handle, .. }, Some((at, text))) = (&mut id, handle) {
-            *handle = integer_of_32(text, 16).ok_or_else(|| Wrong {
-                word: at,
-                refusal: Refusal::new(format!("`{text}` is not the number of a filter"))
-                    .help("of a kind that is not known, the number is in hexadecimal"),
+            *handle = integer_of_32(text, 16).ok_or_else(|| {
+                let refusal = Refusal::new(format!("`{text}` is not the number of a filter"));
+                Wrong::new(at, refusal.help("of a kind that is not known, the number is in hexadecimal"))
             })?;
         }
         Ok(Object::unknown(id, name))

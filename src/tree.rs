@@ -162,6 +162,14 @@ impl Object {
             Id::Filter { .. } => None,
         }
     }
+
+    /// The parent, chain and priority of a filter.
+    pub fn place(&self) -> Option<(Handle, u32, u16)> {
+        match self.id {
+            Id::Filter { parent, chain, prio, .. } => Some((parent, chain, prio)),
+            Id::Qdisc { .. } | Id::Class { .. } => None,
+        }
+    }
 }
 
 /// A link's own settings. In an asked tree `None` leaves a setting alone.

@@ -49,8 +49,10 @@ pub(super) fn run(frame: &mut Frame, words: &[String]) -> Exit {
     let front = match tc::front(words) {
         Ok(front) => front,
         Err(wrong) => {
-            frame.found.push(wrong.refusal.diagnostic(line.span(wrong.word)));
-            return frame.refuse(Exit::Refused);
+            return match wrong_line(frame, wrong, &line) {
+                Exit::Done => Exit::Done,
+                exit => frame.refuse(exit),
+            };
         }
     };
     line.front = front.words;
@@ -88,6 +90,16 @@ pub(super) fn run(frame: &mut Frame, words: &[String]) -> Exit {
     }
     runner.frame.report();
     Exit::Done
+}
+
+/// Says what is wrong with a line, or what it has asked for.
+fn wrong_line(frame: &mut Frame, wrong: Wrong, line: &Line) -> Exit {
+    if wrong.asked {
+        frame.say(&wrong.refusal.help.unwrap_or_default());
+        return Exit::Done;
+    }
+    frame.found.push(wrong.refusal.diagnostic(line.place(wrong.word)));
+    Exit::Refused
 }
 
 /// The command line as a text to point into.
@@ -170,10 +182,7 @@ impl Runner<'_> {
         let requests = tc::read(line.command(), &|dev| speeds.get(dev)?.speed);
         let requests = match requests {
             Ok(requests) => requests,
-            Err(Wrong { word, refusal }) => {
-                self.frame.found.push(refusal.diagnostic(line.place(word)));
-                return Exit::Refused;
-            }
+            Err(wrong) => return wrong_line(self.frame, wrong, line),
         };
         for request in requests {
             let exit = self.request(line, request);
@@ -508,7 +517,9 @@ fn help(request: &Request, error: &Error, facts: &Facts) -> Option<String> {
     // fw_walk, net/sched/cls_fw.c: it stops the whole dump
     if errno == Errno::EMSGSIZE && request.verb == Verb::Show {
         return Some(
-            "no kernel lists past an `fw` filter that has no number: delete it, `filter del … prio N`".to_owned(),
+            "no kernel lists past an `fw` that has neither number nor options: `shapectl show` lists them one by one, and \
+             `filter del dev … prio N` deletes it"
+                .to_owned(),
         );
     }
     if errno == Errno::EBUSY {

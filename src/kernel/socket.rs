@@ -121,6 +121,14 @@ impl Netlink {
 
     /// All messages of a dump, one after another, or the answer to a request for one object. A dump that the kernel marks as changed under way is taken again.
     pub(super) fn dump(&mut self, request: &Message) -> Result<Vec<u8>, Error> {
+        match self.dump_as_far(request)? {
+            (whole, None) => Ok(whole),
+            (_, Some(error)) => Err(error),
+        }
+    }
+
+    /// As [`Netlink::dump`], as far as the kernel goes, and why it goes no further.
+    pub(super) fn dump_as_far(&mut self, request: &Message) -> Result<(Vec<u8>, Option<Error>), Error> {
         for _ in 0..ATTEMPTS {
             if let Some(whole) = self.dump_once(request)? {
                 return Ok(whole);
@@ -130,7 +138,7 @@ impl Netlink {
         Err(Error::new("take a dump", "the kernel's objects change faster than they can be read"))
     }
 
-    fn dump_once(&mut self, request: &Message) -> Result<Option<Vec<u8>>, Error> {
+    fn dump_once(&mut self, request: &Message) -> Result<Option<(Vec<u8>, Option<Error>)>, Error> {
         let accident = fault::next_dump();
         let sequence = self.next_sequence();
         let mut bytes = Vec::new();
@@ -153,8 +161,8 @@ impl Netlink {
                     NLMSG_DONE | NLMSG_ERROR => {
                         let reply = Reply::read(&message, message.kind == NLMSG_DONE);
                         return match reply.errno {
-                            0 => Ok(whole.then_some(out)),
-                            _ => Err(Error::refusal(request, reply)),
+                            0 => Ok(whole.then_some((out, None))),
+                            _ => Ok(Some((out, Some(Error::refusal(request, reply))))),
                         };
                     }
                     NLMSG_NOOP => {}

@@ -52,13 +52,6 @@ pub fn without_classes(records: &[Record]) -> Vec<Handle> {
 /// Where filters of u32 stand.
 type Place = (Handle, u32, u16);
 
-fn place(object: &Object) -> Option<Place> {
-    match object.id {
-        Id::Filter { parent, chain, prio, .. } => Some((parent, chain, prio)),
-        Id::Qdisc { .. } | Id::Class { .. } => None,
-    }
-}
-
 /// What u32 keeps tables for: a discipline with all its classes, or a shared block (`tc_u_common_ptr`).
 fn keeper(record: &Record) -> Handle {
     let parent = record.object.id.parent();
@@ -71,7 +64,7 @@ fn keeper(record: &Record) -> Handle {
 pub fn unclear_roots(records: &[Record]) -> Vec<(Handle, Message)> {
     let mut places: BTreeMap<(Handle, u16), BTreeMap<Place, &Record>> = BTreeMap::new();
     for record in records.iter().filter(|r| r.object.name == "u32" && !r.chain) {
-        if let Some(place) = place(&record.object) {
+        if let Some(place) = record.object.place() {
             places.entry((keeper(record), place.2)).or_default().insert(place, record);
         }
     }
@@ -89,12 +82,12 @@ fn without_repeats(records: Vec<Record>) -> Vec<Record> {
     let mut own: HashMap<Place, u32> = HashMap::new();
     let mut roots: HashSet<(Handle, u32)> = HashSet::new();
     for record in records.iter().filter(|r| r.root) {
-        own.extend(place(&record.object).zip(table(&record.object)));
+        own.extend(record.object.place().zip(table(&record.object)));
         roots.extend(table(&record.object).map(|table| (keeper(record), table)));
     }
     let mut first: HashMap<(Handle, u16, u32), Place> = HashMap::new();
     let mut stands = |record: &Record| {
-        let (Some(place), Some(table)) = (place(&record.object), table(&record.object)) else { return true };
+        let (Some(place), Some(table)) = (record.object.place(), table(&record.object)) else { return true };
         match own.get(&place) {
             Some(root) if roots.contains(&(keeper(record), table)) => *root == table,
             Some(_) => *first.entry((keeper(record), place.2, table)).or_insert(place) == place,

@@ -568,21 +568,13 @@ fn remake_chains(asked: &Branch, held: &Branch, anew: &HashSet<Handle>, s: &mut 
     remade
 }
 
-/// Where filters of one priority stand.
-fn priority(object: &Object) -> Option<(Handle, u32, u16)> {
-    match object.id {
-        Id::Filter { parent, chain, prio, .. } => Some((parent, chain, prio)),
-        _ => None,
-    }
-}
-
 /// Filters that go. A priority of which nothing stays is taken away as one: the kernel keeps an empty table of u32 beside
 /// others otherwise. Hash tables would outlive it unseen as long as u32 has anything below the discipline, so they go
 /// before it: first what leads to them, without which they cannot go, then they with all that is in them.
 fn take_away(going: &[&Object], asked: &Branch, held: &Branch, s: &mut Settler) {
     let foreign = held.objects.iter().filter(|o| is_foreign(o));
-    let staying: Vec<&Object> = asked.objects.iter().chain(foreign).filter(|o| priority(o).is_some()).collect();
-    let stays: HashSet<_> = staying.iter().filter_map(|o| priority(o)).collect();
+    let staying: Vec<&Object> = asked.objects.iter().chain(foreign).filter(|o| o.place().is_some()).collect();
+    let stays: HashSet<_> = staying.iter().filter_map(|o| o.place()).collect();
     let with_u32: HashSet<u16> =
         staying.iter().filter(|o| u32_of(o).is_some()).map(|o| o.id.parent().major()).collect();
     let is_table = |o: &Object| u32_of(o).is_some_and(|(_, options)| options.is_table());
@@ -592,7 +584,7 @@ fn take_away(going: &[&Object], asked: &Branch, held: &Branch, s: &mut Settler) 
     let lost: HashSet<(u16, u32)> = tables.iter().filter_map(|o| Some(table(o, u32_of(o)?.0))).collect();
     let mut whole: IndexMap<_, Vec<&Object>> = IndexMap::new();
     for object in going.iter().copied() {
-        let alone = match priority(object) {
+        let alone = match object.place() {
             Some(place) if !stays.contains(&place) => {
                 whole.entry((place, protocol(object))).or_default().push(object);
                 false

@@ -144,7 +144,7 @@ impl<'a> Cursor<'a> {
                     break;
                 }
                 _ if begins(word, "estimator") => self.estimator(&mut p.head.estimator)?,
-                _ if begins(word, "help") => return Err(self.help(WORDS)),
+                _ if begins(word, "help") => return Err(self.asked(WORDS)),
                 _ => {
                     p.kind = Some(word);
                     break;

@@ -23,6 +23,8 @@ pub struct Front {
     pub words: usize,
 }
 
+const KNOWN: &str = "options are `-s`, `-d`, `-j`, `-n NAME`, `-batch FILE` and `-force`";
+
 /// Reads the options in front. Those that only change how tc prints are read and have no effect here.
 ///
 /// # Errors
@@ -39,7 +41,9 @@ pub fn front(words: &[String]) -> Result<Front, Wrong> {
             () if is("-details") => front.details = true,
             () if no_effect.iter().take(3).any(|full| is(full)) => {}
             () if is("-Version") || is("-help") => {
-                return wrong_at(front.words - 1, format!("`{word}` is not done here"), "see `shapectl --help`");
+                let told = if is("-help") { KNOWN } else { concat!("shapectl ", env!("CARGO_PKG_VERSION")) };
+                let wrong = wrong_at(front.words - 1, "a line that asks for help is not run".to_owned(), told);
+                return wrong.map_err(|wrong| Wrong { asked: true, ..wrong });
             }
             () if is("-iec") => {}
             () if is("-force") => front.force = true,
@@ -60,11 +64,7 @@ pub fn front(words: &[String]) -> Result<Front, Wrong> {
             () if is("-json") => front.json = true,
             () if is("-oneline") || is("-brief") || word == "-echo" => {}
             () => {
-                return wrong_at(
-                    front.words - 1,
-                    format!("tc has no option `{word}`"),
-                    "options are `-s`, `-d`, `-j`, `-n NAME`, `-batch FILE` and `-force`",
-                );
+                return wrong_at(front.words - 1, format!("tc has no option `{word}`"), KNOWN);
             }
         }
     }
@@ -72,5 +72,5 @@ pub fn front(words: &[String]) -> Result<Front, Wrong> {
 }
 
 fn wrong_at<T>(word: usize, message: String, help: &str) -> Result<T, Wrong> {
-    Err(Wrong { word, refusal: Refusal::coded(&codes::UNKNOWN_KEY, message).help(help) })
+    Err(Wrong::new(word, Refusal::coded(&codes::UNKNOWN_KEY, message).help(help)))
 }

@@ -151,10 +151,7 @@ impl<'a> Cursor<'a> {
         }
         if stab.linklayer.is_none() && stab.mpu == 0 && stab.overhead == 0 {
             let refusal = Refusal::coded(&codes::MISSING_OPTION, "a `stab` that changes no size");
-            return Err(super::Wrong {
-                word: at,
-                refusal: refusal.help("write `stab overhead 14` or `stab linklayer atm`"),
-            });
+            return Err(super::Wrong::new(at, refusal.help("write `stab overhead 14` or `stab linklayer atm`")));
         }
         Ok(stab)
     }
@@ -170,7 +167,7 @@ impl<'a> Cursor<'a> {
                     dev = Some(super::cut(self.value("the name of a link")?));
                 }
                 "invisible" => show.invisible = true,
-                _ if begins(word, "help") => return Err(self.help(QDISC_WORDS)),
+                _ if begins(word, "help") => return Err(self.asked(QDISC_WORDS)),
                 "root" | "ingress" | "clsact" if chosen => return Err(self.chosen()),
                 "root" => show.parent = Handle::ROOT,
                 "ingress" | "clsact" => show.parent = Handle::INGRESS,
@@ -209,7 +206,7 @@ impl<'a> Cursor<'a> {
                 "classid" => show.handle = self.read("the number of a class", Handle::of_class)?,
                 "root" => self.place(&mut show.parent, Handle::ROOT)?,
                 "parent" => self.parent(&mut show.parent)?,
-                _ if begins(word, "help") => return Err(self.help(CLASS_WORDS)),
+                _ if begins(word, "help") => return Err(self.asked(CLASS_WORDS)),
                 _ => {
                     return Err(self.wrong(
                         format!("`{word}` chooses no class"),

@@ -52,6 +52,35 @@ fn words_are_abbreviated_as_tc_allows_it() {
     assert_eq!(blamed("qdisc add d lo root pfifo"), "d");
 }
 
+/// tc ends well where no kind has been named yet, but for the words behind `qdisc add` and `class add`; here `actions help` does
+/// as well.
+#[test]
+fn a_line_that_asks_for_help_is_done_where_tc_says_so() {
+    let asked = |line: &str| read(&words(line), &|_| None).unwrap_err().asked;
+    for line in [
+        "help",
+        "qdisc help",
+        "class h",
+        "actions help",
+        "qd show dev lo help",
+        "filter add help",
+        "fi ls h",
+        "chain add dev lo help",
+    ] {
+        assert!(asked(line), "{line}");
+    }
+    for line in [
+        "qdisc add help",
+        "class del h",
+        "qdisc add dev lo root htb help",
+        "filter add dev lo fw help",
+        "actions add help",
+    ] {
+        assert!(!asked(line), "{line}");
+    }
+    assert!(front(&words("-help")).unwrap_err().asked && front(&words("-s -V")).unwrap_err().asked);
+}
+
 #[test]
 fn places_are_told_in_every_spelling() {
     let id = |line: &str| object(line).id;

@@ -390,4 +390,39 @@ fn classes_behind_a_netem_are_read() {
     let mut majors: Vec<u16> = of_drr.map(|o| o.handle().unwrap().major()).collect();
     majors.sort_unstable();
     assert_eq!(majors, [2, 3, 5, 6, 8, 9]);
+    // and so are they where classes drain
+    let link = kernel.link("eth0").unwrap().index;
+    let mut waiting: Vec<u16> = kernel.waiting(link).unwrap().iter().map(|(class, _)| class.major()).collect();
+    waiting.retain(|major| *major != 1);
+    waiting.sort_unstable();
+    assert_eq!(waiting, [2, 3, 5, 6, 8, 9]);
+}
+
+/// An fw without number and options ends the kernel's dump of filters: those behind it are asked for, and the whole is held
+/// like any other.
+#[test]
+fn filters_behind_an_fw_of_the_old_form_are_read() {
+    needs!("htb", "fw", "veth");
+    let netns = Netns::new();
+    netns.stand_in("eth0");
+    netns.tc("qdisc add dev eth0 root handle 1: htb");
+    netns.tc("class add dev eth0 parent 1: classid 1:1 htb rate 1mbit burst 10kb");
+    for filter in
+        ["prio 65001 fw", "prio 65002 handle 7 fw classid 1:1", "prio 65535 fw", "prio 3 handle 8 fw classid 1:1"]
+    {
+        netns.tc(&format!("filter add dev eth0 parent 1: protocol ip {filter}"));
+    }
+    netns.tc("filter add dev eth0 parent 1: chain 5 protocol ip prio 9 handle 9 fw classid 1:1");
+    let mut kernel = netns.enter(|| Kernel::open(None).unwrap());
+    let (tree, kept) = kernel.read_and_keep(None).unwrap();
+    let places = |tree: &Tree| -> Vec<_> {
+        let filter = |o: &Object| match o.id {
+            Id::Filter { chain, prio, handle, .. } => Some((chain, prio, handle)),
+            _ => None,
+        };
+        egress(tree, "eth0").objects.iter().filter_map(filter).collect()
+    };
+    let held = [(0, 3, 8), (0, 65001, 0), (0, 65002, 7), (0, 65535, 0), (5, 9, 9)];
+    assert_eq!(places(&tree), held);
+    assert_eq!(places(&kept.tree(kernel.clock()).unwrap()), held);
 }
