@@ -45,6 +45,8 @@ pub struct Place {
     pub branch: Side,
     /// Which of the branch's objects.
     pub object: usize,
+    /// Of a program, the instruction at which it returned.
+    pub instruction: Option<usize>,
 }
 
 /// A step on the way.

@@ -196,7 +196,7 @@ impl Lowering<'_> {
             txqueuelen: self.interface.link.txqueuelen.map(|n| n.value),
             kind: device.map(|device| device.show().into()),
             up: device.map(|_| true),
-            origin: Origin { span: Some(name.span), name: name.value.clone(), remark: None },
+            origin: Origin { span: Some(name.span), name: name.value.clone(), ..Origin::default() },
             ..Link::default()
         }
     }
@@ -211,7 +211,12 @@ impl Lowering<'_> {
             up: Some(true),
             alias: Some(format_compact!("{OWN_ALIAS}{name}")),
             kind: Some("ifb".into()),
-            origin: Origin { span: Some(span), name: format_compact!("{name} ingress shape"), remark: Some(remark) },
+            origin: Origin {
+                span: Some(span),
+                name: format_compact!("{name} ingress shape"),
+                remark: Some(remark),
+                ..Origin::default()
+            },
             ..Link::default()
         }
     }
@@ -235,7 +240,12 @@ impl Lowering<'_> {
             up: Some(true),
             alias: Some(alias),
             kind: Some("ifb".into()),
-            origin: Origin { span: Some(shared.name.span), name: shared.name.value.clone(), remark: Some(remark) },
+            origin: Origin {
+                span: Some(shared.name.span),
+                name: shared.name.value.clone(),
+                remark: Some(remark),
+                ..Origin::default()
+            },
             ..Link::default()
         }
     }
@@ -619,7 +629,7 @@ fn mtu_remark(written: &Actions) -> Option<&'static str> {
 
 fn origin(span: Span, name: CompactString, remarks: Vec<String>) -> Origin {
     let remark = (!remarks.is_empty()).then(|| remarks.join("; "));
-    Origin { span: Some(span).filter(|s| !s.is_none()), name, remark }
+    Origin { span: Some(span).filter(|s| !s.is_none()), name, remark, ..Origin::default() }
 }
 
 fn set_if_unset<U: Unit>(options: &mut dyn Options, word: &str, value: U) {

@@ -59,6 +59,16 @@ pub struct Origin {
     pub name: CompactString,
     /// What the compiler did and why, for the script's comments.
     pub remark: Option<String>,
+    /// Of a program for several rules: at which of its instructions it returns for which of them, in their order there.
+    pub returns: Vec<(usize, Span)>,
+}
+
+impl Origin {
+    /// The place of the rule for which a program returned at that instruction, or else the object's own.
+    pub fn at(&self, instruction: Option<usize>) -> Option<Span> {
+        let own = self.returns.iter().find(|(at, _)| Some(*at) == instruction);
+        own.map(|(_, span)| *span).or(self.span)
+    }
 }
 
 /// Counters of a held object.

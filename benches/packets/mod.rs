@@ -39,6 +39,8 @@ enum How {
     Table,
     /// As shapectl compiles them.
     Compiled,
+    /// The same of rules about either end, whose order counts.
+    Hosts,
 }
 
 struct Case {
@@ -98,7 +100,7 @@ fn mixed(n: u32) -> Vec<(IpAddr, u8)> {
     (0..n).map(one).collect()
 }
 
-fn policy(rules: &[(IpAddr, u8)]) -> String {
+fn policy(rules: &[(IpAddr, u8)], word: &str) -> String {
     let mut out = String::from("interface v0 {\n  egress {\n    htb default rest {\n      class top rate 10gbit {\n");
     out.push_str("        class rest rate 1gbit ceil 10gbit leaf pfifo\n");
     for i in 0..CLASSES {
@@ -106,7 +108,7 @@ fn policy(rules: &[(IpAddr, u8)]) -> String {
     }
     out.push_str("      }\n    }\n");
     for (i, (address, length)) in rules.iter().enumerate() {
-        let _ = writeln!(out, "    rule class u{} if dst {address}/{length}", i % CLASSES);
+        let _ = writeln!(out, "    rule class u{} if {word} {address}/{length}", i % CLASSES);
     }
     out.push_str("  }\n}\n");
     out
@@ -160,8 +162,9 @@ impl Place {
         ip(&name, &format!("neigh add fd00::2 lladdr {mac} nud permanent dev v0"));
         ip(&name, "route add 10.0.0.0/8 via 192.0.2.2");
         ip(&name, "route add 2001:db8::/32 via fd00::2");
-        let compiled = if case.how == How::Compiled { case.rules.as_slice() } else { &[] };
-        let file = write(dir, &format!("{name}.shape"), &policy(compiled)).to_string_lossy().into_owned();
+        let compiled = if matches!(case.how, How::Compiled | How::Hosts) { case.rules.as_slice() } else { &[] };
+        let word = if case.how == How::Hosts { "host" } else { "dst" };
+        let file = write(dir, &format!("{name}.shape"), &policy(compiled, word)).to_string_lossy().into_owned();
         let state = dir.join(&name).to_string_lossy().into_owned();
         let args = ["--netns", &name, "--state-dir", &state, "--max-file-size", "64", "apply", &file];
         let applied = run(SHAPECTL, &args).unwrap_or_else(|e| panic!("{e}"));
@@ -251,7 +254,7 @@ fn compare(dir: &Path, cases: &[Case]) {
 
 /// The rate through long lists, beside the tree without rules.
 pub fn figures(dir: &Path) {
-    use How::{Compiled, Linear, OneClass, Table, Without};
+    use How::{Compiled, Hosts, Linear, OneClass, Table, Without};
     let v4 = |n| addresses(n, four);
     let v6 = |n| addresses(n, six);
     println!("\npackets through HTB with {CLASSES} classes (median of {TURNS} turns; ratio to the first line)");
@@ -292,6 +295,16 @@ pub fn figures(dir: &Path) {
             Case::new("no rules", Without, v6(60_000), false),
             Case::new("10,000 addresses", Compiled, v6(10_000), false),
             Case::new("60,000 addresses", Compiled, v6(60_000), false),
+        ],
+    );
+    println!(" rules about either end of a packet, each of another class than the next");
+    compare(
+        dir,
+        &[
+            Case::new("no rules", Without, v4(10_000), false),
+            Case::new("150 hosts", Hosts, v4(150), false),
+            Case::new("1,000 hosts", Hosts, v4(1_000), false),
+            Case::new("10,000 hosts", Hosts, v4(10_000), false),
         ],
     );
     println!("\nfrom how many on a table is worth while (to all of them)");

@@ -30,7 +30,9 @@ pub(super) struct Leader<'m, 't> {
     /// What the filter that took it last has said.
     class: Handle,
     /// The filter that took it last.
-    took: Option<usize>,
+    took: Option<Place>,
+    /// The instruction at which its program returned.
+    returned: Option<usize>,
     /// Where an action has sent it.
     sent: Option<(CompactString, Side)>,
 }
@@ -64,6 +66,7 @@ impl<'m, 't> Leader<'m, 't> {
             discipline: Handle(0),
             class: Handle(0),
             took: None,
+            returned: None,
             sent: None,
         };
         leader.sent = Some((link.into(), side));
@@ -94,7 +97,7 @@ impl<'m, 't> Leader<'m, 't> {
     }
 
     fn place(&self, object: usize) -> Place {
-        Place { link: self.link.clone(), branch: self.branch, object }
+        Place { link: self.link.clone(), branch: self.branch, object, instruction: None }
     }
 
     /// What leaves by a link: the hook's filters first, then the root.
@@ -233,13 +236,21 @@ impl Walk for Leader<'_, '_> {
         self.verdict.one_of = Some(text.to_owned());
     }
 
+    fn returns(&mut self, instruction: usize) {
+        self.returned = Some(instruction);
+    }
+
     fn reach(&mut self, filter: &Filter, class: Option<Handle>) {
         self.class = class.unwrap_or_default();
-        self.say(Some(filter.object), || match class {
-            Some(class) => format!("takes it, to {}", class.show()),
-            None => "takes it".to_owned(),
-        });
-        self.took = Some(filter.object);
+        let place = Place { instruction: self.returned.take(), ..self.place(filter.object) };
+        if self.steps {
+            let text = match class {
+                Some(class) => format!("takes it, to {}", class.show()),
+                None => "takes it".to_owned(),
+            };
+            self.verdict.trail.push(Step { place: Some(place.clone()), text, link: false });
+        }
+        self.took = Some(place);
     }
 
     /// `tcf_action_exec`.
@@ -307,8 +318,7 @@ impl Walk for Leader<'_, '_> {
                 } else if let Some(other) = control.chain() {
                     again = Some(other);
                 } else if control.0 >= 0 {
-                    let rule = self.took.take().map(|object| self.place(object));
-                    self.verdict.rules.extend(rule);
+                    self.verdict.rules.extend(self.took.take());
                     return Answer { control, class: self.class };
                 }
                 if again.is_some() {

@@ -219,6 +219,8 @@ pub trait Walk {
     fn note(&mut self, filter: Option<usize>, text: &dyn Fn() -> String);
     /// Notes that the class which is said next stands for others: which it is, nobody can tell.
     fn one_of(&mut self, text: &str);
+    /// Says at which instruction the program returned of the filter that takes the packet next.
+    fn returns(&mut self, instruction: usize);
     /// Says that a filter takes the packet, and sets the class.
     fn reach(&mut self, filter: &Filter, class: Option<Handle>);
     /// Runs actions.

@@ -9,12 +9,17 @@
 //! ends the program, and no rule of it takes the packet; what may lie beyond the end of a packet is held against its length
 //! first, so that a short packet only fails that test.
 //!
+//! A long list of rules about addresses of either end is no such row of tests: each address is looked up by halves among
+//! those of the list, which tells the first rule that has it, and of the rules that the two ends tell the earlier one
+//! returns ([`by_ends`]).
+//!
 //! It is written from its end to its beginning: where a jump leads to is known then, and one that is too far for its eight
 //! bits goes over a `ja`.
 
 use super::cube::{At, Base, FRAGMENT, Field, Formula, Key, Known, LATER, TAGGED, merged};
 use super::matching::{IPV4, IPV6};
 use crate::kind::filter::bpf::{Bytecode, Instruction};
+use std::collections::{BTreeMap, HashMap};
 
 /// `BPF_MAXINSNS`.
 pub const MOST: usize = 4096;
@@ -70,6 +75,7 @@ const VLAN: u32 = 1;
 const PROTO: u32 = 2;
 const PIECES: u32 = 3;
 const TRANSPORT: u32 = 4;
+const FIRST: u32 = 5;
 
 /// A further bit of [`PIECES`]: there are not even four bytes of a transport header.
 const SHORT: u32 = 4;
@@ -114,22 +120,122 @@ pub fn before_the_packet(formula: &Formula) -> bool {
     found
 }
 
+/// A program, and at which of its instructions it returns for which rule, by its place in the list.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The instructions.
+    pub code: Bytecode,
+    /// Where it returns, in no order.
+    pub returns: Vec<(usize, usize)>,
+}
+
 /// The program of rules in their order, each with what it returns; 0 is returned if none holds. `header` are the bytes of
 /// the link's header. `None` if it would be longer than [`MOST`].
-pub fn program<'f>(rules: impl DoubleEndedIterator<Item = (&'f Formula, u32)>, header: u32) -> Option<Bytecode> {
-    let mut out = Assembler { code: Vec::new(), header, uses: Uses::default() };
+pub fn program<'f>(rules: impl DoubleEndedIterator<Item = (&'f Formula, u32)>, header: u32) -> Option<Program> {
+    let mut out = Assembler::new(header);
     let mut next = out.put(RET_K, 0);
-    for (formula, result) in rules.rev() {
-        let found = out.put(RET_K, result);
+    let rules: Vec<_> = rules.collect();
+    for (rule, (formula, result)) in rules.into_iter().enumerate().rev() {
+        let found = out.returns_for(rule, result);
         next = out.formula(formula, found, next);
         if out.code.len() > MOST {
             return None;
         }
     }
     out.reach(next);
-    out.prologue();
-    out.code.reverse();
-    (out.code.len() <= MOST).then_some(Bytecode(out.code))
+    out.finish()
+}
+
+/// The addresses of one end that a rule is about.
+#[derive(Clone, Copy, Debug)]
+pub struct End {
+    /// Whether of IPv6.
+    pub six: bool,
+    /// Source or destination.
+    pub field: Field,
+    /// The first and the last address.
+    pub range: (u128, u128),
+    /// The rule, by its place in the list.
+    pub rule: usize,
+}
+
+/// What stands for no rule while a program looks for the first.
+const NO_RULE: u32 = u32::MAX;
+
+/// The program of rules that are about the addresses of either end, given in the order of the rules: the first rule that
+/// has one of a packet's addresses returns its result, and 0 is returned if none has. `None` if it would be longer than
+/// [`MOST`].
+pub fn by_ends(ends: &[End], results: &[u32], header: u32) -> Option<Program> {
+    let mut out = Assembler::new(header);
+    let none = out.put(RET_K, 0);
+    let found = out.choose(0, results);
+    let decide = out.branch(JEQ_K, NO_RULE, none, found);
+    let six = out.first_of(ends.iter().filter(|end| end.six), decide, none);
+    let four = out.first_of(ends.iter().filter(|end| !end.six), decide, none);
+    let next = out.branch(JEQ_K, IPV6.into(), six, none);
+    out.branch(JEQ_K, IPV4.into(), four, next);
+    let load = out.load_of(Base::Known(Known::Ether))?;
+    out.load(load, u32::MAX, u32::MAX, none);
+    out.finish()
+}
+
+/// For each address the first rule that has it, as ranges in order. `ranges` are in the order of their rules.
+fn earliest(ranges: impl Iterator<Item = ((u128, u128), usize)>) -> Vec<Placed> {
+    let mut found: BTreeMap<u128, (u128, u32)> = BTreeMap::new();
+    for ((from, to), rule) in ranges {
+        let behind = |end: u128| end.checked_add(1).filter(|next| *next <= to);
+        let before = found.range(..from).next_back().map(|(_, (end, _))| *end).filter(|end| *end >= from);
+        let mut next = before.map_or(Some(from), behind);
+        while let Some(at) = next {
+            let taken = found.range(at..=to).next().map(|(from, (end, _))| (*from, *end));
+            let end = taken.map_or(Some(to), |(from, _)| from.checked_sub(1).filter(|end| *end >= at));
+            if let Some(end) = end {
+                found.insert(at, (end, rule as u32));
+            }
+            next = taken.and_then(|(_, end)| behind(end));
+        }
+    }
+    found.into_iter().map(|(from, (to, rule))| (from, to, rule)).collect()
+}
+
+/// A range of addresses and the first rule that has them.
+type Placed = (u128, u128, u32);
+
+/// What a value of a word leads to.
+enum Leads {
+    /// A rule.
+    To(u32),
+    /// The next word.
+    On(Vec<Placed>),
+}
+
+/// Parts ranges by one word of their addresses, of which `lower` bits stand behind it.
+fn by_word(ranges: &[Placed], lower: u32) -> Vec<(u32, u32, Leads)> {
+    let ones = (1_u128 << lower) - 1;
+    let word = |address: u128| (address >> lower) as u32;
+    let mut out: Vec<(u32, u32, Leads)> = Vec::new();
+    for (from, to, rule) in ranges {
+        let (mut first, mut last) = (word(*from), word(*to));
+        let mut part = |at: u32, from: u128, to: u128| match out.last_mut() {
+            Some((_, end, Leads::On(list))) if *end == at => list.push((from, to, *rule)),
+            _ => out.push((at, at, Leads::On(vec![(from, to, *rule)]))),
+        };
+        if first == last && (from & ones != 0 || to & ones != ones) {
+            part(first, *from, *to);
+            continue;
+        }
+        let tail = (to & ones != ones).then_some(last);
+        if from & ones != 0 {
+            part(first, *from, from | ones);
+            first += 1;
+        }
+        last -= u32::from(tail.is_some());
+        if first <= last {
+            out.push((first, last, Leads::To(*rule)));
+        }
+        out.extend(tail.map(|at| (at, at, Leads::On(vec![(to & !ones, *to, *rule)]))));
+    }
+    out
 }
 
 /// A place in the program: how many instructions there are from it to the end.
@@ -140,6 +246,10 @@ struct Assembler {
     code: Vec<Instruction>,
     header: u32,
     uses: Uses,
+    /// The last jump to each place that a conditional jump could not reach.
+    hops: HashMap<Label, Label>,
+    /// Where it returns for which rule.
+    returns: Vec<(Label, usize)>,
 }
 
 /// A part of a field that one load reads.
@@ -185,6 +295,27 @@ enum Bounds {
 }
 
 impl Assembler {
+    fn new(header: u32) -> Assembler {
+        let (hops, returns) = (HashMap::new(), Vec::new());
+        Assembler { code: Vec::new(), header, uses: Uses::default(), hops, returns }
+    }
+
+    /// The program, with what it has to find out first; `None` if it is too long.
+    fn finish(mut self) -> Option<Program> {
+        self.prologue();
+        self.code.reverse();
+        let length = self.code.len();
+        let returns = self.returns.iter().map(|(label, rule)| (length - label, *rule)).collect();
+        (length <= MOST).then_some(Program { code: Bytecode(self.code), returns })
+    }
+
+    /// Returns what a rule is to return.
+    fn returns_for(&mut self, rule: usize, result: u32) -> Label {
+        let label = self.put(RET_K, result);
+        self.returns.push((label, rule));
+        label
+    }
+
     fn here(&self) -> Label {
         self.code.len()
     }
@@ -205,11 +336,15 @@ impl Assembler {
 
     /// The label, or a way to it that a conditional jump can take.
     fn near(&mut self, label: Label) -> Label {
-        if self.here() - label > 250 {
-            self.reach(label);
-            return self.here();
+        if self.here() - label <= 250 {
+            return label;
         }
-        label
+        if let Some(hop) = self.hops.get(&label).filter(|hop| self.here() - **hop <= 250) {
+            return *hop;
+        }
+        self.reach(label);
+        self.hops.insert(label, self.here());
+        self.here()
     }
 
     fn branch(&mut self, code: u16, k: u32, yes: Label, no: Label) -> Label {
@@ -346,9 +481,9 @@ impl Assembler {
     fn ranges(&mut self, field: Field, ranges: &[(u128, u128)], yes: Label, no: Label) -> Label {
         let chunks = self.chunks(field);
         if let [chunk] = chunks.as_slice() {
-            let parts: Vec<(u32, u32)> =
-                ranges.iter().map(|(a, b)| (chunk.part(field, *a), chunk.part(field, *b))).collect();
-            let entry = self.search(&parts, chunk.mask, false, yes, no);
+            let parts: Vec<(u32, u32, ())> =
+                ranges.iter().map(|(a, b)| (chunk.part(field, *a), chunk.part(field, *b), ())).collect();
+            let entry = self.search(&parts, chunk.mask, false, &mut |_, ()| yes, no);
             self.reach(entry);
             return self.load(chunk.load, chunk.mask, chunk.whole, no);
         }
@@ -359,23 +494,97 @@ impl Assembler {
         })
     }
 
-    /// Whether the accumulator is in one of these ranges, by halves. `above`: it is known not to be below the first.
-    fn search(&mut self, ranges: &[(u32, u32)], max: u32, above: bool, yes: Label, no: Label) -> Label {
+    /// Goes on where the range leads that the accumulator is in, which is found by halves. `above`: it is known not to be
+    /// below the first.
+    fn search<T>(
+        &mut self,
+        ranges: &[(u32, u32, T)],
+        max: u32,
+        above: bool,
+        yes: &mut dyn FnMut(&mut Assembler, &T) -> Label,
+        no: Label,
+    ) -> Label {
         match ranges {
             [] => no,
-            [(from, to)] if from == to => self.branch(JEQ_K, *from, yes, no),
-            [(from, to)] => {
+            [(from, to, what)] => {
+                let yes = yes(self, what);
+                if from == to {
+                    return self.branch(JEQ_K, *from, yes, no);
+                }
                 let below = if *to == max { yes } else { self.branch(JGT_K, *to, no, yes) };
                 if above || *from == 0 { below } else { self.branch(JGE_K, *from, below, no) }
             }
             _ => {
                 let (low, high) = ranges.split_at(ranges.len() / 2);
-                let from = high.first().map_or(0, |(from, _)| *from);
+                let from = high.first().map_or(0, |(from, ..)| *from);
                 let right = self.search(high, max, true, yes, no);
                 let left = self.search(low, max, above, yes, no);
                 self.branch(JGE_K, from, right, left)
             }
         }
+    }
+
+    /// Returns for the rule whose number the accumulator has.
+    fn choose(&mut self, first: usize, results: &[u32]) -> Label {
+        match results {
+            [] => self.put(RET_K, 0),
+            [result] => self.returns_for(first, *result),
+            _ => {
+                let (low, high) = results.split_at(results.len() / 2);
+                let middle = first + low.len();
+                let right = self.choose(middle, high);
+                let left = self.choose(first, low);
+                self.branch(JGE_K, middle as u32, right, left)
+            }
+        }
+    }
+
+    /// Finds the first rule that has one of a packet's addresses, and goes on at `done` with its number; at `none` if the
+    /// rules are about no such packet.
+    fn first_of<'e>(&mut self, ends: impl Iterator<Item = &'e End> + Clone, done: Label, none: Label) -> Label {
+        let mut fields: Vec<Field> = Vec::new();
+        for end in ends.clone() {
+            if !fields.contains(&end.field) {
+                fields.push(end.field);
+            }
+        }
+        let mut next = done;
+        for (n, field) in fields.iter().enumerate().rev() {
+            let own = ends.clone().filter(|end| end.field == *field).map(|end| (end.range, end.rule));
+            let ranges = earliest(own);
+            // the number of this field's first rule is in the accumulator, of those before it in the memory
+            self.reach(next);
+            if n + 1 < fields.len() {
+                self.put(ST, FIRST);
+            }
+            if n > 0 {
+                let smaller = self.here();
+                let other = self.put(TXA, 0);
+                self.branch(JGE_X, 0, other, smaller);
+                self.put(LDX_MEM, FIRST);
+            }
+            let found = self.here();
+            let nowhere = self.put(LD_IMM, NO_RULE);
+            let chunks = self.chunks(*field);
+            next = self.seek(&chunks, *field, &ranges, found, nowhere);
+        }
+        if fields.is_empty() { none } else { next }
+    }
+
+    /// Loads the first rule that has the field's address.
+    fn seek(&mut self, chunks: &[Chunk], field: Field, ranges: &[Placed], found: Label, nowhere: Label) -> Label {
+        let Some((chunk, rest)) = chunks.split_first() else { return nowhere };
+        let lower = (field.start + field.width as i32 - chunk.to).unsigned_abs();
+        let mut lead = |out: &mut Assembler, leads: &Leads| match leads {
+            Leads::To(rule) => {
+                out.reach(found);
+                out.put(LD_IMM, *rule)
+            }
+            Leads::On(ranges) => out.seek(rest, field, ranges, found, nowhere),
+        };
+        let entry = self.search(&by_word(ranges, lower), chunk.mask, false, &mut lead, nowhere);
+        self.reach(entry);
+        self.load(chunk.load, chunk.mask, chunk.whole, nowhere)
     }
 
     /// Whether a field of several loads is in a range: the first that differs decides.

@@ -175,6 +175,24 @@ impl Field {
         Cube(keys)
     }
 
+    /// The range that a cube leaves the field, if it tests the upper bits of this field of the network header and nothing
+    /// else.
+    pub fn range_of(self, cube: &Cube) -> Option<(u128, u128)> {
+        let end = self.start + self.width as i32;
+        let (mut mask, mut value) = (0_u128, 0_u128);
+        for key in &cube.0 {
+            let At::Offset(at) = key.at else { return None };
+            let last = at * 8 + 32;
+            if at * 8 < self.start || last > end {
+                return None;
+            }
+            mask |= u128::from(key.mask) << (end - last);
+            value |= u128::from(key.value) << (end - last);
+        }
+        let open = self.max() & !mask;
+        (mask != 0 && open & open.wrapping_add(1) == 0).then_some((value, value | open))
+    }
+
     /// A field that is the low bits of a known word.
     pub const fn known(known: Known, width: u32) -> Field {
         Field { base: Base::Known(known), start: 32 - width as i32, width }

@@ -17,16 +17,20 @@
 //! What a kernel is known to lack is passed over ([`Facts::classifiers`]); where no kernel is asked all are there. A mark
 //! that this kernel's u32 cannot match goes to fw, bpf or basic.
 //!
+//! A long list of filters by source and by destination that no table can take, because a packet may have both and the
+//! earlier rule decides (`host` rules of different classes), becomes programs that look both ends up ([`by_ends`]).
+//!
 //! Filters are asked in the order of the rules whatever takes them: u32's stand in one priority by their numbers, as do
 //! fw's of one mask and flower's of one set of keys, of which only one can match; each program and each tree of extended
 //! matches has a priority of its own, because the kernel puts the newest of one first.
 
+use super::bpf::{self, End, Program};
 use super::cube::{At, Cube, Field as Bits, Formula, Key, Known, MOST, TooMany};
 use super::ids::{Filters, Tables};
 use super::matching::{self, IPV4, IPV6, Matched, Sight};
 use super::order::{self, Entry, Place, Sort};
 use super::tables::{self, Above, Item, Numbering, Placed, Row, Table};
-use super::{bpf, ematch, flower, origin};
+use super::{ematch, flower, origin};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::facts::Facts;
@@ -47,7 +51,7 @@ use crate::tree::{Id, Object, Origin};
 use crate::unit::{Handle, Hex, Mark, Name, Number};
 use compact_str::{CompactString, format_compact};
 use std::cell::Cell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// `ETH_P_ALL`.
 pub(super) const ALL: u16 = 0x0003;
@@ -64,6 +68,10 @@ const ROOTS: usize = 0x7ff;
 const OWN: u32 = u32::MAX;
 /// So many rules of a program are told one by one.
 const TOLD: usize = 12;
+/// So many filters by either end of a packet, one after another, are a program.
+const ENDS: usize = 64;
+/// The most of them that are tried as one.
+const MOST_ENDS: usize = 512;
 
 /// What a filter looks at.
 #[derive(Clone, Debug)]
@@ -133,6 +141,8 @@ pub struct Wanted {
     pub(super) look: Look,
     pub(super) target: Option<Handle>,
     pub(super) actions: Option<Actions>,
+    /// Whether its rule asks for this classifier.
+    pub(super) pinned: bool,
     /// Its rule.
     pub origin: Origin,
 }
@@ -220,7 +230,8 @@ pub fn wanted(
         target: target.filter(|_| actions.is_none()),
         spot,
     };
-    let (looks, why) = match saying.say(rule.classifier.as_ref().map(|c| c.value).or(spot.pin)) {
+    let pin = rule.classifier.as_ref().map(|c| c.value).or(spot.pin);
+    let (looks, why) = match saying.say(pin) {
         Ok(said) => said,
         Err(unsaid) => {
             unsaid.report(rule, sink);
@@ -244,7 +255,7 @@ pub fn wanted(
     };
     let make = |(i, look)| {
         let origin = Origin { remark: remark(i), ..origin(rule.span, path.clone(), Vec::new()) };
-        Wanted { look, target, actions: actions.clone(), origin }
+        Wanted { look, target, actions: actions.clone(), pinned: pin.is_some(), origin }
     };
     looks.into_iter().enumerate().map(make).collect()
 }
@@ -666,7 +677,7 @@ fn programs(wanted: Vec<Wanted>, facts: &Facts) -> Vec<Wanted> {
 /// A program of one rule: it says yes or no.
 fn alone(one: Wanted, facts: &Facts) -> Wanted {
     let Look::Program { protocol, formula } = &one.look else { return one };
-    let program = bpf::program([(formula, OWN)].into_iter(), facts.header);
+    let program = bpf::program([(formula, OWN)].into_iter(), facts.header).map(|program| program.code);
     Wanted { look: made(bpf_made(*protocol, program, None)), ..one }
 }
 
@@ -687,39 +698,129 @@ fn together(mut run: Vec<Wanted>, facts: &Facts, number: &mut usize, out: &mut V
     };
     let rules: Vec<(Formula, u32)> = run.iter().filter_map(rule).collect();
     let program = bpf::program(rules.iter().map(|(f, class)| (f, *class)), facts.header);
-    let Some(program) = program.filter(|p| p.0.len() <= bpf::JOINED) else {
+    let Some(program) = program.filter(|p| p.code.0.len() <= bpf::JOINED) else {
         let rest = run.split_off(run.len() / 2);
         together(run, facts, number, out);
         together(rest, facts, number, out);
         return;
     };
-    let told = |w: &Wanted| {
-        let remark = w.origin.remark.as_deref().unwrap_or("any");
-        format!("{} if {}", w.origin.name, remark.split("; ").next().unwrap_or(remark))
-    };
-    let mut remarks: Vec<String> = run.iter().take(TOLD).map(told).collect();
-    if run.len() > TOLD {
-        remarks.push(format!("and {} more", run.len() - TOLD));
-    }
     let why = run.iter().find_map(|w| w.origin.remark.as_deref()?.split_once("; bpf: ")).map(|(_, why)| why);
-    remarks.push(format!("one program for {} rules, bpf: {}", run.len(), why.unwrap_or("asked for")));
-    let span = run.first().and_then(|w| w.origin.span);
-    let origin = Origin { span, name: CompactString::default(), remark: Some(remarks.join("; ")) };
+    let origins: Vec<&Origin> = run.iter().map(|w| &w.origin).collect();
+    let origin = joined(&origins, &program, why.unwrap_or("asked for"));
     let key = Some(format_compact!("program.{number}"));
     *number += 1;
-    out.push(Wanted { look: made(bpf_made(ALL, Some(program), key)), target: None, actions: None, origin });
+    let look = made(bpf_made(ALL, Some(program.code), key));
+    out.push(Wanted { look, target: None, actions: None, pinned: false, origin });
+}
+
+/// Where a program of several rules comes from.
+fn joined(rules: &[&Origin], program: &Program, why: &str) -> Origin {
+    let told = |origin: &&Origin| {
+        let remark = origin.remark.as_deref().unwrap_or("any");
+        let text = remark.split("; ").next().unwrap_or(remark);
+        // one of several filters of the rule; the program has all of it
+        let whole = text.rsplit_once(" (").filter(|(_, part)| part.contains(" of ") && part.ends_with(')'));
+        format!("{} if {}", origin.name, whole.map_or(text, |(whole, _)| whole))
+    };
+    let mut remarks: Vec<String> = rules.iter().take(TOLD).map(told).collect();
+    if rules.len() > TOLD {
+        remarks.push(format!("and {} more", rules.len() - TOLD));
+    }
+    remarks.push(format!("one program for {} rules, bpf: {why}", rules.len()));
+    let place = |(at, rule): &(usize, usize)| Some((*at, rules.get(*rule)?.span?));
+    Origin {
+        span: rules.first().and_then(|origin| origin.span),
+        name: CompactString::default(),
+        remark: Some(remarks.join("; ")),
+        returns: program.returns.iter().filter_map(place).collect(),
+    }
+}
+
+/// The list with programs in the place of long runs of filters that each are about one end of a packet, which no table
+/// parts: some are by source and some by destination, and of a packet that has both the first decides.
+fn by_ends(wanted: Vec<Wanted>, before: Before, facts: &Facts) -> Vec<Wanted> {
+    let ends: Vec<Option<End>> = wanted.iter().map(Wanted::end).collect();
+    let mut counts: BTreeMap<(bool, i32), usize> = BTreeMap::new();
+    ends.iter().flatten().for_each(|end| *counts.entry((end.six, end.field.start)).or_default() += 1);
+    let several =
+        |six: bool| counts.range((six, i32::MIN)..=(six, i32::MAX)).filter(|(_, n)| **n >= ENDS / 2).count() > 1;
+    if !facts.classifiers.has("bpf") || !(several(false) || several(true)) {
+        return wanted;
+    }
+    let (singles, any) = (singles(&wanted, facts), Cube::default());
+    let rows: Vec<Row> = wanted.iter().zip(&singles).map(|(w, single)| w.row(&single.key, &any)).collect();
+    let items = items(&wanted, &rows, &singles, &mut Numbering::new(before.tables, before.foreign_tables));
+    let end = |item: &Item| match item {
+        Item::Row(i) => ends.get(*i).copied().flatten().map(|end| (*i, end)),
+        Item::Table(_) => None,
+    };
+    // in the order in which they are asked
+    let mut order: Vec<Result<usize, Vec<(usize, End)>>> = Vec::with_capacity(wanted.len());
+    for run in items.chunk_by(|a, b| end(a).is_some() && end(b).is_some()) {
+        let own: Vec<(usize, End)> = run.iter().filter_map(end).collect();
+        if own.len() >= ENDS {
+            order.push(Err(own));
+        } else {
+            order.extend(run.iter().flat_map(Item::rows).map(Ok));
+        }
+    }
+    let mut wanted: Vec<Option<Wanted>> = wanted.into_iter().map(Some).collect();
+    let (mut out, mut number) = (Vec::with_capacity(wanted.len()), 0);
+    let mut take = |i: usize| wanted.get_mut(i).and_then(Option::take);
+    for one in order {
+        match one {
+            Ok(i) => out.extend(take(i)),
+            Err(run) => {
+                let run: Vec<(Wanted, End)> = run.into_iter().filter_map(|(i, end)| Some((take(i)?, end))).collect();
+                looked_up(&run, facts, &mut number, &mut out);
+            }
+        }
+    }
+    out
+}
+
+/// Programs for a run of filters that each are about one end, as few as can be.
+fn looked_up(mut run: &[(Wanted, End)], facts: &Facts, number: &mut usize, out: &mut Vec<Wanted>) {
+    while !run.is_empty() {
+        let mut count = run.len().min(MOST_ENDS);
+        loop {
+            let (own, rest) = run.split_at(count);
+            let (mut rules, mut ends): (Vec<&Wanted>, Vec<End>) = (Vec::new(), Vec::with_capacity(count));
+            for (wanted, end) in own {
+                let same = |last: &&Wanted| (last.origin.span, last.target) == (wanted.origin.span, wanted.target);
+                if !rules.last().is_some_and(same) {
+                    rules.push(wanted);
+                }
+                ends.push(End { rule: rules.len() - 1, ..*end });
+            }
+            let results: Vec<u32> = rules.iter().map(|w| w.target.unwrap_or_default().0).collect();
+            let program = bpf::by_ends(&ends, &results, facts.header);
+            let Some(program) = program.filter(|p| p.code.0.len() <= bpf::JOINED || count == 1) else {
+                count = (count * 9 / 10).max(1);
+                continue;
+            };
+            let why = "by either end of a packet, of which the earlier rule decides; no table keeps their order";
+            let origins: Vec<&Origin> = rules.iter().map(|w| &w.origin).collect();
+            let origin = joined(&origins, &program, why);
+            let look = made(bpf_made(ALL, Some(program.code), Some(format_compact!("ends.{number}"))));
+            *number += 1;
+            out.push(Wanted { look, target: None, actions: None, pinned: false, origin });
+            run = rest;
+            break;
+        }
+    }
 }
 
 /// A filter for all that no rule took, to a class.
 pub fn rest(target: Handle, path: CompactString, span: Span) -> Wanted {
     let origin = origin(span, path, vec!["what no rule takes".to_owned()]);
-    Wanted { look: Look::Any(Cube::default()), target: Some(target), actions: None, origin }
+    Wanted { look: Look::Any(Cube::default()), target: Some(target), actions: None, pinned: false, origin }
 }
 
 /// A filter for all that no rule took, with actions.
 pub fn rest_with(actions: Actions, span: Span) -> Wanted {
     let origin = origin(span, CompactString::default(), Vec::new());
-    Wanted { look: Look::Any(Cube::default()), target: None, actions: Some(actions), origin }
+    Wanted { look: Look::Any(Cube::default()), target: None, actions: Some(actions), pinned: false, origin }
 }
 
 impl Look {
@@ -824,15 +925,8 @@ pub struct Before<'a> {
     pub foreign_tables: &'a BTreeSet<u16>,
 }
 
-/// Gives filters below one parent their places and makes them objects, in the order in which they are asked.
-pub fn place(
-    parent: Handle,
-    wanted: Vec<Wanted>,
-    before: Before,
-    facts: &Facts,
-    sink: &mut Sink,
-) -> (Vec<Object>, Filters, Tables) {
-    let wanted = programs(wanted, facts);
+/// What each filter is known by, and beside which it may stand.
+fn singles(wanted: &[Wanted], facts: &Facts) -> Vec<Entry> {
     let mut seen: HashMap<u64, u32> = HashMap::new();
     let mut singles = Vec::with_capacity(wanted.len());
     for (serial, w) in wanted.iter().enumerate() {
@@ -851,6 +945,19 @@ pub fn place(
         };
         singles.push(Entry { key, sort: w.look.sort(*nth, serial as u32) });
     }
+    singles
+}
+
+/// Gives filters below one parent their places and makes them objects, in the order in which they are asked.
+pub fn place(
+    parent: Handle,
+    wanted: Vec<Wanted>,
+    before: Before,
+    facts: &Facts,
+    sink: &mut Sink,
+) -> (Vec<Object>, Filters, Tables) {
+    let wanted = by_ends(programs(wanted, facts), before, facts);
+    let singles = singles(&wanted, facts);
     let any = Cube::default();
     let rows: Vec<Row> = wanted.iter().zip(&singles).map(|(w, single)| w.row(&single.key, &any)).collect();
     let mut numbering = Numbering::new(before.tables, before.foreign_tables);
@@ -962,6 +1069,14 @@ fn unparted(items: &[Item], singles: &[Entry]) -> HashMap<usize, usize> {
 }
 
 impl Wanted {
+    /// The end of a packet that it is about, if that is all there is to it.
+    fn end(&self) -> Option<End> {
+        let Look::Header { protocol, cube } = &self.look else { return None };
+        let plain = !self.pinned && self.actions.is_none() && self.target.is_some();
+        let (six, field, range) = matching::end_of(*protocol, cube).filter(|_| plain)?;
+        Some(End { six, field, range, rule: 0 })
+    }
+
     /// As a row of a list. What looks at no header is in no table, whatever its cube.
     fn row<'a>(&'a self, key: &'a CompactString, any: &'a Cube) -> Row<'a> {
         let cube = match &self.look {

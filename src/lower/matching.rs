@@ -8,7 +8,7 @@
 //! A match that looks at IP takes packets of IPv4 and IPv6, and of the ethertypes that it names. A frame with a VLAN's tag
 //! is of the tag's ethertype to all classifiers, and is looked into only by a match that names a VLAN.
 
-use super::cube::{At, Base, FRAGMENT, Field as Bits, Formula, Key, Known, LATER, TAGGED};
+use super::cube::{At, Base, Cube, FRAGMENT, Field as Bits, Formula, Key, Known, LATER, TAGGED};
 use crate::syntax::expression::{Expression, Field, Item, Test};
 use crate::syntax::names::WITH_PORTS;
 use compact_str::CompactString;
@@ -111,6 +111,16 @@ struct Layout {
 
 const fn bits(start: i32, width: u32) -> Bits {
     Bits { base: Base::Network, start, width }
+}
+
+/// The end of a packet that a cube is about and nothing else: whether of IPv6, the field, and its addresses.
+pub fn end_of(protocol: u16, cube: &Cube) -> Option<(bool, Bits, (u128, u128))> {
+    let (six, at) = match protocol {
+        IPV4 => (false, &V4),
+        IPV6 => (true, &V6),
+        _ => return None,
+    };
+    [at.src, at.dst].into_iter().find_map(|end| Some((six, end, end.range_of(cube)?)))
 }
 
 const IHL: Bits = bits(4, 4);

@@ -125,6 +125,14 @@ impl Item {
         }
     }
 
+    /// The rows of it, in order.
+    pub fn rows(&self) -> BTreeSet<usize> {
+        match self {
+            Item::Row(i) => BTreeSet::from([*i]),
+            Item::Table(table) => table.buckets.values().flatten().flat_map(Item::rows).collect(),
+        }
+    }
+
     /// What tells it from the others of its list, in this run and in the next.
     pub fn key(&self, rows: &[Row]) -> CompactString {
         match self {

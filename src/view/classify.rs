@@ -130,7 +130,7 @@ impl Report<'_> {
 
     /// Where a rule stands: file, line and column, and its text, cut to a line.
     fn rule(&self, place: &Place) -> Option<(String, usize, usize, String)> {
-        let span = self.object(place)?.origin.span?;
+        let span = self.object(place)?.origin.at(place.instruction)?;
         let (file, line, column) = self.sources.locate(span)?;
         let text = self.sources.slice(span).lines().next().unwrap_or_default().trim().to_owned();
         Some((file.to_owned(), line, column, text))
@@ -317,7 +317,7 @@ impl Report<'_> {
         let branch = if discipline.branch == Side::Egress { &interface.egress } else { &interface.ingress };
         let is = |object: &Object| matches!(object.id, Id::Class { handle, .. } if handle == class);
         let object = branch.as_ref()?.objects.iter().position(is)?;
-        Some(Place { object, ..discipline.clone() })
+        Some(Place { object, instruction: None, ..discipline.clone() })
     }
 
     /// Rows that are told in one line: those that differ only in the queue below the class are one.

@@ -81,18 +81,29 @@ fn sent(host: &Host) -> BTreeMap<String, u64> {
 
 /// Sends a packet to each address and holds what the classes counted against what the list means.
 fn assert_packets(host: &Host, rules: &[Net], to: &[IpAddr]) {
+    let own = ["0.0.0.0", "::"].map(|own| own.parse().unwrap());
+    assert_packets_from(host, &own, to, &|_, to| rules.iter().find(|rule| holds(rule, to)).map(|(_, _, class)| *class));
+}
+
+/// The same from each of the machine's own addresses to each of their family. `class` is what the list means.
+fn assert_packets_from(
+    host: &Host,
+    own: &[IpAddr],
+    to: &[IpAddr],
+    class: &(dyn Fn(&IpAddr, &IpAddr) -> Option<usize> + Sync),
+) {
     let before = sent(host);
+    let mut meant = before.clone();
     host.netns.enter(|| {
-        let sockets = ["0.0.0.0:0", "[::]:0"].map(|own| UdpSocket::bind(own).unwrap());
-        for address in to {
-            sockets[usize::from(address.is_ipv6())].send_to(&[0; 30], SocketAddr::new(*address, 9)).unwrap();
+        for own in own {
+            let socket = UdpSocket::bind(SocketAddr::new(*own, 0)).unwrap();
+            for to in to.iter().filter(|to| to.is_ipv4() == own.is_ipv4()) {
+                socket.send_to(&[0; 30], SocketAddr::new(*to, 9)).unwrap();
+                let class = class(own, to).map(|class| format!("1:{:x}", 0x10 + class));
+                *meant.get_mut(&class.unwrap_or("1:100".to_owned())).unwrap() += 1;
+            }
         }
     });
-    let mut meant = before.clone();
-    for address in to {
-        let class = rules.iter().find(|rule| holds(rule, address)).map(|(_, _, class)| format!("1:{:x}", 0x10 + class));
-        *meant.get_mut(&class.unwrap_or("1:100".to_owned())).unwrap() += 1;
-    }
     // a class counts what has left it, and in virtual time no token has come since the first packet
     std::thread::sleep(std::time::Duration::from_millis(50));
     let mut now = sent(host);
@@ -137,6 +148,29 @@ fn packets_find_their_class_through_hash_tables() {
     to.extend((0..20).map(|i: u8| IpAddr::from([10, 20, 12 * i, i])));
     to.extend((0..40).map(|i: u128| IpAddr::from(Ipv6Addr::from(0xfd09_0020 << 96 | i << 78 | i))));
     assert_packets(&host, &rules, &to);
+}
+
+/// A program looks both ends of a packet up, and the earlier rule decides.
+#[test]
+fn of_two_hosts_the_earlier_rule_decides() {
+    needs!("htb", "bpf", "veth");
+    let (host, _far) = cable();
+    let own = ["10.20.1.61", "10.20.2.7", "10.20.3.200", "fd09:20::3:0:0:0:9", "fd09:20::5:0:0:0:8"];
+    let own = own.map(|own| own.parse::<IpAddr>().unwrap());
+    for own in &own {
+        let length = if own.is_ipv4() { "/32" } else { "/128 nodad" };
+        host.netns.ip(&format!("address add {own}{length} dev eth0"));
+    }
+    let mut rules: Vec<Net> = four().into_iter().step_by(3).chain(six().into_iter().step_by(4)).collect();
+    rules.insert(70, (own[0], 32, 4));
+    rules.insert(20, (own[3], 128, 2));
+    let file = host.apply_text(&policy(&rules).replace("match: dst", "match: host"));
+    host.assert_settled(&file);
+    let kinds: Vec<String> = filters(&host).iter().filter(|line| line.contains("handle")).cloned().collect();
+    assert!(kinds.iter().any(|line| line.contains(" bpf ")) && kinds.len() < 20, "{kinds:?}");
+    let to: Vec<IpAddr> = rules.iter().step_by(5).map(|(net, ..)| *net).filter(|to| !own.contains(to)).collect();
+    let first = |ends: [&IpAddr; 2]| rules.iter().find(|rule| ends.iter().any(|end| holds(rule, end)));
+    assert_packets_from(&host, &own, &to, &|from, to| first([from, to]).map(|(_, _, class)| *class));
 }
 
 #[test]

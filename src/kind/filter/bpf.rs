@@ -218,11 +218,14 @@ impl Asked for Programs<'_> {
     fn ask(&self, walk: &mut dyn Walk) -> Control {
         for (filter, bpf) in &self.0 {
             let result = match &bpf.bytecode {
-                Some(program) => machine::run(&program.0, walk.packet()),
+                Some(program) => machine::run_to_end(&program.0, walk.packet()),
                 None => Err("a program that was loaded before"),
             };
             let result = match result {
-                Ok(result) => result,
+                Ok((result, at)) => {
+                    walk.returns(at);
+                    result
+                }
                 Err(what) => match walk.settle(&format!("the filter's program takes it, which depends on {what}")) {
                     true => u32::MAX,
                     false => 0,

@@ -199,7 +199,7 @@ impl Keys {
             // what tc reads without a key of it
             return vec!["ip6 src ::/0".to_owned()];
         }
-        let six = self.0.iter().any(Key::is_ipv6);
+        let six = self.0.iter().any(Key::is_ipv6) && !self.0.iter().any(Key::is_ipv4);
         let icmp = self.0.iter().any(|k| {
             let (place, proto) = if six { (4, 0x3a00) } else { (8, 0x0001_0000) };
             k.offset == place && !k.next && k.value == proto
@@ -237,6 +237,11 @@ impl Key {
                 24 | 28 | 32 | 36 | 40 => true,
                 _ => false,
             }
+    }
+
+    /// Whether it can only be meant for IPv4: what is no later fragment, and a protocol by itself.
+    fn is_ipv4(&self) -> bool {
+        !self.next && matches!((self.offset, self.mask), (4, 0x1fff | 0x3fff) | (8, 0x00ff_0000))
     }
 
     fn raw(&self) -> String {
@@ -1095,6 +1100,7 @@ mod tests {
             "match ip sport 0x6000 0xe000 match ip dport 80 0xffff",
             "match ip tos 0x10 0xff match ip protocol 17 0xff",
             "match ip ihl 5 0xf match ip tos 0xb8 0xfc",
+            "match ip ihl 5 0xf match ip protocol 6 0xff match u32 0x00020000 0x00170000 at 32",
             "match ip protocol 1 0xff match ip icmp_type 8 0xff match ip icmp_code 0 0xff",
             "match ip nofrag",
             "match ip df",

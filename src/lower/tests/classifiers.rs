@@ -273,6 +273,45 @@ fn known_mistakes() {
     assert_eq!(u32("src {192.0.2.0/24, 192.0.2.128/25, 192.0.2.1}"), ["ip u32 match ip src 192.0.2.0/24"]);
 }
 
+/// Hosts of different classes: as few programs as their instructions fit into, and none where a table keeps the order or
+/// u32 is asked for.
+#[test]
+fn lists_by_both_ends_are_programs() {
+    let hosts = |n: u32, what: &dyn Fn(u32) -> String| -> Vec<Object> {
+        let rules: Vec<String> = (0..n).map(what).collect();
+        let classes = (0..5).map(|i| class(&format!("c{i}"), "rate 1mbit")).collect();
+        let rules = rules.iter().enumerate().map(|(i, text)| rule(&format!("c{}", i % 5), text)).collect();
+        filters_of(&fresh(&policy(vec![egress("eth0", direction(htb("", None, classes), rules))])), "eth0")
+    };
+    let host = |i: u32| format!("host 10.0.{}.{}", i * 7 % 64, i / 64);
+    for (n, most) in [(32, 1), (150, 1), (1000, 6), (3000, 18)] {
+        let objects = hosts(n, &host);
+        assert!(objects.iter().all(|o| o.name == "bpf") && objects.len() <= most, "{n}: {}", objects.len());
+        assert!(objects.iter().all(|o| program(o).len() <= 2000));
+    }
+    let one = hosts(40, &host);
+    let told = one[0].origin.remark.as_deref().unwrap();
+    assert!(told.starts_with("c0 if host 10.0.0.0; c1 if host 10.0.7.0; "), "{told}");
+    assert!(
+        told.ends_with(
+            "; and 28 more; one program for 40 rules, bpf: by either end of a packet, of which the earlier rule decides; \
+             no table keeps their order"
+        ),
+        "{told}"
+    );
+    assert!(hosts(31, &host).iter().all(|o| o.name == "u32"));
+    assert!(hosts(500, &|i| format!("src 10.0.0.{}", i % 256)).iter().all(|o| o.name == "u32"));
+    // what is beside them stays what it is
+    let mixed = hosts(300, &|i| match i {
+        0 => "tcp dport 22".to_owned(),
+        100 => "mark 5".to_owned(),
+        299 => "any".to_owned(),
+        i => host(i),
+    });
+    let kinds: Vec<&str> = mixed.iter().map(|o| o.name.as_str()).collect();
+    assert_eq!(kinds, ["u32", "u32", "bpf", "fw", "bpf", "bpf", "u32"]);
+}
+
 /// A frame of few values, so that tests hit.
 fn crowd() -> impl Strategy<Value = Packet> {
     let mac = |n: u8| [2, 0, 0, 0, 0, n];
@@ -426,6 +465,67 @@ proptest! {
                 };
                 prop_assert_eq!(verdict.class(), meant, "{:?}: {}", pin, shown());
             }
+        }
+    }
+}
+
+/// One end of a packet or either, and a network: from few addresses, so that packets lie between two of a list.
+fn about_an_end() -> impl Strategy<Value = Expression> {
+    let field = prop::sample::select(vec![Field::Host, Field::Host, Field::Host, Field::Src, Field::Dst]);
+    let four = (0..200_u32, prop::sample::select(vec![0, 0, 0, 0, 1, 3, 8]));
+    let six = (0..100_u128, prop::sample::select(vec![0, 0, 0, 0, 2, 64, 70]));
+    let item = prop_oneof![
+        3 => four.prop_map(|(n, open)| Item::Prefix(IpAddr::from((end4(n) >> open << open).to_be_bytes()), 32 - open)),
+        2 => six.prop_map(|(n, open)| Item::Prefix(IpAddr::from((end6(n) >> open << open).to_be_bytes()), 128 - open)),
+        1 => (0..200_u32, 0..300_u32).prop_map(|(n, more)| {
+            Item::Addresses(IpAddr::from(end4(n).to_be_bytes()), IpAddr::from((end4(n) + more).to_be_bytes()))
+        }),
+    ];
+    (field, prop::collection::vec(item, 1..3)).prop_map(|(field, items)| test(field, items))
+}
+
+fn end4(n: u32) -> u32 {
+    0x0a00_0000 | (n & 3) << 22 | n
+}
+
+fn end6(n: u128) -> u128 {
+    0x2001_0db8 << 96 | (n & 3) << 64 | (n & 1) << 40 | n
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    /// The class is that of the first rule, and the rule that is named is that one.
+    #[test]
+    fn either_end_finds_the_first_rule(
+        rules in prop::collection::vec(about_an_end(), 40..260),
+        crowd in prop::collection::vec((any::<bool>(), 0..200_u32, 0..200_u32, any::<bool>()), 200),
+    ) {
+        let span = |i: usize| Span { file: crate::source::FileId(0), start: i as u32, end: i as u32 + 1 };
+        let classes = (0..7).map(|i| class(&format!("c{i}"), "rate 1mbit")).collect();
+        let rule = |(i, e): (usize, &Expression)| {
+            Rule { matches: Some(at(e.clone())), span: span(i), ..rule(&format!("c{}", i % 7), "") }
+        };
+        let list = rules.iter().enumerate().map(rule).collect();
+        let tree = fresh(&policy(vec![egress("eth0", direction(htb("", None, classes), list))]));
+        prop_assert!(filters_of(&tree, "eth0").iter().any(|o| o.name == "bpf"));
+        let assumed = classify::assumed(&tree, &|_| Facts::default());
+        let model = classify::Model::new(&assumed);
+        for (six, src, dst, tagged) in crowd {
+            let address = |n: u32| if six { IpAddr::from(end6(n.into()).to_be_bytes()) } else { IpAddr::from(end4(n).to_be_bytes()) };
+            let fields = Fields {
+                ether_type: if six { 0x86dd } else { 0x0800 },
+                src: address(src),
+                dst: address(dst),
+                tag: (tagged && src % 8 == 0).then_some(Tag { protocol: 0x8100, priority: 0, id: 5 }),
+                ..Fields::default()
+            };
+            let packet = fields.packet();
+            let first = rules.iter().position(|e| meant(e, &packet));
+            let verdict = model.quick("eth0", Side::Egress, &packet);
+            prop_assert_eq!(verdict.class(), first.map(|i| Handle::new(1, (i % 7) as u16 + 1)), "{:?}", packet);
+            let branch = assumed.interfaces["eth0"].egress.as_ref().unwrap();
+            let named = verdict.rule().and_then(|place| branch.objects[place.object].origin.at(place.instruction));
+            prop_assert_eq!(named, first.map(span));
         }
     }
 }

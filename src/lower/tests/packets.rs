@@ -1,7 +1,8 @@
 //! Packets against filters, by a reading of u32 and fw that shares nothing with the compiler: what the kernel's
-//! `u32_classify` and `fw_classify` do, over bytes.
+//! `u32_classify` and `fw_classify` do, over bytes. Programs are run by the machine that `classify` has.
 
 use super::*;
+use crate::kind::filter::bpf::{Bpf, machine};
 use crate::kind::filter::u32::U32;
 use crate::syntax::expression::{Expression, Field, Item, Test};
 use std::collections::{HashMap, HashSet};
@@ -96,6 +97,15 @@ impl<'o> Filters<'o> {
                     return Came::To(fw.flowid);
                 }
                 continue;
+            }
+            if let Some(bpf) = object.options.as_kind::<Bpf>() {
+                let mut whole = crate::packet::Packet::raw(packet.protocol, packet.bytes.clone());
+                whole.meta.mark = packet.mark;
+                match machine::run(&bpf.bytecode.as_ref().unwrap().0, &whole).unwrap() {
+                    0 => continue,
+                    u32::MAX => return Came::To(bpf.flowid),
+                    class => return Came::To(Some(Handle(class))),
+                }
             }
             let u32 = object.options.as_kind::<U32>().unwrap();
             if u32.mark.is_some_and(|m| packet.mark & m.mask != m.value) {

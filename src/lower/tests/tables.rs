@@ -2,6 +2,7 @@
 
 use super::packets::{Filters, Packet, about_ip, holds};
 use super::*;
+use crate::policy::model::Classifier;
 use crate::syntax::expression::{Expression, Field, Item, Test};
 use std::net::IpAddr;
 
@@ -51,6 +52,8 @@ impl Short {
             12 => test(Field::Sport, Item::Range(u64::from(self.place % 300), u64::from(self.place % 300 + 9))),
             13 => and(vec![v4(Field::Dst), proto(6), test(Field::Dport, Item::Number(1 + u64::from(self.class % 3)))]),
             14 => test(Field::Mark, Item::Number(1 + u64::from(self.place % 40))),
+            16 => v4(Field::Host),
+            17 => v6(Field::Host),
             _ => and(vec![v4(Field::Dst), test(Field::Mark, Item::Number(1 + u64::from(self.place % 3)))]),
         }
     }
@@ -69,13 +72,15 @@ fn lists() -> impl Strategy<Value = Vec<Short>> {
         vec![12],
         vec![14],
         vec![15, 0],
-        (0..16).collect(),
+        vec![16],
+        vec![16, 17, 16, 6, 0, 13],
+        (0..18).collect(),
     ]);
     let lengths =
         prop::sample::select(vec![vec![0], vec![0, 0, 0, 1, 2, 3], vec![0, 4, 8, 16, 24], (0..=32).collect()]);
     let classes = prop::sample::select(vec![1_u8, 2, 40]);
     (kinds, lengths, classes, 1..220_usize).prop_flat_map(|(kinds, lengths, classes, n)| {
-        let kind = prop_oneof![30 => prop::sample::select(kinds), 1 => 0..16_u8];
+        let kind = prop_oneof![30 => prop::sample::select(kinds), 1 => 0..18_u8];
         let one = (kind, any::<u16>(), prop::sample::select(lengths), 0..classes);
         let one = one.prop_map(|(kind, place, length, class)| Short { kind, place: place % 2048, length, class });
         prop::collection::vec(one, n)
@@ -227,12 +232,16 @@ fn a_list_that_grows_is_made_beside_the_old() {
     assert_eq!(touched(&large, &less), 2);
 }
 
-/// Whoever matches both rules by its two ends belongs to the one that is written first: no table of one end knows that.
+/// Whoever matches both rules by its two ends belongs to the one that is written first: no table of one end knows that, and
+/// where u32 is asked for there is nothing else.
 #[test]
 fn a_list_that_stays_long_says_so() {
-    let host = |i: u16| test(Field::Host, Item::Prefix(IpAddr::from([10, 1, (i >> 8) as u8, i as u8]), 32));
     let said = |n: u16| {
-        let (objects, _) = lower_expressions((0..n).map(|i| (host(i), (i % 40) as u8)), &Ids::default());
+        let host = |i: u16| rule(&format!("c{}", i % 40), &format!("host 10.1.{}.{}", i >> 8, i & 255));
+        let classes = (0..40).map(|i| class(&format!("c{i}"), "rate 1mbit")).collect();
+        let mut direction = direction(htb("", None, classes), (0..n).map(host).collect());
+        direction.classifier = Some(at(Classifier::U32));
+        let objects = filters_of(&fresh(&policy(vec![egress("eth0", direction)])), "eth0");
         assert_eq!(objects.len(), 2 * usize::from(n));
         objects[0].origin.remark.clone().unwrap()
     };

@@ -13,6 +13,11 @@ const LINK: u32 = 0xffe0_0000;
 /// What a program returns; `Err` with what it looks at that a packet does not show. What it reads beyond the packet's end
 /// ends it with 0, as does a division by 0.
 pub fn run(program: &[Instruction], packet: &Packet) -> Result<u32, &'static str> {
+    run_to_end(program, packet).map(|(result, _)| result)
+}
+
+/// The same, and the number of the last instruction.
+pub fn run_to_end(program: &[Instruction], packet: &Packet) -> Result<(u32, usize), &'static str> {
     let (mut a, mut x, mut memory, mut at) = (0_u32, 0_u32, [0_u32; MEMORY], 0_usize);
     // jumps go forward only
     while let Some(&Instruction { code, jt, jf, k }) = program.get(at) {
@@ -37,7 +42,7 @@ pub fn run(program: &[Instruction], packet: &Packet) -> Result<u32, &'static str
                     // four times the lower half of an octet: the length of an IPv4 header
                     _ => load(packet, k, 1, a, x)?.map(|n| 4 * (n & 15)),
                 };
-                let Some(value) = value else { return Ok(0) };
+                let Some(value) = value else { return Ok((0, at - 1)) };
                 *(if code & 7 == 0 { &mut a } else { &mut x }) = value;
             }
             // st, stx
@@ -53,7 +58,7 @@ pub fn run(program: &[Instruction], packet: &Packet) -> Result<u32, &'static str
                     0x00 => a.wrapping_add(with),
                     0x10 => a.wrapping_sub(with),
                     0x20 => a.wrapping_mul(with),
-                    0x30 | 0x90 if with == 0 => return Ok(0),
+                    0x30 | 0x90 if with == 0 => return Ok((0, at - 1)),
                     0x30 => a / with,
                     0x40 => a | with,
                     0x50 => a & with,
@@ -80,13 +85,13 @@ pub fn run(program: &[Instruction], packet: &Packet) -> Result<u32, &'static str
                 at += usize::from(if holds { jt } else { jf });
             }
             // ret
-            (6, _) => return Ok(if code & 0x18 == 0x10 { a } else { k }),
+            (6, _) => return Ok((if code & 0x18 == 0x10 { a } else { k }, at - 1)),
             // tax, txa
             (_, _) if code & 0x80 == 0 => x = a,
             _ => a = x,
         }
     }
-    Ok(0)
+    Ok((0, program.len()))
 }
 
 /// A number of the packet, or of what the kernel remembers of it. `Ok(None)` beyond its end.
