@@ -27,13 +27,13 @@ pub use watch::{Seen, Watch};
 use crate::doctor::LinkFacts;
 use crate::facts::{Distributions, Facts, Links, Reference};
 use crate::kind::wire::Attributes;
-use crate::netlink::{self, Machine, Message, Record, Snapshot};
-use crate::tree::{Id, Tree, block_of};
+use crate::netlink::{self, FilterParents, Machine, Message, Record, Snapshot};
+use crate::tree::{Tree, block_of};
 use crate::unit::Handle;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 use socket::Netlink;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -245,8 +245,13 @@ impl Kernel {
             let mut own = by_link.remove(&link.index).unwrap_or_default();
             // with nothing but what the kernel made of itself there are neither classes nor filters
             if own.iter().any(|r| r.object.handle().is_some_and(|h| h.0 != 0)) {
-                self.classes(link.index, &mut own, &machine, &mut kept)?;
-                for parent in netlink::filter_parents(&own) {
+                for qdisc in netlink::with_classes(&own) {
+                    let (dump, classes) = self.objects(netlink::RTM_GETTCLASS, link.index, qdisc.0, &machine)?;
+                    kept.objects(dump);
+                    own.extend(classes);
+                }
+                let FilterParents { asked, bottom } = netlink::filter_parents(&own);
+                for parent in asked.into_iter().chain(self.with_chains(link.index, bottom)?) {
                     own.extend(self.filters(link.index, parent, &machine, &mut kept)?);
                 }
                 self.roots(link.index, &mut own, &machine, &mut kept)?;
@@ -267,26 +272,6 @@ impl Kernel {
         // read again, now that the sets have names
         self.look_for(numbers);
         Ok((kept.tree(&self.clock)?, kept))
-    }
-
-    /// Puts a link's classes beside its qdiscs, those among them before which the kernel has ended its dump.
-    fn classes(
-        &mut self,
-        link: u32,
-        own: &mut Vec<Record>,
-        machine: &Machine,
-        kept: &mut Snapshot,
-    ) -> Result<(), Error> {
-        let mut ask = vec![Handle(0)];
-        while let Some(qdisc) = ask.pop() {
-            let (dump, classes) = self.objects(netlink::RTM_GETTCLASS, link, qdisc.0, machine)?;
-            kept.objects(dump);
-            own.extend(classes);
-            if qdisc.0 == 0 {
-                ask = netlink::without_classes(own);
-            }
-        }
-        Ok(())
     }
 
     /// The filters below one parent of a link, with the templates of their chains. Filters are in chains, so where there is
@@ -352,6 +337,19 @@ impl Kernel {
         Ok((dump, all))
     }
 
+    /// Those of some classes that have a first chain of filters. Without it filters in others are never asked.
+    fn with_chains(&mut self, link: u32, classes: Vec<Handle>) -> Result<Vec<Handle>, Error> {
+        if !self.has_chains {
+            return Ok(classes);
+        }
+        let questions: Vec<Message> = classes.iter().map(|class| Message::first_chain(link, class.0)).collect();
+        let answers = self.netlink.ask_each(&questions).map_err(|e| e.doing("read the chains of filters"))?;
+        // the one where there is no such chain, the other where the class went away meanwhile
+        let is_missing = |errno: i32| [Errno::EINVAL as i32, Errno::ENOENT as i32].contains(&errno);
+        let with = classes.into_iter().zip(answers).filter(|(_, errno)| !is_missing(*errno));
+        Ok(with.map(|(class, _)| class).collect())
+    }
+
     /// Asks for the tables of u32 that dumps leave open, and puts the answers beside what they are about.
     fn roots(&mut self, link: u32, own: &mut Vec<Record>, machine: &Machine, kept: &mut Snapshot) -> Result<(), Error> {
         for (parent, question) in netlink::unclear_roots(own) {
@@ -364,20 +362,20 @@ impl Kernel {
         Ok(())
     }
 
-    /// The classes of a link, and how many packets wait in each.
+    /// How many packets wait in each of these classes of a link that is still there.
     ///
     /// # Errors
     /// The kernel's refusal, or an answer that cannot be read.
-    pub fn waiting(&mut self, index: u32) -> Result<Vec<(Handle, u64)>, Error> {
+    pub fn waiting(&mut self, index: u32, classes: &HashSet<Handle>) -> Result<u64, Error> {
         let machine = Machine { links: Vec::new(), clock: self.clock.clone() };
-        let (_, mut own) = self.objects(netlink::RTM_GETQDISC, 0, 0, &machine)?;
-        own.retain(|record| record.ifindex == index);
-        self.classes(index, &mut own, &machine, &mut Snapshot::default())?;
-        let waits = |r: Record| match r.object.id {
-            Id::Class { handle, .. } => Some((handle, r.object.stats.map_or(0, |stats| stats.qlen))),
-            _ => None,
-        };
-        Ok(own.into_iter().filter_map(waits).collect())
+        let disciplines: BTreeSet<u16> = classes.iter().map(|class| class.major()).collect();
+        let mut waiting = 0;
+        for major in disciplines {
+            let (_, all) = self.objects(netlink::RTM_GETTCLASS, index, Handle::new(major, 0).0, &machine)?;
+            let wanted = all.into_iter().filter(|r| r.object.handle().is_some_and(|handle| classes.contains(&handle)));
+            waiting += wanted.filter_map(|r| r.object.stats).map(|stats| stats.qlen).sum::<u64>();
+        }
+        Ok(waiting)
     }
 
     /// The objects of a dump, and its bytes.

@@ -604,12 +604,6 @@ pub trait Options: Rows {
         false
     }
 
-    /// Whether the kernel may end its dump of a link's classes at a discipline, because that refuses to show its own: the
-    /// classes of others behind it must be asked for alone.
-    fn ends_classes(&self) -> bool {
-        false
-    }
-
     /// Whether a discipline asks filters for the class of a packet (those with a `tcf_block` in the kernel).
     fn takes_filters(&self) -> bool {
         false

@@ -12,7 +12,7 @@ mod snapshot;
 mod stab;
 
 pub use dump::{Record, decode, decode_actions};
-pub use held::{filter_parents, tree, unclear_roots, without_classes};
+pub use held::{FilterParents, filter_parents, tree, unclear_roots, with_classes};
 pub use link::{LinkInfo, decode_links};
 pub use request::{BLOCK, request};
 pub(crate) use request::{RTM_DELACTION, RTM_GETACTION, RTM_GETCHAIN, RTM_NEWACTION, RTM_NEWCHAIN};
@@ -84,6 +84,13 @@ impl Message {
         let mut body = Attributes { bytes: header(ifindex, 0, parent, u32::from(prio) << 16) };
         body.u32(TCA_CHAIN, chain);
         Message::dump(RTM_GETTFILTER, body.bytes)
+    }
+
+    /// A request for the first chain of filters below `parent` of a link: refused where there is none.
+    pub fn first_chain(ifindex: u32, parent: u32) -> Message {
+        let mut out = Attributes { bytes: header(ifindex, 0, parent, 0) };
+        out.u32(TCA_CHAIN, 0);
+        Message { kind: RTM_GETCHAIN, flags: NLM_F_REQUEST, body: out.bytes }
     }
 
     /// Whether something is made by it, and not only altered or taken away.

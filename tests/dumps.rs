@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use shapectl::facts::Facts;
 use shapectl::fuzz::fuzz_dump;
-use shapectl::netlink::{LinkInfo, Machine, Record, decode, decode_links, filter_parents, tree};
+use shapectl::netlink::{FilterParents, LinkInfo, Machine, Record, decode, decode_links, filter_parents, tree};
 use shapectl::tree::{Branch, Id, Stab};
 use shapectl::unit::{Handle, LinkLayer};
 
@@ -82,8 +82,10 @@ fn a_dump_is_read_as_a_tree() {
     let machine = machine();
     let records = records(&machine);
     let eth0: Vec<Record> = records.iter().filter(|r| r.ifindex == machine.links[2].index).cloned().collect();
-    let parents: Vec<String> = filter_parents(&eth0).iter().map(Handle::to_string).collect();
-    assert_eq!(parents, ["1:", "ffff:fff2", "ffff:fff3", "1:9", "1:10", "1:1"]);
+    let FilterParents { asked, bottom } = filter_parents(&eth0);
+    let shown = |list: &[Handle]| list.iter().map(Handle::to_string).collect::<Vec<_>>();
+    assert_eq!(shown(&asked), ["1:", "ffff:fff2", "ffff:fff3", "1:1"]);
+    assert_eq!(shown(&bottom), ["1:9", "1:10"]);
     let tree = tree(records, &machine);
     assert_eq!(tree.interfaces.len(), 6);
     let eth0 = &tree.interfaces["eth0"];

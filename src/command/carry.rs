@@ -206,8 +206,7 @@ impl Way<'_> {
         let Some(index) = self.links()?.index_of(&first.interface) else { return Ok(()) };
         let going: HashSet<Handle> = run.iter().filter_map(|(_, object)| object.handle()).collect();
         loop {
-            let waiting = self.kernel.waiting(index)?;
-            let waits: u64 = waiting.into_iter().filter(|(class, _)| going.contains(class)).map(|(_, n)| n).sum();
+            let waits = self.kernel.waiting(index, &going)?;
             let end = *self.drained.get_or_insert_with(|| Instant::now() + DRAINED);
             if waits == 0 || Instant::now() >= end {
                 self.lost += waits;

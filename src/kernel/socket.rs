@@ -3,7 +3,7 @@
 use super::Error;
 use super::fault::{self, Fate};
 use crate::netlink::reply::Reply;
-use crate::netlink::{Message, messages};
+use crate::netlink::{Message, Received, messages};
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
@@ -202,10 +202,10 @@ impl Netlink {
                 continue;
             }
             self.transmit(&bytes)?;
-            self.hear(all, begin, next, first_sequence, &mut sent)?;
+            self.hear(first_sequence, next - begin, &mut |i, message| sent.add(all, begin + i, message))?;
             if fate.twice {
                 self.transmit(&bytes)?;
-                self.hear(all, begin, next, first_sequence, &mut Sent::default())?;
+                self.hear(first_sequence, next - begin, &mut |_, _| {})?;
             }
             if fate.cut_after {
                 fault::cut();
@@ -214,35 +214,59 @@ impl Netlink {
         Ok(sent)
     }
 
-    /// Receives until the last message of a window is answered.
-    fn hear(
-        &mut self,
-        all: &[Message],
-        begin: usize,
-        end: usize,
-        first_sequence: u32,
-        sent: &mut Sent,
-    ) -> Result<(), Error> {
+    /// Sends requests for one object each, many at a time, and gives the error number of each answer: 0 where the object is.
+    pub(super) fn ask_each(&mut self, requests: &[Message]) -> Result<Vec<i32>, Error> {
+        let mut answers = Vec::with_capacity(requests.len());
+        let mut bytes = Vec::with_capacity(WINDOW_SIZE);
+        for window in requests.chunks(WINDOW) {
+            bytes.clear();
+            let first_sequence = self.sequence.wrapping_add(1);
+            for (i, request) in window.iter().enumerate() {
+                let sequence = self.next_sequence();
+                request.write(sequence, if i + 1 == window.len() { NLM_F_ACK } else { 0 }, &mut bytes);
+            }
+            self.transmit(&bytes)?;
+            let begin = answers.len();
+            answers.resize(begin + window.len(), 0);
+            self.hear(first_sequence, window.len(), &mut |i, message| {
+                if let Some(answer) = answers.get_mut(begin + i) {
+                    *answer = Reply::number(message);
+                }
+            })?;
+        }
+        Ok(answers)
+    }
+
+    /// Receives until the last of `count` requests is answered, and shows the acknowledgement of each.
+    fn hear(&mut self, first_sequence: u32, count: usize, each: &mut dyn FnMut(usize, &Received)) -> Result<(), Error> {
         loop {
             if !self.receive()? {
                 return Err(Error::new("hear from the kernel", "it had more to say than there was room for"));
             }
             for message in messages(&self.chunk) {
                 let message = message?;
-                let number = begin + message.sequence.wrapping_sub(first_sequence) as usize;
-                let Some(request) = all.get(number).filter(|_| number < end && message.kind == NLMSG_ERROR) else {
+                let number = message.sequence.wrapping_sub(first_sequence) as usize;
+                if number >= count || message.kind != NLMSG_ERROR {
                     continue;
-                };
-                let reply = Reply::read(&message, false);
-                if reply.errno != 0 {
-                    sent.refused.push((number, Error::refusal(request, reply)));
-                } else if let Some(text) = reply.text {
-                    sent.warned.push((number, text));
                 }
-                if number + 1 == end {
+                each(number, &message);
+                if number + 1 == count {
                     return Ok(());
                 }
             }
+        }
+    }
+}
+
+impl Sent {
+    /// Adds what the kernel said to the message of that number.
+    fn add(&mut self, all: &[Message], number: usize, message: &Received) {
+        let Some(request) = all.get(number) else { return };
+        let reply = Reply::read(message, false);
+        if reply.errno != 0 {
+            self.refused.push((number, Error::refusal(request, reply)));
+        } else if let Some(text) = reply.text {
+            self.warned.push((number, text));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The disciplines and classes of one direction, flat and numbered, in the order in which they are made.
 
-use super::ids::{self, Numbers};
+use super::ids::{self, Liking, Numbers};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::policy::layout;
@@ -13,6 +13,8 @@ use std::collections::{BTreeSet, HashMap};
 
 /// Majors that the compiler gives: the root has 1.
 const MAJORS: std::ops::RangeInclusive<u16> = 2..=0xfffe;
+/// Classes and disciplines of a device from which on it matters in which of the kernel's buckets they are.
+const CROWD: usize = 1_000;
 /// Minors that a class may have.
 pub(super) const MINORS: std::ops::RangeInclusive<u16> = 1..=0xffff;
 
@@ -224,7 +226,14 @@ impl<'p> Arena<'p> {
         let pins = |d: &DisciplineNode| (d.parent.is_none() || d.source.id.is_some()).then_some(d.major);
         let mut foreign = old.foreign.clone();
         foreign.remove(&root_major);
-        let names = self.disciplines.iter().map(|d| (d.key.as_str(), pins(d)));
+        // few are found soon wherever they are, and get numbers in a row
+        let many = self.disciplines.len() + self.classes.len() > CROWD;
+        let liking = |d: &DisciplineNode| match (many, d.classes.is_empty()) {
+            (false, _) => Liking::Any,
+            (true, false) => Liking::Quick,
+            (true, true) => Liking::Crowd,
+        };
+        let names = self.disciplines.iter().map(|d| (d.key.as_str(), pins(d), liking(d)));
         let majors = ids::number(names, Some(&old.disciplines), &foreign, MAJORS);
         let mut lost: Option<(Span, usize)> = None;
         for (node, major) in self.disciplines.iter_mut().zip(majors) {
@@ -246,7 +255,7 @@ impl<'p> Arena<'p> {
         for node in &self.disciplines {
             let foreign = old.foreign_classes.get(&node.major).unwrap_or(&none);
             let Some(classes) = self.classes.get_mut(node.classes.clone()) else { continue };
-            let names = classes.iter().map(|c| (c.key(), c.pin));
+            let names = classes.iter().map(|c| (c.key(), c.pin, Liking::Any));
             let minors = ids::number(names, old.classes.get(&node.key), foreign, MINORS);
             let lost = minors.iter().filter(|m| m.is_none()).count();
             let first = classes.iter().zip(&minors).find(|(_, m)| m.is_none()).map(|(c, _)| c.span);

@@ -6,47 +6,53 @@ use crate::tree::{Blocks, Branch, Id, Interface, Link, Object, Root, Tree, block
 use crate::unit::Handle;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// Below which parents a link's filters must be asked for, given its qdiscs and classes: both hooks of a clsact, every
-/// qdisc that may have some, and the classes of those that keep filters for each class. A class at the bottom has them as
-/// well, though nobody ever asks them.
-pub fn filter_parents(records: &[Record]) -> Vec<Handle> {
-    let mut parents = Vec::new();
+/// Below what a link's filters must be asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FilterParents {
+    /// Both hooks of a clsact, every qdisc that may have filters, and the classes with classes of those that keep filters for
+    /// each class.
+    pub asked: Vec<Handle>,
+    /// The classes of these without classes. They have filters as well, but no packet ever asks them, so hardly any has some.
+    pub bottom: Vec<Handle>,
+}
+
+/// Below what a link's filters must be asked for, given its qdiscs and classes.
+pub fn filter_parents(records: &[Record]) -> FilterParents {
+    let mut parents = FilterParents::default();
     let takes = |record: &Record| record.object.kind.is_none() || record.object.options.takes_filters();
     for record in records {
         match record.object.id {
             Id::Qdisc { parent: Handle::INGRESS, .. } if record.object.name == "clsact" => {
                 let Blocks { ingress, egress } = record.object.blocks;
                 let sides = [(Handle::HOOK_INGRESS, ingress), (Handle::HOOK_EGRESS, egress)];
-                parents.extend(sides.into_iter().filter(|(_, block)| *block == 0).map(|(side, _)| side));
+                parents.asked.extend(sides.into_iter().filter(|(_, block)| *block == 0).map(|(side, _)| side));
             }
             // its filters are the block's
             Id::Qdisc { parent: Handle::INGRESS, .. } if record.object.blocks.ingress != 0 => {}
-            Id::Qdisc { parent: Handle::INGRESS, handle } => parents.push(handle),
-            Id::Qdisc { handle, .. } if handle.0 != 0 && takes(record) => parents.push(handle),
+            Id::Qdisc { parent: Handle::INGRESS, handle } => parents.asked.push(handle),
+            Id::Qdisc { handle, .. } if handle.0 != 0 && takes(record) => parents.asked.push(handle),
             _ => {}
         }
     }
-    let classes = records.iter().filter(|record| {
+    let classes = records.iter().filter_map(|record| match record.object.id {
         // a class of hfsc without a number is the qdisc
-        matches!(record.object.id, Id::Class { handle, .. } if handle.minor() != 0)
-            && (record.object.kind.is_none() || record.object.options.takes_filters())
+        Id::Class { parent, handle } if handle.minor() != 0 => Some((record, parent, handle)),
+        _ => None,
     });
-    parents.extend(classes.filter_map(|record| record.object.handle()));
+    let inner: HashSet<Handle> = classes.clone().map(|(_, parent, _)| parent).collect();
+    for (_, _, handle) in classes.filter(|(record, ..)| takes(record)) {
+        let list = if inner.contains(&handle) { &mut parents.asked } else { &mut parents.bottom };
+        list.push(handle);
+    }
     parents
 }
 
-/// The disciplines of a link whose classes may be missing in its dump, because the kernel has ended it before
-/// ([`Options::ends_classes`](crate::kind::Options::ends_classes)).
-pub fn without_classes(records: &[Record]) -> Vec<Handle> {
-    if !records.iter().any(|record| record.object.is_qdisc() && record.object.options.ends_classes()) {
-        return Vec::new();
-    }
-    let classes = records.iter().filter(|record| matches!(record.object.id, Id::Class { .. }));
-    let told: HashSet<u16> = classes.filter_map(|class| Some(class.object.handle()?.major())).collect();
+/// The disciplines of a link that have classes which somebody made. Each is asked alone: the kernel ends a dump of all at a
+/// netem without child or an sfb, and walks over every leaf for each piece of it.
+pub fn with_classes(records: &[Record]) -> Vec<Handle> {
     let has_classes = |object: &Object| object.kind.is_none_or(|kind| kind.children == Children::Classes);
     let qdiscs = records.iter().filter(|record| record.object.is_qdisc() && has_classes(&record.object));
-    let handles = qdiscs.filter_map(|qdisc| qdisc.object.handle()).filter(|handle| handle.0 != 0);
-    handles.filter(|handle| !told.contains(&handle.major())).collect()
+    qdiscs.filter_map(|qdisc| qdisc.object.handle()).filter(|handle| handle.0 != 0).collect()
 }
 
 /// Where filters of u32 stand.

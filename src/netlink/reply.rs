@@ -24,15 +24,20 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// Only the error number of such a message.
+    pub(crate) fn number(message: &Received) -> i32 {
+        message.payload.fields().u32().map_or(0, |n| n.cast_signed().saturating_neg())
+    }
+
     /// Reads an `NLMSG_ERROR` or an `NLMSG_DONE`, which begin alike. What is too short to hold a number counts as
     /// success without a word.
     pub(crate) fn read(message: &Received, done: bool) -> Reply {
-        let mut c = message.payload.fields();
-        let errno = c.u32().map_or(0, |n| n.cast_signed().saturating_neg());
-        let mut reply = Reply { errno, ..Reply::default() };
+        let mut reply = Reply { errno: Reply::number(message), ..Reply::default() };
         if message.flags & NLM_F_ACK_TLVS == 0 {
             return reply;
         }
+        let mut c = message.payload.fields();
+        let _number = c.u32();
         let tail = if done {
             c.rest()
         } else {

@@ -654,11 +654,6 @@ fn table(number: u16, name: &str, out: &mut Attributes, facts: &Facts) {
 }
 
 impl Options for Netem {
-    /// `netem_dump_class` shows its one class only where a discipline hangs below.
-    fn ends_classes(&self) -> bool {
-        true
-    }
-
     /// What stands in `struct tc_netem_qopt`, and the table.
     fn forgets(&self, word: &str) -> bool {
         matches!(word, "delay" | "jitter" | "loss" | "duplicate" | "gap" | "limit" | "distribution")

@@ -105,11 +105,6 @@ impl Options for Sfb {
         true
     }
 
-    /// `sfb_dump_class` shows none.
-    fn ends_classes(&self) -> bool {
-        true
-    }
-
     fn takes_filters(&self) -> bool {
         true
     }
