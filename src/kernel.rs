@@ -18,7 +18,7 @@ pub use crate::netlink::LinkInfo;
 pub use error::{Error, Lack};
 pub use installed::installed;
 pub use lock::{Holder, Lock};
-pub use privilege::keep_net_admin;
+pub use privilege::{has_net_admin, keep_net_admin};
 pub use probe::probe;
 pub use scratch::scratch;
 pub use socket::Sent;

@@ -238,6 +238,11 @@ tc qdisc add dev ifb0 root handle 1: tbf rate 5mbit burst 20kb latency 50ms
         format!("ip link add d0 type dummy\nip link set eth0 up\nip link set eth0 mtu 1400\nmodprobe ifb\n{shaped}");
     let passed = ["import-passed", "import-passed", "import-passed"].map(str::to_owned);
     assert_eq!(found(&script, &[]), passed.into_iter().zip(1..).collect::<Vec<_>>());
+    let said = read(&script, &[]).said;
+    for what in ["makes no dummy", "brings up only", "sets no MTU"] {
+        assert!(said.contains(what), "{said}");
+    }
+    assert!(read("ethtool -K eth0 tso off\ntc qdisc add dev eth0 root sfq\n", &[]).said.contains("doctor"));
 }
 
 #[test]
@@ -264,4 +269,15 @@ tc filter add block 6 prio 1 protocol ip u32 match ip dport 80 0xffff action pas
     // it goes with the last hook that looks into it
     let answer = read(&format!("{script}tc qdisc del dev eth0 ingress; tc qdisc del dev eth1 ingress\n"), &[]);
     assert!(!answer.policy.contains("dport"), "{}", answer.policy);
+}
+
+/// tc knows nothing of the link: a burst that nobody wrote is the same on every one, and a policy whose own would follow the
+/// link says it.
+#[test]
+fn a_burst_that_tc_chooses_is_kept_on_a_link_of_large_packets() {
+    let shaped =
+        "tc qdisc add dev eth0 root handle 1: htb\ntc class add dev eth0 parent 1: classid 1:1 htb rate 1mbit\n";
+    assert!(!read(shaped, &[]).policy.contains("burst"));
+    let policy = read(&format!("ip link set eth0 mtu 9000\n{shaped}"), &[]).policy;
+    assert!(policy.contains("burst: 1600b") && policy.contains("cburst: 1600b"), "{policy}");
 }

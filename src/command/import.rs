@@ -41,7 +41,9 @@ pub(super) fn run(frame: &mut Frame, args: &ImportArgs) -> Exit {
         let help = format!("apply the policy there: `shapectl apply --netns {netns} FILE`");
         frame.found.push(Diagnostic::new(&codes::IMPORT_PASSED, message).help(help));
     }
-    let facts = |_: &str| Facts::default();
+    // what the policy says by itself depends on the link's mtu
+    let mtu = |name: &str| imported.tree.interfaces.get(name)?.link.mtu;
+    let facts = |name: &str| Facts { mtu: mtu(name).unwrap_or(Facts::default().mtu), ..Facts::default() };
     let raised = raise::raise(&imported.tree, &Names::new(), &facts);
     raised.remarks.into_iter().for_each(|remark| frame.found.push(remark));
     let notation = match args.to {

@@ -5,15 +5,15 @@ use super::frame::Frame;
 use super::refusal;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::facts::{Facts, Reference};
-use crate::kernel::{Error, Kernel, Lack};
-use crate::kind::action::Act;
-use crate::kind::{Finding, Role};
+use crate::kernel::{Error, Kernel, Lack, has_net_admin};
+use crate::kind::action::{Act, police::Police};
+use crate::kind::{self, Finding, Role};
 use crate::netlink::{self, Machine, Message, Record};
 use crate::source::{FileId, Notation, Source, Span};
 use crate::syntax::names::nearest;
 use crate::tc::{self, Front, Listed, Request, Show, Subject, Target, Verb, Wrong};
 use crate::tree::{Id, Object};
-use crate::unit::Handle;
+use crate::unit::{Handle, Slot};
 use crate::view::{self, Item};
 use nix::errno::Errno;
 use serde_json::Value;
@@ -475,12 +475,37 @@ fn finding(request: &Request, error: &Error, lacks: &[Lack], facts: &Facts) -> D
         let near = || lacks.first().map(|lack| tc::near_kinds(&lack.name, lack.role)).unwrap_or_default();
         return Diagnostic::new(&codes::KERNEL_LACKS, message).help(if known { help } else { near() });
     }
+    if in_use(request, error) {
+        let d = Diagnostic::new(&codes::KERNEL_REFUSED, "the kernel refused it: a filter has some of these actions");
+        return d.help("`filter show` tells which; such an action goes when its last filter goes");
+    }
     let d = Diagnostic::new(refusal::code(error), format!("the kernel refused it: {error}"));
     match help(request, error, facts) {
         Some(help) => d.help(help),
         None => d,
     }
 }
+
+/// Whether actions do not go because filters have them, of which the kernel says what it says to those who may not.
+fn in_use(request: &Request, error: &Error) -> bool {
+    let goes = matches!(request.verb, Verb::Delete | Verb::Flush);
+    let of_actions = matches!(request.subject, Subject::Numbered(_) | Subject::OfKind { .. });
+    goes && of_actions && error.is(Errno::EPERM) && has_net_admin()
+}
+
+/// What helps where the kernel says in words what it minds.
+const ADVICE: &[(&str, &str)] = &[
+    ("handle of zero", "nothing but the link's default stands there, which cannot be deleted"),
+    ("NLM_F_CREATE", "there is none to be changed: write `add` or `replace`"),
+    ("Invalid handle", "another one stands there: `qdisc show` tells its handle"),
+    ("Invalid qdisc name", "another one stands there: `qdisc show` tells its kind"),
+    ("Change operation not supported", "it cannot be changed in place: delete it first, and add it again"),
+    ("Cannot move an existing qdisc", "a qdisc with a handle stays where it is: delete it, and add it there"),
+    ("Block of given index was not found", "a qdisc makes one: `qdisc add dev eth0 ingress_block 1 clsact`"),
+    ("This filter block is shared", "write `block N` for `dev NAME` and the hook: `qdisc show` tells the number"),
+    ("hw-tc-offload", "`ethtool -K NAME hw-tc-offload on` sets it, if the hardware can; or leave `offload` out"),
+    ("Exclusivity flag on", "there is one already: write `replace`, or delete it first"),
+];
 
 fn help(request: &Request, error: &Error, facts: &Facts) -> Option<String> {
     if let Some(capability) = error.capability() {
@@ -499,17 +524,17 @@ fn help(request: &Request, error: &Error, facts: &Facts) -> Option<String> {
     if errno == Errno::EEXIST {
         return Some(match &request.subject {
             Subject::Chain(_) => "the chain is there already; delete it first".to_owned(),
+            _ if request.verb == Verb::Replace => {
+                format!("there is one already, which does not change in place: delete that {what} first")
+            }
             _ => format!(
                 "there is one already: write `replace` for `{}`, or delete that {what} first",
                 request.verb.word()
             ),
         });
     }
-    if text.contains("handle of zero") {
-        return Some("nothing but the link's default stands there, which cannot be deleted".to_owned());
-    }
-    if text.contains("NLM_F_CREATE") {
-        return Some("there is none to be changed: write `add` or `replace`".to_owned());
+    if let Some((_, help)) = ADVICE.iter().find(|(about, _)| text.contains(about)) {
+        return Some((*help).to_owned());
     }
     if text.contains("Parent Qdisc doesn't exist") {
         return Some(no_parent(object));
@@ -546,14 +571,34 @@ fn help(request: &Request, error: &Error, facts: &Facts) -> Option<String> {
     if !lines.is_empty() {
         return Some(lines.join("; "));
     }
-    match (&request.subject, request.verb, object) {
-        (Subject::Qdisc(_) | Subject::Class(_), Verb::Add | Verb::Replace | Verb::Change, Some(o))
-            if errno == Errno::EINVAL && o.id.parent() == Handle(0) && request.verb != Verb::Change =>
-        {
-            Some("write where it hangs: `root` or `parent 1:1`".to_owned())
+    let object = object.filter(|_| matches!(request.verb, Verb::Add | Verb::Replace))?;
+    let said = |word: &str| object.options.row(word).and_then(|row| object.options.slot(row)).is_some_and(Slot::is_set);
+    let nothing = !object.options.rows().iter().any(|row| said(row.word));
+    let help = match (object.id, errno) {
+        (Id::Filter { .. }, Errno::EOPNOTSUPP) if said("skip_sw") => {
+            "the link's hardware takes no such filter: leave `skip_sw` out"
         }
-        _ => None,
-    }
+        (Id::Filter { .. }, Errno::EINVAL) if nothing => {
+            "write what becomes of the packets: `classid 1:1`, or `action` with `drop`"
+        }
+        (Id::Filter { parent: Handle::HOOK, .. }, Errno::EINVAL) => {
+            "on a clsact write the side of the hook: `ingress` or `egress`"
+        }
+        (Id::Filter { .. }, Errno::EINVAL) if object.estimator.is_none() && polices_by_average(object) => {
+            "an `avrate` is measured by an estimator: write `estimator 1s 8s` before the kind"
+        }
+        (Id::Qdisc { .. } | Id::Class { .. }, Errno::EINVAL) if object.id.parent() == Handle(0) => {
+            "write where it hangs: `root` or `parent 1:1`"
+        }
+        (Id::Class { handle, .. }, Errno::EINVAL) if handle.0 == 0 => "write its number: `classid 1:10`",
+        _ => return None,
+    };
+    Some(help.to_owned())
+}
+
+fn polices_by_average(object: &Object) -> bool {
+    let average = |act: &Act| act.options.as_kind::<Police>().is_some_and(|police| police.avrate.is_some());
+    kind::acts(object.options.as_ref()).any(average)
 }
 
 fn no_parent(object: Option<&Object>) -> String {
@@ -573,7 +618,10 @@ fn no_parent(object: Option<&Object>) -> String {
 fn odd(object: Option<&Object>, request: &Request, facts: &Facts) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Some(object) = object {
-        object.options.check(facts, &mut found);
+        // of one that is only named nothing was said
+        if object.kind.is_some() {
+            object.options.check(facts, &mut found);
+        }
     } else if let Subject::Actions(actions) = &request.subject {
         actions.check(facts, &mut found);
     }

@@ -31,9 +31,16 @@ pub struct Reader<'a> {
     names: HashSet<(CompactString, CompactString)>,
     /// Comments that stand in the policy already.
     told: HashSet<Span>,
-    /// What is passed over: where it stands first, and how often.
-    passed: IndexMap<(String, bool), (Span, usize)>,
+    /// What is passed over, with what there is to do about it: where it stands first, and how often.
+    passed: IndexMap<(String, Option<&'static str>), (Span, usize)>,
 }
+
+/// What there is to do about commands that are passed over, and that shaping depends on.
+const MARKS: &str = "marks come from here: a policy that matches them needs it still";
+const UP: &str = "keep the command where it is run now: a policy brings up only the devices that it makes";
+const MTU: &str = "keep the command where it is run now: a policy sets no MTU";
+const OFFLOADS: &str = "keep the command where it is run now: of offloads depends how large the packets are that a discipline \
+                        sees (`shapectl doctor NAME` tells)";
 
 /// One command of tc's.
 struct Line {
@@ -135,22 +142,22 @@ impl<'a> Reader<'a> {
 
     /// What all commands came to.
     pub fn finish(self, sink: &mut Sink) -> Imported {
-        for ((program, marks), (span, count)) in self.passed {
+        for ((program, help), (span, count)) in self.passed {
             let more = match count {
                 1 => String::new(),
                 n => format!(", here and in {} more place{}", n - 1, if n == 2 { "" } else { "s" }),
             };
             let d = Diagnostic::new(&codes::IMPORT_PASSED, format!("`{program}` is passed over{more}")).at(span, "");
-            sink.push(match marks {
-                true => d.help("marks come from here: a policy that matches them needs it still"),
-                false => d,
+            sink.push(match help {
+                Some(help) => d.help(help),
+                None => d,
             });
         }
         Imported { tree: self.machine.tree(), commands: self.commands, netns: self.netns.flatten() }
     }
 
-    fn pass(&mut self, program: &str, marks: bool, span: Span) {
-        let (_, count) = self.passed.entry((program.to_owned(), marks)).or_insert((span, 0));
+    fn pass(&mut self, program: &str, help: Option<&'static str>, span: Span) {
+        let (_, count) = self.passed.entry((program.to_owned(), help)).or_insert((span, 0));
         *count += 1;
     }
 
@@ -403,7 +410,7 @@ impl<'a> Reader<'a> {
             if is_show {
                 return None;
             }
-            self.pass(&format!("ip {object}"), false, command.span);
+            self.pass(&format!("ip {object}"), None, command.span);
             return Some(0);
         }
         let Some((verb, rest)) = rest.split_first() else { return Some(0) };
@@ -499,7 +506,7 @@ impl<'a> Reader<'a> {
                 // a device that the policy makes it brings up too
                 "up" if self.machine.made(&name) => self.machine.set_up(&name, true),
                 "down" if self.machine.made(&name) => self.machine.set_up(&name, false),
-                "up" | "down" => self.pass(&format!("ip link set {word}"), false, command.span),
+                "up" | "down" => self.pass(&format!("ip link set {word}"), Some(UP), command.span),
                 "txqueuelen" | "txqlen" | "qlen" | "mtu" => {
                     let Some(number) = rest.next().and_then(|n| n.parse::<u32>().ok()) else {
                         self.skip(format!("`{word}` wants a number"), command.span, None, sink);
@@ -508,7 +515,7 @@ impl<'a> Reader<'a> {
                     match *word {
                         "mtu" => {
                             self.machine.set_mtu(&name, number);
-                            self.pass("ip link set mtu", false, command.span);
+                            self.pass("ip link set mtu", Some(MTU), command.span);
                         }
                         _ => self.machine.set_txqueuelen(&name, number, &origin),
                     }
@@ -521,7 +528,7 @@ impl<'a> Reader<'a> {
                 }
                 "alias" | "address" | "master" | "group" | "netns" | "type" => {
                     rest.next();
-                    self.pass("ip link set", false, command.span);
+                    self.pass("ip link set", None, command.span);
                 }
                 _ => {}
             }
@@ -546,7 +553,7 @@ impl<'a> Reader<'a> {
                 self.set_link(&words, command, sink)
             }
             _ => {
-                self.pass("ifconfig", false, command.span);
+                self.pass("ifconfig", None, command.span);
                 Some(0)
             }
         }
@@ -599,7 +606,12 @@ impl<'a> Reader<'a> {
                 }
                 let marks =
                     texts.iter().any(|w| matches!(*w, "MARK" | "--set-mark" | "CONNMARK" | "CLASSIFY" | "--set-xmark"));
-                self.pass(&base, marks, command.span);
+                let help = match base.as_str() {
+                    _ if marks => Some(MARKS),
+                    "ethtool" => Some(OFFLOADS),
+                    _ => None,
+                };
+                self.pass(&base, help, command.span);
                 Some(0)
             }
         }

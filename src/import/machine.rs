@@ -43,7 +43,6 @@ pub struct Machine {
 #[derive(Debug, Default)]
 struct Link {
     settings: crate::tree::Link,
-    mtu: Option<u32>,
     /// Qdiscs by their handle.
     qdiscs: IndexMap<Handle, Object>,
     /// Which qdisc hangs at a class, the root or the hook.
@@ -57,7 +56,7 @@ struct Link {
 }
 
 impl Machine {
-    /// A machine with nothing on it. All links have these figures until a command says otherwise.
+    /// A machine with nothing on it. By these figures tc completes what is written: it knows nothing of a link.
     pub fn new(facts: Facts) -> Machine {
         Machine {
             links: IndexMap::new(),
@@ -66,16 +65,6 @@ impl Machine {
             blocks: HashMap::new(),
             actions: filters::Shared::default(),
         }
-    }
-
-    /// A link's figures, with what commands have set.
-    pub fn facts(&self, name: &str) -> Facts {
-        let mut facts = self.facts.clone();
-        if let Some(link) = self.links.get(name) {
-            facts.mtu = link.mtu.unwrap_or(facts.mtu);
-            facts.txqueuelen = link.settings.txqueuelen.unwrap_or(facts.txqueuelen);
-        }
-        facts
     }
 
     /// Whether a command has made this link.
@@ -125,7 +114,7 @@ impl Machine {
 
     /// `ip link set NAME mtu N`.
     pub fn set_mtu(&mut self, name: &str, bytes: u32) {
-        self.link(name).mtu = Some(bytes);
+        self.link(name).settings.mtu = Some(bytes);
     }
 
     /// `ip link set NAME name NEW`.
@@ -260,7 +249,7 @@ impl Machine {
         if is_hook != (parent == Handle::INGRESS) {
             return refuse("Specified parent ID is reserved for ingress and clsact Qdiscs");
         }
-        let facts = self.facts(dev);
+        let facts = self.facts.clone();
         let handle = match (is_hook, handle.0) {
             (true, _) => Handle::HOOK,
             (false, 0) => self.free_handle(dev),
@@ -304,7 +293,7 @@ impl Machine {
     }
 
     fn change_qdisc(&mut self, dev: &str, handle: Handle, object: Object) -> Answer {
-        let facts = self.facts(dev);
+        let facts = self.facts.clone();
         let link = self.link(dev);
         let Some(standing) = link.qdiscs.get_mut(&handle) else { return refuse("Specified qdisc not found") };
         // where tc has nothing to say, the options are not sent, and nothing is changed
@@ -379,7 +368,7 @@ impl Machine {
 
     fn class(&mut self, verb: Verb, dev: &str, object: Object) -> Answer {
         let Id::Class { parent, handle } = object.id else { return Ok(Vec::new()) };
-        let facts = self.facts(dev);
+        let facts = self.facts.clone();
         let link = self.link(dev);
         // tc_ctl_tclass
         let root = || link.at.get(&Handle::ROOT).map_or(0, |h| h.major());
@@ -447,7 +436,7 @@ impl Machine {
             return filters.take(verb, object, is_chain, &mut self.actions, &self.facts);
         }
         let Some(Target::Dev(dev)) = target else { return Ok(Vec::new()) };
-        let facts = self.facts(dev);
+        let facts = self.facts.clone();
         let link = self.links.entry(dev.clone()).or_default();
         // __tcf_qdisc_find
         let own = match parent.0 {

@@ -20,3 +20,8 @@ pub fn keep_net_admin(files_of_others: bool) -> Result<(), Error> {
     };
     give_up().map_err(|e| Error::system("give up capabilities", &e.into()))
 }
+
+/// Whether the calling thread may change the network's settings: CAP_NET_ADMIN.
+pub fn has_net_admin() -> bool {
+    capabilities(None).is_ok_and(|held| held.effective.contains(CapabilitySet::NET_ADMIN))
+}
