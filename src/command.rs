@@ -3,6 +3,7 @@
 mod apply;
 mod bring;
 mod carry;
+mod change;
 mod check;
 mod classify;
 mod clear;

@@ -49,6 +49,11 @@ fn file(dir: &Path, netns: Option<&str>) -> PathBuf {
 }
 
 impl State {
+    /// What is to be remembered: the policy, what of which interface is ours, which name has which number.
+    pub fn new(policy: Option<String>, owned: BTreeMap<String, Owned>, ids: Ids) -> State {
+        State { version: VERSION, policy, owned, ids }
+    }
+
     /// Reads what is remembered; nothing, if nothing is. A file that cannot be trusted is put aside, and named.
     pub fn load(dir: &Path, netns: Option<&str>) -> (State, Vec<Diagnostic>) {
         let path = file(dir, netns);

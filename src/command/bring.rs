@@ -31,7 +31,18 @@ pub(super) struct Aim {
     pub asked: Tree,
     pub held: Tree,
     pub plan: Plan,
+    /// Devices of a change that is gone back from, which may stand without the mark of ours.
+    pub half_made: Vec<String>,
     pub times: Times,
+}
+
+/// A kernel that was read, and what is remembered of it.
+pub(super) struct Stands {
+    pub kernel: Kernel,
+    pub machine: Machine,
+    pub state: State,
+    pub held: Tree,
+    pub snapshot: Snapshot,
 }
 
 /// What the parts of a run took; told in JSON, for those who measure.
@@ -134,7 +145,7 @@ impl Aim {
             plan = plan::plan(&asked, &held, &|name: &str| machine.facts(name));
         }
         times.end("plan");
-        Ok(Some(Aim { file, kernel, snapshot, machine, state, ids, asked, held, plan, times }))
+        Ok(Some(Aim { file, kernel, snapshot, machine, state, ids, asked, held, plan, half_made: Vec::new(), times }))
     }
 }
 
@@ -163,6 +174,23 @@ impl Again<'_> {
 }
 
 impl Aim {
+    /// A tree that comes from no policy, held against the kernel.
+    pub fn to(asked: Tree, stands: Stands) -> Aim {
+        let Stands { kernel, machine, state, held, snapshot } = stands;
+        let plan = plan::plan(&asked, &held, &|name: &str| machine.facts(name));
+        let (file, ids, half_made) = (String::new(), state.ids.clone(), Vec::new());
+        Aim { file, kernel, snapshot, machine, state, ids, asked, held, plan, half_made, times: Times::start() }
+    }
+
+    /// Back to what stood before a change, of which it is remembered which name had which number.
+    pub fn back(before: &Before, ids: Ids, stands: Stands) -> Aim {
+        let mut aim = Aim::to(before.goal(), stands);
+        aim.half_made = before.new_devices().map(str::to_owned).collect();
+        aim.ids = ids;
+        aim.plan.steps.extend(half_made(&aim.half_made, &aim.held));
+        aim
+    }
+
     /// What the plan makes takes of the kernel's memory.
     pub fn memory(&self) -> Memory {
         let made = |step: &&Step| matches!(step.verb, Verb::Add | Verb::Replace);
@@ -262,8 +290,10 @@ pub(super) fn read_and_keep<'n>(
 /// facts are read again too: devices that were made have their own.
 pub(super) fn what_is_left(aim: &mut Aim) -> Result<Plan, Error> {
     aim.machine = Machine::read(Some(&mut aim.kernel))?;
-    let held = read(&mut aim.kernel, aim.asked.interfaces.keys().map(|n| n.as_str()))?;
-    let left = plan::plan(&aim.asked, &held, &|name: &str| aim.machine.facts(name));
+    let names = aim.asked.interfaces.keys().map(|n| n.as_str());
+    let held = read(&mut aim.kernel, names.chain(aim.half_made.iter().map(String::as_str)))?;
+    let mut left = plan::plan(&aim.asked, &held, &|name: &str| aim.machine.facts(name));
+    left.steps.extend(half_made(&aim.half_made, &held));
     aim.held = held;
     Ok(left)
 }
@@ -393,23 +423,17 @@ impl<'a> Before<'a> {
         goal
     }
 
+    /// The devices that were to be made and did not stand.
+    fn new_devices(&self) -> impl Iterator<Item = &'a str> {
+        let held = self.held;
+        self.makes.iter().copied().filter(move |name| !held.interfaces.contains_key(*name))
+    }
+
     /// What must be done to go back, given what stands now.
-    pub fn plan(&self, now: &Tree, facts: &dyn Fn(&str) -> Facts) -> Plan {
-        let back = plan::plan(&self.goal(), now, facts);
-        // a device that has not got its alias yet
-        let made = self.makes.iter().filter(|name| !self.held.interfaces.contains_key(**name)).filter_map(|name| {
-            let link = &now.interfaces.get(*name)?.link;
-            link.serves().is_none().then(|| Step {
-                interface: (*name).into(),
-                verb: Verb::Delete,
-                subject: Subject::Link(LinkChange::Remove(link.kind.clone().unwrap_or_default()), None),
-                differences: Vec::new(),
-                remark: None,
-                for_good: false,
-            })
-        });
-        let made: Vec<Step> = made.collect();
-        Plan { steps: back.steps.into_iter().chain(made).collect() }
+    fn plan(&self, now: &Tree, facts: &dyn Fn(&str) -> Facts) -> Plan {
+        let mut back = plan::plan(&self.goal(), now, facts);
+        back.steps.extend(half_made(self.new_devices(), now));
+        back
     }
 
     /// Goes back. What comes back is whether what stands now is what stood then.
@@ -422,4 +446,20 @@ impl<'a> Before<'a> {
         let now = read(kernel, self.interfaces.iter().copied())?;
         Ok(self.plan(&now, facts).is_empty())
     }
+}
+
+/// The steps that take devices away again that have not got the mark of ours yet; those that have it go by it.
+fn half_made<N: AsRef<str>>(names: impl IntoIterator<Item = N>, now: &Tree) -> Vec<Step> {
+    let steps = names.into_iter().filter_map(|name| {
+        let link = &now.interfaces.get(name.as_ref())?.link;
+        link.serves().is_none().then(|| Step {
+            interface: name.as_ref().into(),
+            verb: Verb::Delete,
+            subject: Subject::Link(LinkChange::Remove(link.kind.clone().unwrap_or_default()), None),
+            differences: Vec::new(),
+            remark: None,
+            for_good: false,
+        })
+    });
+    steps.collect()
 }

@@ -5,6 +5,7 @@
 //! systemd, which ends what a login leaves behind, it is a unit of its own.
 
 use super::Exit;
+use super::change::Guard;
 use super::frame::Frame;
 use super::rollback;
 use crate::cli::Global;
@@ -164,12 +165,12 @@ pub(super) fn revert(frame: &mut Frame, number: u64) -> Exit {
         }
     }
     // an apply that is still at work ends, or is ended, first
-    let _lock = match frame.lock(60) {
-        Ok(lock) => lock,
+    let guard = match Guard::take_deaf(frame, 60) {
+        Ok(guard) => guard,
         Err(exit) => return exit,
     };
     match history.entry(number) {
-        Ok(entry) if open(entry.outcome) => rollback::go_back(frame, kernel, entry, Outcome::Reverted),
+        Ok(entry) if open(entry.outcome) => rollback::go_back(frame, kernel, entry, guard),
         _ => Exit::Done,
     }
 }

@@ -1,16 +1,13 @@
 //! `rollback`: back to what stood before a change. `history`: which changes there were.
 
 use super::Exit;
-use super::apply::save;
-use super::bring::{self, Before};
-use super::carry::{Stop, carry_out};
+use super::bring::{self, Aim, Before, Stands};
+use super::change::{self, Guard, Intent};
 use super::frame::{Frame, Machine};
-use super::refusal::{finding, refusal};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::kernel::Kernel;
 use crate::netlink::Snapshot;
-use crate::state::history::{Draft, Entry, Outcome};
-use crate::view;
+use crate::state::history::{Entry, Outcome};
 use serde_json::json;
 use std::fmt::Write;
 use std::time::{Duration, UNIX_EPOCH};
@@ -18,8 +15,8 @@ use std::time::{Duration, UNIX_EPOCH};
 /// `shapectl rollback [N]`: the last change that stands, without a number.
 pub(super) fn run(frame: &mut Frame, number: Option<u64>, wait: u64) -> Exit {
     let Some(kernel) = frame.kernel() else { return frame.refuse(Exit::Kernel) };
-    let _lock = match frame.lock(wait) {
-        Ok(lock) => lock,
+    let guard = match Guard::take_to_go_back(frame, wait) {
+        Ok(guard) => guard,
         Err(exit) => return exit,
     };
     let (entries, found) = frame.history().list();
@@ -38,11 +35,12 @@ pub(super) fn run(frame: &mut Frame, number: Option<u64>, wait: u64) -> Exit {
         frame.found.push(d.help("`shapectl history` lists what can be gone back to"));
         return frame.refuse(Exit::Refused);
     };
-    go_back(frame, kernel, entry, Outcome::Reverted)
+    go_back(frame, kernel, entry, guard)
 }
 
-/// Puts back what stood before a change. The way back is a change of its own, and can be taken back as well.
-pub(super) fn go_back(frame: &mut Frame, mut kernel: Kernel, mut entry: Entry, outcome: Outcome) -> Exit {
+/// Puts back what stood before a change. The way back is a change of its own, and can be taken back as well; if the kernel
+/// refuses it, the change stands as before.
+pub(super) fn go_back(frame: &mut Frame, mut kernel: Kernel, mut entry: Entry, mut guard: Guard) -> Exit {
     let history = frame.history();
     let spoilt = |frame: &mut Frame, ending: &str, why: &str| {
         let d = history.spoilt(entry.number, ending, why);
@@ -53,101 +51,39 @@ pub(super) fn go_back(frame: &mut Frame, mut kernel: Kernel, mut entry: Entry, o
         Ok(bytes) => bytes,
         Err(why) => return spoilt(frame, "held", &why),
     };
-    let Some(snapshot) = Snapshot::read(&bytes) else { return spoilt(frame, "held", "it is no dump") };
-    let state = match history.state(entry.number) {
+    let Some(dump) = Snapshot::read(&bytes) else { return spoilt(frame, "held", "it is no dump") };
+    let after = match history.state(entry.number) {
         Ok(state) => state,
         Err(why) => return spoilt(frame, "state", &why),
     };
-    let held = match snapshot.tree(kernel.clock()) {
-        Ok(held) => held,
+    let stood = match dump.tree(kernel.clock()) {
+        Ok(stood) => stood,
         Err(e) => return spoilt(frame, "held", &e.to_string()),
     };
     // read again, now that what it names has been looked for
-    kernel.look_for(held.references());
-    let held = snapshot.tree(kernel.clock()).unwrap_or(held);
-    let machine = match Machine::read(Some(&mut kernel)) {
-        Ok(machine) => machine,
-        Err(e) => return frame.fail(&e),
-    };
-    let facts = |name: &str| machine.facts(name);
+    kernel.look_for(stood.references());
+    let stood = dump.tree(kernel.clock()).unwrap_or(stood);
     let before = Before {
-        held: &held,
+        held: &stood,
         interfaces: entry.interfaces.iter().map(String::as_str).collect(),
         makes: entry.makes.iter().map(String::as_str).collect(),
     };
-    let (now, standing) = match bring::read_and_keep(&mut kernel, before.interfaces.iter().copied()) {
+    let state = frame.state();
+    let read = Machine::read(Some(&mut kernel))
+        .and_then(|machine| Ok((machine, bring::read_and_keep(&mut kernel, before.interfaces.iter().copied())?)));
+    let (machine, (held, snapshot)) = match read {
         Ok(read) => read,
         Err(e) => return frame.fail(&e),
     };
-    let plan = before.plan(&now, &facts);
-    let names = state.ids.names();
-    let current = frame.state();
-    let draft = Draft {
-        what: format!("back to before {}", entry.number),
-        steps: plan.steps.len(),
-        difference: view::plan_text(&plan, &names, view::Paint { on: false }),
-        interfaces: entry.interfaces.clone(),
-        makes: Vec::new(),
-        deadline: None,
-    };
-    let mut own = match history.begin(draft, &current, &standing.bytes()) {
+    let mut aim = Aim::back(&before, after.ids.clone(), Stands { kernel, machine, state, held, snapshot });
+    let names = aim.names();
+    let intent = Intent { what: format!("back to before {}", entry.number), confirm: None, after };
+    let own = match change::make(frame, &mut aim, &mut guard, intent) {
         Ok(own) => own,
-        Err(e) => {
-            let message = format!("what stands now cannot be written down, so nothing is done: {e}");
-            frame.found.push(Diagnostic::new(&codes::STATE_LOST, message));
-            return frame.refuse(Exit::Kernel);
-        }
+        Err(exit) => return frame.refuse(exit),
     };
-    if let Err(exit) = frame.shed() {
-        return exit;
-    }
-    let sent = carry_out(&mut kernel, &plan, &facts, &mut |_| true);
-    let whole = match sent {
-        Err(Stop::Refused(refused)) => {
-            frame.found.push(finding(&refused));
-            false
-        }
-        Err(Stop::Halted(_)) => false,
-        Ok(_) => match bring::read(&mut kernel, before.interfaces.iter().copied()) {
-            Ok(now) => {
-                let left = before.plan(&now, &facts);
-                if !left.is_empty() {
-                    let text = view::plan_text(&left, &names, view::Paint { on: false });
-                    let message = "what stood before could not be put back whole";
-                    frame.found.push(Diagnostic::new(&codes::NOT_HELD, message).help(format!("what is left:\n{text}")));
-                }
-                left.is_empty()
-            }
-            Err(e) => {
-                frame.found.push(refusal(&e));
-                false
-            }
-        },
-    };
-    save(frame, &state);
-    let number = entry.number;
-    let ended = history
-        .end(&mut own, if whole { Outcome::Done } else { Outcome::Broken })
-        .and_then(|()| history.end(&mut entry, if whole { outcome } else { Outcome::Broken }));
-    if let Err(e) = ended {
-        frame.found.push(Diagnostic::new(&codes::STATE_LOST, format!("how it ended cannot be written: {e}")));
-    }
-    if !whole {
-        return frame.refuse(Exit::Kernel);
-    }
-    let diagnostics = frame.report();
-    if frame.is_json() {
-        let mut json = view::plan_json(&plan, &names, &frame.sources);
-        if let Some(map) = json.as_object_mut() {
-            map.insert("ok".into(), json!(true));
-            map.insert("change".into(), json!(own.number));
-            map.insert("diagnostics".into(), json!(diagnostics));
-        }
-        frame.json(&json);
-    } else {
-        frame.print(&view::plan_text(&plan, &names, frame.paint()));
-        frame.say(&format!("what stood before change {number} stands again, read back and verified"));
-    }
+    change::ended(frame, &mut entry, Outcome::Reverted);
+    change::tell(frame, &aim, &names, own.as_ref(), &format!("what stood before change {} stands", entry.number));
     Exit::Done
 }
 

@@ -5,7 +5,7 @@
 use crate::bed::dump::assert_same;
 use crate::bed::netns::{Ran, bounded};
 use crate::host::{Host, SHAPECTL, path};
-use crate::safe::standing;
+use crate::safe::{outcomes, standing};
 use std::path::Path;
 
 const ONE: &str = "
@@ -63,9 +63,14 @@ fn with_fault(host: &Host, fault: &str, words: &[&str]) -> Ran {
 
 /// Applies and says how many messages it took.
 fn messages(host: &Host, policy: &Path) -> usize {
+    messages_of(host, &["apply", path(policy)])
+}
+
+/// The same for any command.
+fn messages_of(host: &Host, words: &[&str]) -> usize {
     let log = tempfile::NamedTempFile::new().expect("a file");
     let log = log.path().to_str().expect("a plain path");
-    with_fault(host, &format!("log {log}"), &["apply", path(policy)]).ok();
+    with_fault(host, &format!("log {log}"), words).ok();
     std::fs::read_to_string(log).expect("it was written").trim().parse().expect("a number")
 }
 
@@ -120,6 +125,49 @@ fn a_refusal_of_any_message_is_taken_back() {
         }
         change.host.apply(change.two.path());
         change.host.assert_settled(change.two.path());
+    }
+}
+
+/// The ways back are changes like any other: refused anywhere, they leave what stood, and what is remembered of it.
+#[test]
+fn a_refusal_of_clear_or_rollback_is_taken_back() {
+    let change = Change::new(ONE, TWO);
+    for words in [&["clear", "eth0"][..], &["rollback"]] {
+        change.host.apply(change.two.path());
+        let messages = messages_of(&change.host, words);
+        assert!(messages > 3, "{words:?}: {messages} messages only");
+        change.back();
+        change.host.apply(change.two.path());
+        let before = standing(&change.host);
+        for k in 1..=messages {
+            let ran = with_fault(&change.host, &format!("fail {k} ENOMEM"), words);
+            assert_eq!(ran.status.code(), Some(3), "{words:?} refused {k}: {ran}");
+            assert!(ran.stderr.contains("kernel-full"), "{words:?} refused {k}: {ran}");
+            assert!(ran.stderr.contains("the state from before stands again"), "{words:?} refused {k}: {ran}");
+            assert_same(&standing(&change.host), &before, &format!("{words:?} refused {k} of {messages}"));
+            assert_eq!(outcomes(&change.host).first().map(String::as_str), Some("put-back"), "{words:?} refused {k}");
+            assert_eq!(change.host.diff(change.two.path()).0, 0, "{words:?} refused {k}");
+        }
+        // what is refused takes nothing from the change that it was to take back
+        change.host.shapectl(words).ok();
+        assert_ne!(standing(&change.host), before, "{words:?}");
+    }
+}
+
+/// Somebody else at work in the middle of a way back stops it, as it stops an apply.
+#[test]
+fn a_change_by_somebody_else_stops_clear_and_rollback() {
+    let change = Change::new(ONE, TWO);
+    for words in [&["clear", "eth0"][..], &["rollback"]] {
+        change.host.apply(change.two.path());
+        let other = "run 1 tc class change dev eth0 classid CLASS htb rate 9mbit";
+        let shown = change.host.netns.tc("class show dev eth0");
+        let class = shown.split_whitespace().nth(2).expect("a class");
+        let ran = with_fault(&change.host, &other.replace("CLASS", class), words);
+        assert!(ran.status.code() == Some(3) && ran.stderr.contains("changed-meanwhile"), "{words:?}: {ran}");
+        assert_eq!(outcomes(&change.host).first().map(String::as_str), Some("broken"), "{words:?}");
+        change.host.shapectl(words).ok();
+        change.back();
     }
 }
 
