@@ -109,6 +109,7 @@ codes! {
     UNKNOWN_KIND "unknown-kind" Error "a discipline that does not exist";
     UNKNOWN_PROFILE "unknown-profile" Error "a class builds on a profile that does not exist";
     UNKNOWN_CLASS "unknown-class" Error "a rule names a class that does not exist, or one of several";
+    CLASS_ELSEWHERE "class-elsewhere" Error "a filter names a class of another discipline than its own";
     UNKNOWN_DEFAULT "unknown-default" Error "a default names a class that does not exist";
     UNKNOWN_BAND "unknown-band" Error "a band that the discipline does not have";
     WRONG_SHAPE "wrong-shape" Error "a word, a list or a block where another of them is wanted";

@@ -92,6 +92,9 @@ pub struct Row {
     pub fixed: bool,
     /// Whether a change in place must say it although it is fixed (taprio's clock).
     pub repeated: bool,
+    /// Whether a change to less drops at once what waits beyond it (the loop at the end of `codel_change`); other kinds let
+    /// it leave.
+    pub cuts: bool,
     /// Whether 100 % has a meaning for it: a rate of a class.
     pub percent: bool,
     /// Whether it is kept out of policies and tc text: what only the kernel says, or only the compiler fills in.
@@ -131,6 +134,7 @@ impl Row {
             computed: None,
             fixed: false,
             repeated: false,
+            cuts: false,
             percent: false,
             hidden: false,
             tool: false,
@@ -203,6 +207,11 @@ impl Row {
     pub const fn repeated(mut self) -> Row {
         self.fixed = true;
         self.repeated = true;
+        self
+    }
+    /// Says that a change to less drops what waits beyond it.
+    pub const fn cuts(mut self) -> Row {
+        self.cuts = true;
         self
     }
     /// Allows a percentage.
@@ -412,6 +421,28 @@ pub enum Reset {
     Replaced,
     /// It is there with another limit.
     Resized,
+}
+
+/// What a change in place throws away of what waits, as the kind's `change` in the kernel does it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drops {
+    /// All: another queue takes the place of the old one.
+    Queue,
+    /// What waits in bands, or tins, that are no more.
+    Bands,
+    /// What waits beyond a bound that becomes lower, which is what the bound is for.
+    Excess,
+}
+
+impl Drops {
+    /// In words, for a plan.
+    pub fn words(self) -> &'static str {
+        match self {
+            Drops::Queue => "the kernel puts a new queue in place of the old one: packets that wait are lost",
+            Drops::Bands => "packets that wait in a band or tin that goes are lost",
+            Drops::Excess => "packets that wait beyond it are lost",
+        }
+    }
 }
 
 /// What stands in tc's words before an object's options and concerns them.
@@ -642,6 +673,11 @@ pub trait Options: Rows {
         self.slot(i)?.number().or_else(|| row.default?.parse().ok())
     }
 
+    /// Of a kind with children: whether packets wait in the place of a child that nobody has put there.
+    fn children_hold(&self) -> bool {
+        true
+    }
+
     /// Of a filter: its number as tc's `handle` has it.
     fn show_handle(&self, handle: u32) -> String {
         format!("{handle:#x}")
@@ -693,6 +729,19 @@ pub trait Options: Rows {
 
     /// Of a held class: it is about to lose its classes, and is compared as the leaf that it will be.
     fn become_leaf(&mut self) {}
+
+    /// What is lost of what waits when options that are `held` become these in place; on both sides what nobody wrote is
+    /// filled in. By default what waits in bands that go, and what waits beyond a bound that [`Row::cuts`].
+    fn change_drops(&self, held: &dyn Options) -> Option<Drops> {
+        let less = |asked: Option<u64>, held: Option<u64>| asked.zip(held).is_some_and(|(asked, held)| asked < held);
+        let number = |options: &dyn Options, i: usize| options.slot(i).and_then(Slot::number);
+        let of_this = |i: usize| self.slot(i).and_then(Slot::number);
+        let cuts = |(i, row): (usize, &Row)| row.cuts && less(of_this(i), number(held, i));
+        match less(self.bands(), held.bands()) {
+            true => Some(Drops::Bands),
+            false => self.rows().iter().enumerate().any(cuts).then_some(Drops::Excess),
+        }
+    }
 
     /// What the kernel does to a discipline of kind `leaf` that hangs below when these options are changed in place.
     fn change_resets(&self, _leaf: &str) -> Option<Reset> {

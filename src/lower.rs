@@ -252,7 +252,7 @@ impl Lowering<'_> {
 
     /// A discipline and the rules beside it, with the table of their numbers. `arriving`: for packets that come in.
     fn direction(&mut self, direction: &Direction, old: &Numbers, arriving: bool) -> (Branch, Numbers) {
-        let discipline = layout::laid_out(&direction.discipline);
+        let discipline = layout::laid_out(&direction.discipline, &|path| old.has_part(path));
         let arena = Arena::new(&discipline, old, self.sink);
         let mut objects = Vec::with_capacity(arena.order.len() + direction.rules.len());
         for holder in &arena.order {

@@ -2,6 +2,7 @@
 
 mod branch;
 mod links;
+mod moves;
 mod purge;
 
 pub use purge::purged;
@@ -9,6 +10,7 @@ pub use purge::purged;
 pub use links::is_made;
 
 use crate::facts::Facts;
+use crate::kind::Drops;
 use crate::source::Span;
 use crate::tree::{Object, Tree};
 use compact_str::CompactString;
@@ -76,6 +78,8 @@ pub struct Step {
     pub remark: Option<String>,
     /// Whether it takes away what no dump can bring back.
     pub for_good: bool,
+    /// What it drops of what waits, on a change in place.
+    pub drops: Option<Drops>,
 }
 
 impl Step {

@@ -3,6 +3,7 @@
 use crate::diagnostic::visible;
 use crate::kind::acts;
 use crate::plan::{LinkChange, Plan, Step, Subject, Verb};
+use crate::source::misleads;
 use crate::tree::{Id, Object, Stab, block_of};
 use crate::unit::{Handle, Unit};
 use std::collections::BTreeSet;
@@ -199,8 +200,17 @@ pub fn stab_words(stab: &Stab) -> Command {
     c
 }
 
-/// A word as `sh` reads it: quoted if it holds anything but plain characters.
+/// A word as `sh` reads it: quoted if it holds anything but plain characters. What would mislead who reads the script is
+/// written in octal, which a command in it turns back.
 pub fn quote(word: &str) -> String {
+    if word.contains(misleads) {
+        let octal = |c: char| -> String {
+            let mut bytes = [0; 4];
+            c.encode_utf8(&mut bytes).bytes().map(|b| format!("\\{b:03o}")).collect()
+        };
+        let text: String = word.chars().map(|c| if c.is_ascii_alphanumeric() { c.into() } else { octal(c) }).collect();
+        return format!("\"$(printf '{text}')\"");
+    }
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:,%+=@".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
@@ -376,6 +386,7 @@ mod tests {
         assert_eq!(quote("$(reboot)"), "'$(reboot)'");
         assert_eq!(quote("it's"), r"'it'\''s'");
         assert_eq!(quote("a b"), "'a b'");
+        assert_eq!(quote("\u{202e}e'0"), r#""$(printf '\342\200\256e\0470')""#);
     }
 
     #[test]

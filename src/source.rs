@@ -107,10 +107,13 @@ pub struct Source {
     shown: OnceLock<Option<Box<str>>>,
 }
 
-/// Whether a character leads a terminal or the eye astray: control characters, and those that turn the direction of writing.
+/// Whether a character leads a terminal or the eye astray: control characters, those that turn the direction of writing,
+/// and those that take no room and so make two names look alike.
 pub fn misleads(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    let unseen = matches!(c, '\u{ad}' | '\u{34f}' | '\u{180e}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}')
+        || matches!(c, '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
+    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns || unseen
 }
 
 impl Source {
@@ -136,6 +139,8 @@ impl Source {
             let text: &str = &self.text;
             let odd = |(at, c): (usize, char)| match c {
                 '\n' | '\t' => false,
+                // some editors begin a file with it
+                '\u{feff}' => at != 0,
                 '\r' => text.as_bytes().get(at + 1) != Some(&b'\n'),
                 c => misleads(c),
             };

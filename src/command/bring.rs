@@ -193,17 +193,7 @@ impl Aim {
 
     /// What the plan makes takes of the kernel's memory.
     pub fn memory(&self) -> Memory {
-        let made = |step: &&Step| matches!(step.verb, Verb::Add | Verb::Replace);
-        let of = |interface: &[Step]| -> Memory {
-            let Some(first) = interface.first() else { return Memory::default() };
-            let facts = self.machine.facts(&first.interface);
-            let object = |step: &Step| match &step.subject {
-                Subject::Object(object) => memory(object, &facts),
-                Subject::Link(..) => Memory::default(),
-            };
-            interface.iter().filter(made).map(object).sum()
-        };
-        self.plan.steps.chunk_by(|one, other| one.interface == other.interface).map(of).sum()
+        memory_of(&self.plan, &|name: &str| self.machine.facts(name))
     }
 
     /// Names of handles: those of the policy, and what went before it for what is taken away.
@@ -212,6 +202,21 @@ impl Aim {
         names.extend(frame::names(&self.ids, &self.asked));
         names
     }
+}
+
+/// What a plan makes takes of the kernel's memory.
+pub(super) fn memory_of(plan: &Plan, facts: &dyn Fn(&str) -> Facts) -> Memory {
+    let made = |step: &&Step| matches!(step.verb, Verb::Add | Verb::Replace);
+    let of = |interface: &[Step]| -> Memory {
+        let Some(first) = interface.first() else { return Memory::default() };
+        let facts = facts(&first.interface);
+        let object = |step: &Step| match &step.subject {
+            Subject::Object(object) => memory(object, &facts),
+            Subject::Link(..) => Memory::default(),
+        };
+        interface.iter().filter(made).map(object).sum()
+    };
+    plan.steps.chunk_by(|one, other| one.interface == other.interface).map(of).sum()
 }
 
 /// Finds what the policy names and the machine does not have, at the policy's line. True if there is something.
@@ -459,6 +464,7 @@ fn half_made<N: AsRef<str>>(names: impl IntoIterator<Item = N>, now: &Tree) -> V
             differences: Vec::new(),
             remark: None,
             for_good: false,
+            drops: None,
         })
     });
     steps.collect()

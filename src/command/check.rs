@@ -1,8 +1,10 @@
 //! `check`: every mistake at once.
 
 use super::Exit;
+use super::bring;
 use super::frame::{Frame, Machine};
 use crate::diagnostic::{Diagnostic, codes};
+use crate::plan;
 use crate::policy::check::{Summary, summaries};
 use crate::tree::Tree;
 use serde_json::{Value, json};
@@ -27,7 +29,10 @@ pub(super) fn run(frame: &mut Frame, files: &[String], deny_warnings: bool, live
     for file in &files {
         let policy = frame.policy(file, &|name| machine.facts(name));
         if live {
-            frame.lower_for(&mut machine, &policy, &state.ids, &Tree::default());
+            let (asked, _) = frame.lower_for(&mut machine, &policy, &state.ids, &Tree::default());
+            // as if nothing of it stood
+            let facts = |name: &str| machine.facts(name);
+            bring::weigh(frame, bring::memory_of(&plan::from_nothing(&asked, &facts), &facts));
         } else {
             frame.lower(&policy, &|name| machine.facts(name), &state.ids);
         }

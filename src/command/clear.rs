@@ -28,7 +28,7 @@ pub(super) fn run(frame: &mut Frame, name: &str, dry_run: bool, force: bool, wai
     let mut bare =
         Interface { egress: Some(Branch::default()), ingress: Some(Branch::default()), ..Interface::default() };
     bare.link.txqueuelen = state.owned.get(name).and_then(|o| o.txqueuelen);
-    let asked = Tree { interfaces: [(name.into(), bare)].into_iter().collect(), ..Tree::default() };
+    let asked = Tree { interfaces: [(name.into(), bare)].into_iter().collect() };
     let read = bring::read_and_keep(&mut kernel, std::iter::once(name));
     let (held, snapshot) = match read {
         Ok(read) => read,

@@ -333,6 +333,11 @@ impl<'p> Arena<'p> {
         source.and_then(|c| c.leaf.as_ref()).is_some_and(|leaf| layout::is_part(leaf))
     }
 
+    /// Whether the discipline of that number is one that the layout made.
+    pub fn is_in_part(&self, major: u16) -> bool {
+        self.disciplines.iter().any(|d| d.major == major && layout::is_part(d.source))
+    }
+
     /// How many classes of a part of the layout take turns.
     pub fn turns_in_part(&self, discipline: usize) -> Option<usize> {
         self.disciplines.get(discipline).filter(|d| layout::is_part(d.source)).map(|d| d.takers)

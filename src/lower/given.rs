@@ -9,7 +9,7 @@ use crate::facts::Facts;
 use crate::kind::Place;
 use crate::kind::filter::u32::{self as cls_u32, Node, U32};
 use crate::policy::model::{Block, Filter};
-use crate::source::Span;
+use crate::source::{Span, Spanned};
 use crate::tree::{Id, Object};
 use crate::unit::{Handle, Reader, Unit};
 use compact_str::{CompactString, format_compact};
@@ -120,6 +120,21 @@ pub fn first(kind: &str) -> u32 {
     if kind == cls_u32::KIND.name { cls_u32::FIRST_NODE } else { 1 }
 }
 
+/// A filter chooses among the classes of the discipline that it hangs on; what it says of others' the kernel passes over.
+fn elsewhere(class: &Spanned<CompactString>, handle: Handle, parent: Handle, arena: Option<&Arena>, sink: &mut Sink) {
+    let own = Handle::new(parent.major(), 0).show();
+    let message = format!("`{}` is no class of the discipline `{own}` that this filter hangs on", class.value);
+    let parted = arena.is_some_and(|arena| arena.is_in_part(handle.major()));
+    let rule = format!("a rule finds its way through all disciplines: `{{ class: {}, match: … }}`", class.value);
+    let help = match parted {
+        true => format!("`layout: nested` put it into a discipline of its own; {rule}"),
+        false => format!(
+            "hang the filter on the class's own discipline with `at`, and have another one lead there; or {rule}"
+        ),
+    };
+    sink.push_nonsense(Diagnostic::new(&codes::CLASS_ELSEWHERE, message).at(class.span, "").help(help));
+}
+
 fn object(
     filter: &Filter,
     parent: Handle,
@@ -134,6 +149,9 @@ fn object(
     if let Some(class) = &filter.class {
         match arena.and_then(|a| a.find(&class.value).map(|c| a.class_handle(c))) {
             Some(handle) => {
+                if handle.major() != parent.major() {
+                    elsewhere(class, handle, parent, arena, sink);
+                }
                 super::set_if_unset(options.as_mut(), "flowid", handle);
                 name = class.value.clone();
             }

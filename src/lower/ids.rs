@@ -3,8 +3,9 @@
 
 use super::order::Place;
 use super::tables::Window;
+use crate::kind::qdisc::htb;
 use crate::unit::Handle;
-use compact_str::CompactString;
+use compact_str::{CompactString, format_compact};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -151,6 +152,13 @@ pub struct Numbers {
     /// Hash tables that others have, by the major of their discipline. Not kept.
     #[serde(skip)]
     pub foreign_tables: BTreeMap<u16, BTreeSet<u16>>,
+}
+
+impl Numbers {
+    /// Whether the layout gave the class of that path a discipline of its own.
+    pub fn has_part(&self, path: &str) -> bool {
+        self.disciplines.contains_key(format_compact!("{}:{path}", htb::KIND.name).as_str())
+    }
 }
 
 /// Which numbers are better for a name than others.

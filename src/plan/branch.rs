@@ -1,11 +1,12 @@
 //! One direction of one interface, asked against held.
 
+use super::moves::{self, Moves};
 use super::{Difference, Step, Subject, Verb};
 use crate::facts::Facts;
 use crate::kind::action::mirred::{Mirred, Mode};
 use crate::kind::action::{Actions, Control};
 use crate::kind::filter::u32::{Node, U32};
-use crate::kind::{Children, Options, Reset};
+use crate::kind::{Children, Drops, Options, Reset};
 use crate::tree::{Branch, Id, OWN_PREFIX, Object, Stab};
 use crate::unit::{Handle, Slot};
 use compact_str::CompactString;
@@ -15,9 +16,9 @@ use std::collections::{HashMap, HashSet};
 
 /// What a filter is known by: where it is asked, and its number there. Of a u32 filter's number the hash table is the
 /// kernel's choice and not compared.
-type FilterKey = (Handle, u32, u16, u32);
+pub(super) type FilterKey = (Handle, u32, u16, u32);
 
-fn filter_key(object: &Object) -> Option<FilterKey> {
+pub(super) fn filter_key(object: &Object) -> Option<FilterKey> {
     let Id::Filter { parent, chain, prio, handle, .. } = object.id else { return None };
     // the root table of a priority is numbered by the kernel from 0x800 on
     let root_table = object.name == "u32" && handle >> 20 >= 0x800;
@@ -61,6 +62,8 @@ struct Comparison {
     in_place: bool,
     /// The options to send: what is written, and the kernel's own defaults where the held value is another.
     send: Object,
+    /// What is lost if it changes in place.
+    drops: Option<Drops>,
 }
 
 fn show_stab(stab: Option<&Stab>) -> Option<String> {
@@ -115,7 +118,8 @@ fn compare(asked: &Object, held: &Object, facts: &Facts) -> Comparison {
         differences.push(Difference { word, held: shown(held), asked: shown(asked) });
         in_place = false;
     }
-    Comparison { differences, in_place, send }
+    let drops = wanted.change_drops(standing.as_ref()).filter(|_| in_place && !differences.is_empty());
+    Comparison { differences, in_place, send, drops }
 }
 
 struct Settler<'a> {
@@ -140,8 +144,21 @@ impl Settler<'_> {
             differences,
             remark,
             for_good: false,
+            drops: None,
         });
         parts.into_iter().for_each(|part| self.push(Verb::Change, part, Vec::new(), None));
+    }
+
+    /// Changes in place what differs, and says what that costs.
+    fn change(&mut self, comparison: Comparison, remark: Option<&str>) {
+        let Comparison { differences, send, drops, .. } = comparison;
+        let cost = drops.map(Drops::words);
+        let said: Vec<&str> = remark.into_iter().chain(cost).collect();
+        let said = (!said.is_empty()).then(|| said.join("; "));
+        self.push(Verb::Change, send, differences, said.as_deref());
+        if let Some(step) = self.steps.last_mut() {
+            step.drops = drops;
+        }
     }
 
     /// The same, with its steps among others.
@@ -227,7 +244,7 @@ pub(super) fn settle(
             if same_kind && !has_stuck && (comparison.differences.is_empty() || comparison.in_place) {
                 let changed = (!comparison.differences.is_empty()).then_some(&asked_root);
                 if changed.is_some() {
-                    s.push(Verb::Change, comparison.send, comparison.differences, None);
+                    s.change(comparison, None);
                 }
                 settle_below(asked, held, changed, &stuck, &mut s);
             } else {
@@ -315,16 +332,24 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
     }
     let inner: HashSet<Handle> = parents_of_classes(asked);
     let was_inner: HashSet<Handle> = parents_of_classes(held);
-    // packets wait in it, if only in the fifo that the kernel gives to each
-    let was_leaf = |class: Handle| classes.contains_key(&class) && !was_inner.contains(&class);
+    let bands = with_bands(held);
+    // packets wait in it, if only in the fifo that the kernel gives to each; not all kinds show the class of a band
+    let was_leaf = |class: Handle| {
+        let is_class = || classes.contains_key(&class);
+        let is_band = |n: &Option<u64>| n.is_none_or(|n| u64::from(class.minor()) <= n);
+        bands.get(&own(class)).map_or_else(is_class, is_band) && !was_inner.contains(&class)
+    };
     let mut stays: HashSet<Handle> = HashSet::new();
     // what waits until a class has lost its classes: its own options, the disciplines on it, and all below these
     let mut late = Vec::new();
     let mut waiting: HashSet<Handle> = HashSet::new();
     // disciplines that are made anew: below them nothing stands any more
     let mut anew: HashSet<Handle> = HashSet::new();
-    // classes that are made anew: their own filters went with them
-    let mut moved: HashSet<Handle> = HashSet::new();
+    let wanted: HashSet<FilterKey> = asked.objects.iter().filter_map(filter_key).collect();
+    // what hung on these went with them
+    let moves = Moves::of(asked, held, &wanted);
+    let moved = &moves.handles;
+    let mut made_way = moved.is_empty();
     let mut changed: HashMap<Handle, &Object> = changed.iter().filter_map(|o| Some((o.handle()?, *o))).collect();
 
     for object in asked.objects.iter().filter(|o| filter_key(o).is_none() && !is_root(o)) {
@@ -332,8 +357,14 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
             Id::Class { handle, parent } => {
                 stays.insert(handle);
                 match classes.get(&handle) {
+                    Some(_) if !anew.contains(&own(handle)) && moved.contains(&handle) => {
+                        if !std::mem::replace(&mut made_way, true) {
+                            make_way(&moves, asked, held, (&wanted, &anew), s);
+                        }
+                        s.add(object);
+                    }
                     Some(held) if !anew.contains(&own(handle)) => {
-                        if held.id.parent() == parent && held.name == object.name {
+                        if held.name == object.name {
                             // htb takes no quantum for a class that still has children: it waits until they are gone
                             let waits = was_inner.contains(&handle) && !inner.contains(&handle);
                             if waits {
@@ -344,9 +375,8 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
                                 change(object, held, s);
                             }
                         } else {
-                            s.delete(held, Some("it moves to another parent"));
+                            s.delete(held, None);
                             s.add(object);
-                            moved.insert(handle);
                         }
                     }
                     // a class that gets its first child loses its queue to the kernel's `qdisc_purge_queue`
@@ -365,8 +395,9 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
                 let above = changed.get(&own(parent));
                 let reset = qdiscs.get(&parent).and_then(|held| above?.options.change_resets(&held.name));
                 match qdiscs.get(&parent) {
-                    _ if anew.contains(&own(parent)) => {
+                    held if anew.contains(&own(parent)) || moved.contains(&parent) => {
                         anew.insert(handle);
+                        anew.extend(held.and_then(|held| held.handle()));
                         s.add(object);
                     }
                     Some(_) if reset == Some(Reset::Replaced) => {
@@ -385,7 +416,7 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
                             if reset.is_some() {
                                 c.send.options.assume(s.facts);
                             }
-                            s.push(Verb::Change, c.send, c.differences, remark);
+                            s.change(c, remark);
                         } else {
                             anew.insert(handle);
                             let remark = match stuck {
@@ -417,8 +448,8 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
     }
 
     let remade = remake_chains(asked, held, &anew, s);
-    let stands = |object: &Object| remade.leaves(object);
-    let wanted: HashSet<FilterKey> = asked.objects.iter().filter_map(filter_key).collect();
+    let lifted = |object: &Object| filter_key(object).is_some_and(|key| moves.lifted.contains(&key));
+    let stands = |object: &Object| remade.leaves(object) && !lifted(object);
     // who sends to a chain keeps it and its template, so its own filters go before
     let sends = |o: &Object| goes_to(o).any(|to| remade.chains.contains(&(o.id.parent(), to)));
     let (last, first): (Vec<&Object>, Vec<&Object>) =
@@ -463,7 +494,7 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
     let asked_qdiscs: HashSet<Handle> = asked.objects.iter().filter(|o| o.is_qdisc()).map(|o| o.id.parent()).collect();
     for object in held.objects.iter().filter(|o| o.is_qdisc() && !is_root(o)) {
         let parent = object.id.parent();
-        let parent_goes = classes.contains_key(&parent) && !stays.contains(&parent);
+        let parent_goes = (classes.contains_key(&parent) && !stays.contains(&parent)) || moved.contains(&parent);
         // a class that gets children loses its discipline by itself
         let becomes_inner = inner.contains(&parent);
         // and a band that is no more takes its discipline along
@@ -481,12 +512,28 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
     }
     for object in held.objects.iter().rev() {
         let Id::Class { handle, .. } = object.id else { continue };
-        let below_gone = anew.contains(&own(handle)) || gone.contains(&own(handle));
+        let below_gone = anew.contains(&own(handle)) || gone.contains(&own(handle)) || moved.contains(&handle);
         if !stays.contains(&handle) && !below_gone && configurable(object) && qdisc_stays(held, asked, handle) {
             s.delete(object, None);
         }
     }
     s.steps.extend(late);
+}
+
+/// Takes away the classes that move, and what is in their way. What stays comes back later.
+fn make_way(
+    moves: &Moves,
+    asked: &Branch,
+    held: &Branch,
+    (wanted, anew): (&HashSet<FilterKey>, &HashSet<Handle>),
+    s: &mut Settler,
+) {
+    let there = |o: &&&Object| !anew.contains(&own(o.id.parent()));
+    let stays = |o: &Object| filter_key(o).is_some_and(|key| wanted.contains(&key));
+    let (back, going): (Vec<&Object>, Vec<&Object>) = moves.filters.iter().filter(there).partition(|o| stays(o));
+    take_away(&going, asked, held, s);
+    back.iter().for_each(|filter| s.delete(filter, Some(moves::FILTER)));
+    moves.classes.iter().filter(there).for_each(|class| s.delete(class, Some(moves::CLASS)));
 }
 
 const STUCK: &str = "a class of it cannot be changed in place: all is made anew, and packets that wait are lost";
@@ -634,6 +681,17 @@ fn qdisc_stays(held: &Branch, asked: &Branch, class: Handle) -> bool {
     let of = |b: &Branch| b.objects.iter().find(|o| o.is_qdisc() && o.handle() == Some(own)).map(|o| o.name.clone());
     let held = of(held);
     held.is_some() && held == of(asked)
+}
+
+/// The disciplines that have bands, and in how many packets wait: `None` where the device says it.
+fn with_bands(held: &Branch) -> HashMap<Handle, Option<u64>> {
+    let number = |o: &Object| match o.kind?.children {
+        _ if !o.options.children_hold() => Some((o.handle()?, Some(0))),
+        Children::Bands => Some((o.handle()?, o.options.bands())),
+        Children::Leaf => Some((o.handle()?, Some(1))),
+        Children::None | Children::Classes => None,
+    };
+    held.objects.iter().filter(|o| o.is_qdisc()).filter_map(number).collect()
 }
 
 /// Whether the class is one that was made, not one that its discipline brings along (a band, the one child of tbf).

@@ -14,6 +14,7 @@ fn step(interface: &str, verb: Verb, change: LinkChange, span: Option<Span>) -> 
         differences: Vec::new(),
         remark: None,
         for_good: false,
+        drops: None,
     }
 }
 

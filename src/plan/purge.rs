@@ -5,7 +5,7 @@
 //! the old one goes when it has sent what waited.
 
 use super::{Plan, Subject, Verb};
-use crate::kind::Children;
+use crate::kind::{Children, Drops};
 use crate::tree::{Branch, Id, Object, Tree};
 use crate::unit::Handle;
 use compact_str::CompactString;
@@ -20,6 +20,10 @@ pub fn purged(plan: &Plan, held: &Tree) -> BTreeSet<(CompactString, Handle)> {
         let Subject::Object(object) = &step.subject else { continue };
         let below = match (object.id, step.verb) {
             (Id::Qdisc { parent, .. }, Verb::Add | Verb::Replace | Verb::Delete) => parent,
+            // what waits beyond a bound is meant to go
+            (Id::Qdisc { parent, .. }, Verb::Change) if matches!(step.drops, Some(Drops::Queue | Drops::Bands)) => {
+                parent
+            }
             (Id::Class { parent, .. }, Verb::Add) => parent,
             _ => continue,
         };

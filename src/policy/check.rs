@@ -121,7 +121,7 @@ fn direction(place: &Place, direction: &Direction, sink: &mut Sink) {
     classes::check(place, direction, sink);
     layout::check(&direction.discipline, sink);
     // what is counted a discipline is counted as it is laid out
-    let laid_out = laid_out(&direction.discipline);
+    let laid_out = laid_out(&direction.discipline, &|_| false);
     classes::depths(&laid_out, sink);
     quantum::check(&laid_out, sink);
     budget::check(&laid_out, sink);

@@ -17,7 +17,8 @@ use crate::unit::choice::choice;
 use compact_str::CompactString;
 use std::borrow::Cow;
 
-/// So many classes right below a class are many.
+/// So many classes right below a class are many. What has a part already keeps it as long as there is anything in it: a
+/// site on the edge would be made anew with each subscriber that comes and goes.
 pub const MANY: usize = 8;
 
 choice! {
@@ -30,13 +31,14 @@ choice! {
     }
 }
 
-/// A discipline as it is laid out, with all that hangs below it.
-pub fn laid_out(discipline: &Discipline) -> Cow<'_, Discipline> {
+/// A discipline as it is laid out, with all that hangs below it; `stands` tells of a class, by its path, whether it has a
+/// part already.
+pub fn laid_out<'d>(discipline: &'d Discipline, stands: &dyn Fn(&str) -> bool) -> Cow<'d, Discipline> {
     if !asked(discipline) {
         return Cow::Borrowed(discipline);
     }
     let mut out = discipline.clone();
-    part(&mut out);
+    part(&mut out, "", stands);
     Cow::Owned(out)
 }
 
@@ -44,7 +46,7 @@ pub fn laid_out(discipline: &Discipline) -> Cow<'_, Discipline> {
 pub fn nested(discipline: &Discipline) -> Discipline {
     let mut out = discipline.clone();
     out.layout = Some(Spanned::new(Layout::Nested, out.kind.span));
-    part(&mut out);
+    part(&mut out, "", &|_| false);
     out
 }
 
@@ -82,30 +84,42 @@ fn asked(discipline: &Discipline) -> bool {
         }
 }
 
-fn part(discipline: &mut Discipline) {
+fn below(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
+}
+
+fn part(discipline: &mut Discipline, path: &str, stands: &dyn Fn(&str) -> bool) {
     let fresh = is_nested(discipline).then(|| empty_part(discipline));
     match &mut discipline.children {
         Children::None => {}
         Children::Classes(classes) => {
             for class in classes {
-                part_class(class, fresh.as_ref());
+                part_class(class, &below(path, &class.name.value), stands, fresh.as_ref());
             }
         }
-        Children::Bands(bands) => bands.iter_mut().filter_map(|b| b.leaf.as_mut()).for_each(part),
-        Children::Leaf(leaf) => part(leaf),
+        Children::Bands(bands) => {
+            for (number, band) in bands.iter_mut().enumerate() {
+                let name = band.name.as_ref().map_or_else(|| number.to_string(), |name| name.value.to_string());
+                let path = below(path, &name);
+                band.leaf.iter_mut().for_each(|leaf| part(leaf, &path, stands));
+            }
+        }
+        Children::Leaf(leaf) => part(leaf, path, stands),
     }
 }
 
 /// Parts what is below a class, and gives the levels that it comes to in its own discipline. `fresh` is an empty part, if
 /// there are to be any.
-fn part_class(class: &mut Class, fresh: Option<&Discipline>) -> usize {
+fn part_class(class: &mut Class, path: &str, stands: &dyn Fn(&str) -> bool, fresh: Option<&Discipline>) -> usize {
     if let Some(leaf) = &mut class.leaf {
-        part(leaf);
+        part(leaf, path, stands);
     }
-    let below = class.classes.iter_mut().map(|c| part_class(c, fresh)).max().unwrap_or(0);
+    let levels = class.classes.iter_mut().map(|c| part_class(c, &below(path, &c.name.value), stands, fresh));
+    let levels = levels.max().unwrap_or(0);
+    let stays = || !class.classes.is_empty() && stands(path);
     if let Some(fresh) = fresh
         // a part has a level more than what it holds, its top
-        && (class.classes.len() >= MANY || below + 1 >= fresh.options.levels())
+        && (class.classes.len() >= MANY || levels + 1 >= fresh.options.levels() || stays())
     {
         let mut own = fresh.clone();
         let top = top(class);
@@ -114,7 +128,7 @@ fn part_class(class: &mut Class, fresh: Option<&Discipline>) -> usize {
         class.leaf = Some(Box::new(own));
         return 1;
     }
-    below + 1
+    levels + 1
 }
 
 /// A part without classes.

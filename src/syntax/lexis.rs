@@ -2,6 +2,7 @@
 //!
 //! `"…"` knows the escapes `\" \\ \n \t \r \u{hex}`; `'…'` knows none. Neither goes past the end of its line.
 
+use crate::source::misleads;
 use nom::bytes::complete::{take_while, take_while1};
 use nom::character::complete::char;
 use nom::sequence::preceded;
@@ -24,7 +25,7 @@ fn is_mark(c: char) -> bool {
 /// Whether a text may stand unquoted where a value or a name is expected. (A name that is also a keyword at its place must
 /// be quoted all the same.)
 pub fn is_bare(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(is_word) && !text.ends_with(':')
+    !text.is_empty() && text.chars().all(|c| is_word(c) && !misleads(c)) && !text.ends_with(':')
 }
 
 /// The text in double quotes, with escapes.
@@ -38,7 +39,7 @@ pub fn quote(text: &str) -> String {
             '\n' => out.push_str("\\n"),
             '\t' => out.push_str("\\t"),
             '\r' => out.push_str("\\r"),
-            c if c.is_control() || (c.is_whitespace() && c != ' ') => {
+            c if misleads(c) || (c.is_whitespace() && c != ' ') => {
                 out.push_str(&format!("\\u{{{:x}}}", u32::from(c)));
             }
             c => out.push(c),

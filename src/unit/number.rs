@@ -3,6 +3,7 @@
 use super::list::MOST;
 use super::{Bytes, Info, Reader, Refusal, Schema, Unit, Words, strtod, strtoul};
 use crate::diagnostic::codes;
+use crate::source::misleads;
 use crate::syntax::document::{Node, Value};
 use compact_str::CompactString;
 
@@ -450,7 +451,7 @@ impl Unit for Name {
     const INFO: Info = Info { name: "a name", spellings: "a name", schema: Schema::Pattern("^.+$") };
 
     fn read(text: &str, _reader: &mut Reader) -> Result<Self, Refusal> {
-        if text.is_empty() || text.contains(|c: char| c.is_control() || c.is_whitespace()) {
+        if text.is_empty() || text.contains(|c: char| misleads(c) || c.is_whitespace()) {
             return Err(Refusal::new(format!("`{text}` is not a name")));
         }
         Ok(Name(text.into()))

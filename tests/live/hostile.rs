@@ -9,10 +9,11 @@ use std::path::Path;
 
 /// Names of interfaces that the kernel takes, and that a shell, tc or a terminal might take for something else. Were one
 /// run, it would leave the file `X` where it is run.
-const INTERFACES: [&str; 9] = ["$(>X)", "`>X`", "a;>X", "a'b", "a\"b", "-batch", "--", "a&b|c", "\u{202e}eth0"];
+const INTERFACES: [&str; 10] =
+    ["$(>X)", "`>X`", "a;>X", "a'b", "a\"b", "-batch", "--", "a&b|c", "\u{202e}eth0", "eth\u{200b}0"];
 
 /// The same for names in a policy, which may be longer.
-const CLASSES: [&str; 7] = ["$(>X)", "`>X`", "a;>X", "';>X;'", "\\\";>X;\\\"", "-rf", "\\u202eegnahc\\u2066"];
+const CLASSES: [&str; 6] = ["$(>X)", "`>X`", "a;>X", "';>X;'", "\\\";>X;\\\"", "-rf"];
 
 fn links(names: &[&str]) -> Host {
     let netns = Netns::new();
@@ -25,8 +26,10 @@ fn links(names: &[&str]) -> Host {
 
 /// Neither the terminal nor the eye is led astray: control characters and those that turn the direction of writing.
 fn assert_plain(what: &str, text: &str) {
-    let odd =
-        |c: &char| (c.is_control() && *c != '\n') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let odd = |c: &char| {
+        (c.is_control() && *c != '\n')
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
     assert_eq!(text.chars().find(odd), None, "{what}: {text:?}");
 }
 
@@ -59,7 +62,16 @@ fn names_of_interfaces_are_names_and_nothing_else() {
     let file = folder.join("script.sh");
     std::fs::write(&file, &script).expect("it is writable");
     host.netns.run("sh", ["-c", "cd \"$1\" && sh ./script.sh", "sh", path(&folder)]).ok();
+    assert_plain("a script", &script);
     assert_eq!(limits(&host), applied, "{script}");
+    // and what is exported, in either notation
+    for notation in ["yaml", "shape"] {
+        let exported = host.shapectl(&["export", "--to", notation]).ok();
+        assert_plain("a policy", &exported);
+        let file = folder.join(format!("exported.{notation}"));
+        std::fs::write(&file, exported).expect("it is writable");
+        host.assert_settled(&file);
+    }
     assert!(!folder.join("X").exists(), "something in the script was run:\n{script}");
 }
 
@@ -95,7 +107,9 @@ fn names_of_classes_are_names_and_nothing_else() {
     assert_same(&standing(&host), &applied, &format!("left: by the script, right: by apply\n{script}"));
     assert!(!folder.join("X").exists(), "something in the script was run:\n{script}");
     // a mistake beside such a name is shown with the name made harmless
-    for name in ["a\\u202e", "a\u{202e}b", "\\u001b]0;gotcha\\u0007", "a\\n>X\\n", "a; >X"] {
+    for name in
+        ["\\u202eegnahc\\u2066", "a\\u200bb", "a\\u202e", "a\u{202e}b", "\\u001b]0;gotcha\\u0007", "a\\n>X\\n", "a; >X"]
+    {
         let wrong = host.policy(&text(&format!("          \"{name}\": {{ rate: 100 }}\n")));
         let ran = host.shapectl(&["check", path(&wrong)]);
         assert_eq!(ran.status.code(), Some(1), "{name:?}: {ran}");

@@ -136,6 +136,37 @@ fn a_tree_deeper_than_eight_levels_shapes() {
     assert_rate("beside it", both[1], 3e6, 300e-6);
 }
 
+/// From one layout to the other and back while packets pass: none is lost.
+#[test]
+fn a_flow_passes_through_a_change_of_layout() {
+    needs!("htb", "u32", "veth");
+    let (near, far) = cable();
+    near.netns.without_ipv6();
+    near.apply_text(&sites("flat"));
+    let ports = [PORT, PORT + 9, PORT + 16];
+    let heard = ports.map(|port| {
+        let receiver = Receiver::at(&far.netns, &format!("10.9.0.2:{port}"));
+        receiver.start(Duration::ZERO, Duration::from_secs(60))
+    });
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let sent = ports.map(|port| {
+        let flow = Flow::to(&format!("10.9.0.2:{port}"), 80_000, Duration::from_secs(60));
+        flow.until(std::sync::Arc::clone(&stop)).start(&near.netns)
+    });
+    for layout in ["nested", "flat", "nested"] {
+        std::thread::sleep(Duration::from_millis(300));
+        let said = near.apply(&near.policy(&sites(layout)));
+        assert!(!said.contains("lost"), "{said}");
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    for (sent, heard) in sent.into_iter().zip(heard) {
+        let (sent, heard) = (sent.join().unwrap(), heard.join().unwrap());
+        assert!(sent > 5, "{sent} packets only");
+        assert_eq!(heard.packets_in_all, sent, "of those that were sent");
+    }
+}
+
 /// All commands know the layout: what stands is what was asked, a packet finds its class, a change touches its own part, and
 /// what is exported makes the same tree.
 #[test]
@@ -170,6 +201,25 @@ fn every_command_knows_it() {
     let done = steps(&more);
     assert_eq!(done.iter().filter(|l| l.contains("class add")).count(), 1, "{done:#?}");
     assert!(!done.iter().any(|l| l.contains("qdisc") || l.contains("delete") || l.contains(" del ")), "{done:#?}");
+    // a part stays a part while there is anything in it, so that a site on the edge is not made anew with each user
+    let seven = |text: &str| {
+        text.lines().filter(|l| !l.trim_start().starts_with("a7:")).map(|l| format!("{l}\n")).collect::<String>()
+    };
+    let fewer = seven(&sites("nested"));
+    let done = steps(&fewer);
+    assert!(done.iter().any(|l| l.contains("class del")), "{done:#?}");
+    assert!(!done.iter().any(|l| l.contains("qdisc")), "{done:#?}");
+    let policy = host.apply_text(&fewer);
+    host.assert_settled(&policy);
+    let done = steps(&sites("nested"));
+    assert!(done.iter().any(|l| l.contains("class add")) && !done.iter().any(|l| l.contains("qdisc")), "{done:#?}");
+    let fresh = Host::with(&["eth0"]);
+    fresh.assert_settled(&fresh.apply_text(&fewer));
+    assert_eq!(
+        fresh.netns.tc("qdisc show dev eth0").matches("qdisc htb").count(),
+        3,
+        "a site of seven is none where it is new"
+    );
     // the user goes: what sends to its site goes before what chooses inside of it
     let policy = host.apply_text(&more);
     host.assert_settled(&policy);

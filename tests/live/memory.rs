@@ -63,6 +63,8 @@ fn more_than_the_machine_has_left_is_warned_of() {
     assert!(said.stderr.contains("of the kernel's memory") && !said.stderr.contains("are left"), "{said}");
     let said = host.shapectl(&["apply", "--dry-run", path(&host.policy(&leaves(3, many)))]);
     assert!(said.status.success() && said.stderr.contains("are left") && said.stderr.contains("27.6 TB"), "{said}");
+    let said = host.shapectl(&["check", "--live", path(&host.policy(&leaves(3, many)))]);
+    assert!(said.status.success() && said.stderr.contains("27.6 TB"), "{said}");
     let page = host.shapectl(&["explain", "memory"]).ok();
     assert!(page.contains("MemAvailable"), "{page}");
 }

@@ -90,6 +90,137 @@ fn what_waits_in_the_default_is_sent() {
     near.assert_settled(&near.policy(&default("pfifo")));
 }
 
+/// The kernel moves no class, and takes none away that filters lead to: one whose number is pinned goes with all that leads to it
+/// and hangs below it, and comes back at its new place.
+#[test]
+fn a_class_with_a_pinned_number_moves() {
+    needs!("htb", "u32", "veth");
+    let host = Host::with(&["eth0"]);
+    let policy = |at: &str, inside: &str| {
+        let x = format!(
+            "x: {{ id: 0x10, rate: 200kbit, ceil: 1mbit, classes: {{ p: {{ id: 0x11, rate: 100kbit, leaf: {{ {inside} }} }}, q: {{ rate: 50kbit }} }} }}"
+        );
+        let (a, b) = if at == "a" { (format!(", {x}"), String::new()) } else { (String::new(), format!(", {x}")) };
+        format!(
+            "interfaces:\n  eth0:\n    egress:\n      htb:\n        default: rest\n        classes:\n          \
+             a: {{ rate: 1mbit, classes: {{ y: {{ rate: 100kbit }}{a} }} }}\n          \
+             b: {{ rate: 1mbit, classes: {{ z: {{ rate: 100kbit }}{b} }} }}\n          rest: {{ rate: 100kbit }}\n      rules:\n        \
+             - {{ class: {at}/x/p, match: 'tcp dport {{22, 23}}' }}\n        - {{ class: a/y, match: tcp dport 24 }}\n        \
+             - {{ class: {at}/x/q, match: udp dport 53 }}\n"
+        )
+    };
+    let inside = "tbf: { rate: 1mbit, burst: 3kb, limit: 9kb, leaf: { pfifo: { limit: 7 } } }";
+    for (at, inside) in [("a", inside), ("b", inside), ("a", "pfifo: { limit: 9 }"), ("b", inside)] {
+        let file = host.policy(&policy(at, inside));
+        let said = host.apply(&file);
+        host.assert_settled(&file);
+        let shown = host.netns.tc("class show dev eth0");
+        let below = |child: &str| {
+            let line = shown.lines().find(|line| line.contains(&format!("htb {child} "))).expect("it stands");
+            line.split(" parent ").nth(1).and_then(|rest| rest.split(' ').next()).map(str::to_owned)
+        };
+        assert_eq!(below("1:11").as_deref(), Some("1:10"), "{shown}");
+        assert!(!said.contains("lost") || said.contains("moves"), "{said}");
+        let untouched = said.lines().all(|line| !line.contains("a/y"));
+        assert!(untouched || at == "a", "what does not move is not touched: {said}");
+    }
+    let said = host.shapectl(&["apply", "--dry-run", path(&host.policy(&policy("a", inside)))]).ok();
+    assert!(said.contains("moves to another parent"), "{said}");
+}
+
+/// A discipline before and after, the DS field of what waits in it, and whether the change drops some of that.
+const CHANGES: &[(&str, &str, u8, bool)] = &[
+    ("pfifo: { limit: 60 }", "pfifo: { limit: 5 }", 0, false),
+    ("bfifo: { limit: 60kb }", "bfifo: { limit: 3kb }", 0, false),
+    ("pfifo: { limit: 60 }", "bfifo: { limit: 60kb }", 0, true),
+    ("tbf: { rate: 1mbit, burst: 3kb, limit: 60kb }", "tbf: { rate: 2mbit, burst: 3kb, limit: 9kb }", 0, false),
+    ("sfq: { limit: 60 }", "sfq: { limit: 5 }", 0, true),
+    ("sfq: { limit: 60 }", "sfq: { limit: 60, quantum: 3000b }", 0, true),
+    ("codel: { limit: 60 }", "codel: { limit: 5 }", 0, true),
+    ("codel: { limit: 60 }", "codel: { limit: 70, target: 9ms }", 0, false),
+    ("fq_codel: { limit: 60 }", "fq_codel: { limit: 5 }", 0, true),
+    ("fq_codel: { limit: 60 }", "fq_codel: { limit: 60, memory_limit: 5000b }", 0, true),
+    ("fq_codel: { limit: 60 }", "fq_codel: { limit: 60, target: 9ms }", 0, false),
+    ("fq: { limit: 60 }", "fq: { limit: 5 }", 0, true),
+    ("pie: { limit: 60 }", "pie: { limit: 5 }", 0, true),
+    ("fq_pie: { limit: 60 }", "fq_pie: { limit: 5 }", 0, true),
+    ("hhf: { limit: 60 }", "hhf: { limit: 5 }", 0, true),
+    (
+        "choke: { limit: 60, bandwidth: 10mbit, min: 30, max: 50 }",
+        "choke: { limit: 6, bandwidth: 10mbit, min: 2, max: 5 }",
+        0,
+        true,
+    ),
+    (
+        "red: { limit: 400kb, min: 30kb, max: 90kb, avpkt: 1000b, burst: 55, bandwidth: 10mbit }",
+        "red: { limit: 400kb, min: 30kb, max: 90kb, avpkt: 1000b, burst: 60, bandwidth: 10mbit }",
+        0,
+        true,
+    ),
+    ("sfb: { limit: 60 }", "sfb: { limit: 70 }", 0, true),
+    ("netem: { limit: 60 }", "netem: { limit: 5 }", 0, false),
+    ("skbprio: { limit: 60 }", "skbprio: { limit: 5 }", 0, false),
+    ("cake: { diffserv: diffserv4 }", "cake: { diffserv: besteffort }", 0xb8, true),
+    ("cake: { diffserv: besteffort }", "cake: { diffserv: diffserv4 }", 0xb8, false),
+    (
+        "prio: { bands: [a, b, c] }",
+        "prio: { bands: [a, b], priomap: [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1] }",
+        0x08,
+        true,
+    ),
+    ("prio: { bands: [a, b, c] }", "prio: { bands: [a, b, c, d] }", 0x08, false),
+    ("prio: { bands: [a, b, c] }", "prio: { bands: [a, b, c], leaves: { c: { bfifo: { limit: 60kb } } } }", 0x08, true),
+    (
+        "prio: { bands: [a, b, c], leaves: { c: { bfifo: { limit: 60kb } } } }",
+        "prio: { bands: [a, b, c], leaves: { c: { pfifo: { limit: 60 } } } }",
+        0x08,
+        true,
+    ),
+    ("prio: { bands: [a, b, c], leaves: { c: { bfifo: { limit: 60kb } } } }", "prio: { bands: [a, b, c] }", 0x08, true),
+    ("ets: { bands: [a, b, c] }", "ets: { bands: [a, b] }", 0, true),
+    ("ets: { bands: [a, b, c] }", "ets: { bands: [a, b, c], strict: 1 }", 0, false),
+    ("sfb: { limit: 60 }", "sfb: { limit: 60, leaf: { pfifo: { limit: 60 } } }", 0, true),
+    ("netem: { limit: 60 }", "netem: { limit: 60, leaf: { pfifo: { limit: 60 } } }", 0, false),
+];
+
+/// What is lost where nothing can be made beside the old is in the plan: below a tbf there is one place.
+#[test]
+fn a_plan_says_what_a_change_drops() {
+    let there = |text: &&str| kernel::lacks(text.split(':').next().expect("a kind")).is_none();
+    for (before, after, tos, drops) in CHANGES.iter().filter(|(before, after, ..)| there(before) && there(after)) {
+        let Pair { near, far: _far } = Pair::new();
+        near.without_ipv6();
+        let near = Host::of(near);
+        let policy = |leaf: &str| {
+            format!(
+                "interfaces: {{ eth0: {{ egress: {{ tbf: {{ rate: 8kbit, burst: 2kb, limit: 900kb, leaf: {{ {leaf} }} }} }} }} }}\n"
+            )
+        };
+        near.apply_text(&policy(before));
+        let flow = Flow::to("10.9.0.2:5001", 1_000_000_000, Duration::from_secs(1)).payload(500).tos(*tos);
+        flow.datagrams(20).start(&near.netns).join().unwrap();
+        let waiting = || {
+            let shown = near.netns.tc("-s qdisc show dev eth0");
+            // cake forgets to tell who is above it of the tins that it empties
+            let mut lines = shown.lines().skip_while(|line| !line.contains(" parent 1:1 "));
+            let words = lines.find(|line| line.contains("backlog"));
+            let words = words.unwrap_or_else(|| panic!("{shown}")).split_whitespace();
+            let packets = words.skip_while(|word| *word != "backlog").nth(2).expect("packets");
+            packets.trim_end_matches('p').parse::<u64>().unwrap_or_else(|_| panic!("{shown}"))
+        };
+        let wait = waiting();
+        assert!(wait > 12, "{before}: {wait} packets wait");
+        let said = near.apply(&near.policy(&policy(after)));
+        // one or two are sent meanwhile
+        let lost = wait.saturating_sub(waiting()) > 4;
+        assert_eq!(
+            (lost, said.contains("lost")),
+            (*drops, *drops),
+            "lost, and said, from {before} to {after}:\n{said}"
+        );
+    }
+}
+
 fn what_waits_is_sent(after: &str, judge: impl FnOnce(&str)) {
     let policy = |slow: &str| {
         format!(

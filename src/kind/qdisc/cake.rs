@@ -5,7 +5,7 @@ use crate::facts::Facts;
 use crate::kind::walk::{Choice, Walk};
 use crate::kind::wire::{Attributes, Malformed, Parsed, Payload};
 use crate::kind::{
-    Attribute, Children, End, Fairness, Finding, Kind, Options, Role, Row, Rows, Wire, attribute, no_option,
+    Attribute, Children, Drops, End, Fairness, Finding, Kind, Options, Role, Row, Rows, Wire, attribute, no_option,
     read_named, read_row, row_words,
 };
 use crate::packet::{self, Packet};
@@ -381,15 +381,26 @@ const TIN8: [u8; 64] = [
 ];
 
 impl Cake {
+    /// How many tins there are.
+    fn tins(&self) -> u64 {
+        match self.diffserv.unwrap_or_default().show().as_str() {
+            "besteffort" => 1,
+            "diffserv3" => 3,
+            "diffserv4" => 4,
+            _ => 8,
+        }
+    }
+
     /// `cake_select_tin`: by the mark, by a class that the priority names, or by the DSCP. `None` where there is one tin.
     fn tin(&self, packet: &Packet, this: Handle) -> Option<String> {
         let mode = self.diffserv.as_ref().map_or_else(|| "diffserv3".to_owned(), Unit::show);
         let precedence: [u8; 64] = std::array::from_fn(|dscp| (dscp >> 3) as u8);
-        let (table, count) = match mode.as_str() {
-            "diffserv3" => (&TIN3, 3_u32),
-            "diffserv4" => (&TIN4, 4),
-            "diffserv8" => (&TIN8, 8),
-            "precedence" => (&precedence, 8),
+        let count = self.tins() as u32;
+        let table = match mode.as_str() {
+            "diffserv3" => &TIN3,
+            "diffserv4" => &TIN4,
+            "diffserv8" => &TIN8,
+            "precedence" => &precedence,
             _ => return None,
         };
         let wanted = self.fwmark.and_then(|mask| mask.number()).unwrap_or(0) as u32;
@@ -417,6 +428,11 @@ impl Cake {
 }
 
 impl Options for Cake {
+    /// `cake_reconfigure` empties the tins that are no more.
+    fn change_drops(&self, held: &dyn Options) -> Option<Drops> {
+        held.as_kind::<Cake>().filter(|held| self.tins() < held.tins()).map(|_| Drops::Bands)
+    }
+
     /// `struct cake_tin_data` for eight tins, whatever `diffserv` says: 1,024 flows, hosts, tags and backlogs in each.
     fn tables(&self) -> u64 {
         8 * 1024 * (80 + 24 + 4 + 4)

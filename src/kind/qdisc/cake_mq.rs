@@ -5,7 +5,7 @@ use super::cake::{self, Cake};
 use crate::codes;
 use crate::facts::Facts;
 use crate::kind::wire::{Attributes, Malformed, Payload};
-use crate::kind::{Finding, Kind, Options, Role, Row, Rows};
+use crate::kind::{Drops, Finding, Kind, Options, Role, Row, Rows};
 use crate::unit::{Flag, Reader, Refusal, Slot, Words};
 use std::any::Any;
 
@@ -54,6 +54,10 @@ impl Options for CakeMq {
     /// `cake_mq_init`.
     fn root_only(&self) -> bool {
         true
+    }
+
+    fn change_drops(&self, held: &dyn Options) -> Option<Drops> {
+        self.0.change_drops(&held.as_kind::<CakeMq>()?.0)
     }
 
     fn encode(&self, out: &mut Attributes, facts: &Facts) {

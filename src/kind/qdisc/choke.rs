@@ -14,7 +14,7 @@ rows! {
     /// Choose and keep for responsive flows.
     pub struct Choke {
         /// packets that may wait at all
-        limit: Packets = Row::new("limit");
+        limit: Packets = Row::new("limit").cuts();
         /// the speed of the link, for what the average loses while idle
         bandwidth: Rate = Row::new("bandwidth").percent().range(0, u32::MAX as u64).tool();
         /// mark packets of flows that can be told (ECN) instead of dropping them

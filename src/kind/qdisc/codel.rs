@@ -11,7 +11,7 @@ rows! {
     /// Controlled delay.
     pub struct Codel {
         /// packets that may wait
-        limit: Packets = Row::new("limit").wire(Wire::U32(2)).nonzero().default("1000");
+        limit: Packets = Row::new("limit").wire(Wire::U32(2)).nonzero().default("1000").cuts();
         /// how long the delay may stay above the target before packets are dropped; about the longest round trip
         interval: Time = Row::new("interval").wire(Wire::Micros(3)).nonzero().default("100ms");
         /// the delay that is put up with

@@ -11,9 +11,9 @@ rows! {
     /// Two coupled queues: one for scalable congestion control, one for classic.
     pub struct Dualpi2 {
         /// packets that may wait in both queues
-        limit: Packets = Row::new("limit").wire(Wire::U32(1)).nonzero().default("10000");
+        limit: Packets = Row::new("limit").wire(Wire::U32(1)).nonzero().default("10000").cuts();
         /// bytes of memory that waiting packets may take
-        memlimit: Length = Row::new("memlimit").wire(Wire::U32(2)).nonzero().computed("two packets of the MTU for each of limit");
+        memlimit: Length = Row::new("memlimit").wire(Wire::U32(2)).nonzero().computed("two packets of the MTU for each of limit").cuts();
         /// how often the probability is computed anew
         tupdate: Time = Row::new("tupdate").wire(Wire::Micros(4)).nonzero().default("16ms");
         /// the delay that is aimed at in the classic queue

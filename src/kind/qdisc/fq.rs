@@ -19,7 +19,7 @@ rows! {
         /// the number of hash buckets for flows; the kernel makes a power of two of it
         buckets: Number = Row::new("buckets").nonzero().range(2, 1 << 18).default("1024");
         /// packets that may wait in all
-        limit: Packets = Row::new("limit").wire(Wire::U32(1)).default("10000");
+        limit: Packets = Row::new("limit").wire(Wire::U32(1)).default("10000").cuts();
         /// packets of one flow that may wait
         flow_limit: Packets = Row::new("flow_limit").wire(Wire::U32(2)).default("100");
         /// bytes that a flow may send a turn

@@ -12,7 +12,7 @@ rows! {
     /// Fair queueing with controlled delay.
     pub struct FqCodel {
         /// packets that may wait in all; more are dropped from the fullest queue
-        limit: Packets = Row::new("limit").wire(Wire::U32(2)).nonzero().default("10240");
+        limit: Packets = Row::new("limit").wire(Wire::U32(2)).nonzero().default("10240").cuts();
         /// the number of queues that flows are hashed into
         flows: Number = Row::new("flows").wire(Wire::U32(5)).nonzero().range(1, 65536).default("1024").fixed();
         /// bytes that a queue may send a turn; below 300 small packets go first
@@ -28,7 +28,7 @@ rows! {
         /// only those packets whose DS octet, under the mask, has this value; without it all
         ce_threshold_selector: MaskedOctet = Row::new("ce_threshold_selector").wire(Wire::Masked8(10, 11));
         /// bytes of memory that waiting packets may take in all
-        memory_limit: Bytes = Row::new("memory_limit").wire(Wire::U32(9)).unsent(u32::MAX as u64).kept(0, 1 << 31).default("32mb");
+        memory_limit: Bytes = Row::new("memory_limit").wire(Wire::U32(9)).unsent(u32::MAX as u64).kept(0, 1 << 31).default("32mb").cuts();
         /// packets dropped from the fullest queue in one go
         drop_batch: Number = Row::new("drop_batch").wire(Wire::U32(8)).nonzero().default("64");
     }

@@ -11,7 +11,7 @@ rows! {
     /// Fair queueing with a controller of the delay.
     pub struct FqPie {
         /// packets that may wait in all
-        limit: Packets = Row::new("limit").wire(Wire::U32(1)).nonzero().default("10240");
+        limit: Packets = Row::new("limit").wire(Wire::U32(1)).nonzero().default("10240").cuts();
         /// the number of queues that flows are hashed into
         flows: Number = Row::new("flows").wire(Wire::U32(2)).nonzero().range(1, 65536).default("1024").fixed();
         /// the delay that is aimed at

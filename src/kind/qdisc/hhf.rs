@@ -11,7 +11,7 @@ rows! {
     /// The heavy-hitter filter.
     pub struct Hhf {
         /// packets that may wait in all
-        limit: Packets = Row::new("limit").wire(Wire::U32(1)).nonzero().default("1000");
+        limit: Packets = Row::new("limit").wire(Wire::U32(1)).nonzero().default("1000").cuts();
         /// bytes that each of the two buckets may send a turn; never below 256
         quantum: Length = Row::new("quantum").wire(Wire::U32(2)).nonzero().kept(LEAST_QUANTUM as u64, u32::MAX as u64).computed("the MTU with its link header");
         /// flows that may count as heavy hitters at one time

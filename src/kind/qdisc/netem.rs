@@ -654,6 +654,11 @@ fn table(number: u16, name: &str, out: &mut Attributes, facts: &Facts) {
 }
 
 impl Options for Netem {
+    /// Packets wait in netem itself, and only pass through what hangs below it.
+    fn children_hold(&self) -> bool {
+        false
+    }
+
     /// What stands in `struct tc_netem_qopt`, and the table.
     fn forgets(&self, word: &str) -> bool {
         matches!(word, "delay" | "jitter" | "loss" | "duplicate" | "gap" | "limit" | "distribution")

@@ -10,7 +10,7 @@ rows! {
     /// A controller of the delay.
     pub struct Pie {
         /// packets that may wait
-        limit: Packets = Row::new("limit").wire(Wire::U32(2)).nonzero().default("1000");
+        limit: Packets = Row::new("limit").wire(Wire::U32(2)).nonzero().default("1000").cuts();
         /// how often the chance of a drop is computed; the kernel counts it in jiffies
         tupdate: Time = Row::new("tupdate").wire(Wire::Micros(3)).nonzero().default("15ms");
         /// the delay that is aimed at

@@ -5,7 +5,7 @@ use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
 use crate::kind::{
-    Attribute, Children, Finding, Kind, Options, Place, Reset, Role, Row, Rows, attribute, fits, row_words,
+    Attribute, Children, Drops, Finding, Kind, Options, Place, Reset, Role, Row, Rows, attribute, fits, row_words,
 };
 use crate::rows;
 use crate::unit::{Bytes, Count, Flag, Number, Probability, Rate, Reader, Refusal, Unit, Words};
@@ -412,6 +412,10 @@ impl Options for Red {
     /// A change puts a new bfifo of the limit below, whatever was there (`red_change`).
     fn change_resets(&self, _leaf: &str) -> Option<Reset> {
         Some(Reset::Replaced)
+    }
+
+    fn change_drops(&self, _held: &dyn Options) -> Option<Drops> {
+        Some(Drops::Queue)
     }
 
     fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {

@@ -3,7 +3,7 @@
 use crate::diagnostic::codes;
 use crate::facts::Facts;
 use crate::kind::wire::{Attributes, Fields, Malformed, Payload};
-use crate::kind::{Attribute, Children, Finding, Kind, Options, Reset, Role, Row, Rows, attribute};
+use crate::kind::{Attribute, Children, Drops, Finding, Kind, Options, Reset, Role, Row, Rows, attribute};
 use crate::rows;
 use crate::unit::{Info, Milliseconds, Number, Packets, Reader, Refusal, Schema, Unit, same_in_jiffies, split_amount};
 
@@ -170,6 +170,10 @@ impl Options for Sfb {
     /// A change puts a new pfifo of the limit below, whatever was there (`sfb_change`).
     fn change_resets(&self, _leaf: &str) -> Option<Reset> {
         Some(Reset::Replaced)
+    }
+
+    fn change_drops(&self, _held: &dyn Options) -> Option<Drops> {
+        Some(Drops::Queue)
     }
 
     fn check(&self, _facts: &Facts, out: &mut Vec<Finding>) {

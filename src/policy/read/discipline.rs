@@ -14,7 +14,7 @@ use crate::policy::layout::Layout;
 use crate::policy::model::{Band, Children, Class, Direction, Discipline, Places, Rule};
 use crate::policy::names::{Found, Index};
 use crate::policy::tos;
-use crate::source::{Span, Spanned};
+use crate::source::{Span, Spanned, misleads};
 use crate::syntax::document::{Entry, Name, Node, Value};
 use crate::unit::{self, Unit};
 use compact_str::{CompactString, ToCompactString};
@@ -406,11 +406,11 @@ impl<'a> Reader<'a> {
     /// A class's name goes into paths, comments of scripts and a terminal.
     fn class_name(&mut self, name: &Name) {
         let text = name.value.as_str();
-        let odd = |c: char| c == '/' || c.is_whitespace() || c.is_control();
+        let odd = |c: char| c == '/' || c.is_whitespace() || misleads(c);
         let message = match text.chars().find(|c| odd(*c)) {
             _ if text.is_empty() => "a class has a name".to_owned(),
             Some('/') => format!("the name `{text}` holds a `/`, which joins the names of a path"),
-            Some(c) => format!("the name of a class cannot hold `{}`", c.escape_default()),
+            Some(c) => format!("the name of a class cannot hold `{}`", c.escape_unicode()),
             None => return,
         };
         self.sink.push(Diagnostic::new(&BAD_NAME, message).at(name.span, "").help("write `-` or `_` in its place"));

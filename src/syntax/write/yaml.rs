@@ -1,6 +1,7 @@
 //! The YAML writer: two blanks a level, short blocks as `{ … }`, quotes only where YAML needs them.
 
 use super::{Lines, WIDTH, below, has_comment};
+use crate::source::misleads;
 use crate::syntax::document::{Document, Entry, Item, Node, Value, Word};
 
 /// Brackets in brackets on one line.
@@ -257,9 +258,9 @@ fn is_plain(text: &str, in_brackets: bool) -> bool {
         && !(in_brackets && (text.contains([',', '[', ']', '{', '}']) || text.starts_with(':')))
 }
 
-/// YAML's printable characters.
+/// YAML's printable characters, but those that mislead.
 fn is_printable(c: char) -> bool {
-    matches!(c, ' '..='~' | '\u{85}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+    !misleads(c) && matches!(c, ' '..='~' | '\u{85}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
 
 /// A text in quotes; single ones where they save escapes, so that places inside stay true.
