@@ -30,7 +30,7 @@ use crate::kind::{
 };
 use crate::lower::{self, Ids};
 use crate::plan::{self, Subject};
-use crate::policy::{self, model::Policy};
+use crate::policy;
 use crate::source::{Notation, Source, Sources, Span, Spanned};
 use crate::syntax::document::{Document, Entry, Node, Trivia, Value};
 use crate::syntax::{Limits, write};
@@ -79,22 +79,23 @@ pub fn raise(tree: &Tree, names: &Names, facts: &dyn Fn(&str) -> Facts) -> Raise
     Raised { document, remarks }
 }
 
-/// Puts the codes of what is nonsense in a policy, and accepted by the kernel, at its top. The policy, with what is found.
-fn accept(document: &mut Document, facts: &dyn Fn(&str) -> Facts) -> (Policy, Sink) {
-    let (policy, sink) = checked(document, facts);
+/// Puts the codes of what is nonsense in a policy, and accepted by the kernel, at its top. What the policy makes, with what
+/// is found.
+fn accept(document: &mut Document, facts: &dyn Fn(&str) -> Facts) -> (Tree, Sink) {
+    let (asked, sink) = checked(document, facts);
     let errors = sink.found.iter().filter(|d| d.is_error() && d.code.acceptable()).map(|d| d.code.name);
     let codes: BTreeSet<_> = errors.collect();
-    let Value::Block(entries) = &mut document.root.value else { return (policy, sink) };
+    let Value::Block(entries) = &mut document.root.value else { return (asked, sink) };
     if codes.is_empty() {
-        return (policy, sink);
+        return (asked, sink);
     }
     let list = Node::list(codes.into_iter().map(|code| Node::word(code, Span::NONE)), Span::NONE);
     entries.insert(0, entry("accept", list));
     checked(document, facts)
 }
 
-/// The document as a policy, by way of its text: values without places say nothing.
-fn checked(document: &Document, facts: &dyn Fn(&str) -> Facts) -> (Policy, Sink) {
+/// What the document makes, by way of its text: values without places say nothing.
+fn checked(document: &Document, facts: &dyn Fn(&str) -> Facts) -> (Tree, Sink) {
     let mut sink = Sink::new();
     let text = write::write(document, Notation::Yaml, &Vocabulary);
     let source = Source::with_notation("-", text, Notation::Yaml);
@@ -102,13 +103,13 @@ fn checked(document: &Document, facts: &dyn Fn(&str) -> Facts) -> (Policy, Sink)
     let documents = policy::load::parse(source, &limits, &mut Sources::new(), &mut sink).unwrap_or_default();
     let policy = policy::read::read(&documents, facts, &mut sink);
     policy::check::check(&policy, facts, &mut sink);
-    (policy, sink)
+    let (asked, _) = lower::lower(&policy, facts, &Ids::default(), &mut sink);
+    (asked, sink)
 }
 
 /// What the policy would make otherwise than it is in the tree.
-fn compare((policy, mut sink): (Policy, Sink), tree: &Tree, facts: &dyn Fn(&str) -> Facts) -> Vec<Diagnostic> {
+fn compare((asked, sink): (Tree, Sink), tree: &Tree, facts: &dyn Fn(&str) -> Facts) -> Vec<Diagnostic> {
     let mut remarks = Vec::new();
-    let (asked, _) = lower::lower(&policy, facts, &Ids::default(), &mut sink);
     for d in sink.found.iter().filter(|d| d.is_error()) {
         remarks.push(Diagnostic::new(&codes::LEFT_OUT, format!("this cannot be said in a policy: {}", d.message)));
     }

@@ -168,7 +168,7 @@ impl Act {
 
     /// Of a held action: forgets its number, if it is this filter's alone. The kernel gave it, and may have given it to
     /// another action since; asked for by that number, the filter would get that one.
-    fn forget_number(&mut self) {
+    pub fn forget_number(&mut self) {
         let figure = |name| self.counters.iter().flat_map(|c| &c.own).find(|(n, _)| *n == name).map(|(_, n)| *n);
         let alone = figure("references") == Some(1) && figure("bindings") == Some(1);
         if let Some(row) = self.options.row("index").filter(|_| alone)

@@ -115,6 +115,9 @@ impl Raising<'_> {
 
     fn act(&mut self, act: &Act, last: bool, shared: &HashSet<(String, u64)>, inherited: &[&str]) -> Option<Node> {
         let complete = |options: &mut dyn Options| options.complete(self.facts);
+        let mut act = act.clone();
+        act.forget_number();
+        let act = &act;
         let mut written = match act.options.as_kind::<Raw>() {
             Some(raw) => Box::new(raw.named(&act.name)),
             None => needed(act.options.as_ref(), &complete, self.facts),

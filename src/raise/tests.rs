@@ -329,9 +329,8 @@ fn what_nobody_knows_comes_back_as_its_bytes() {
         assert!(text.contains(said), "{said}\n{text}");
     }
     let raised = raise(&tree, &Names::new(), &facts);
-    let (policy, mut sink) = checked(&raised.document, &facts);
+    let (asked, sink) = checked(&raised.document, &facts);
     assert!(!sink.has_errors(), "{:?}", sink.found);
-    let (asked, _) = lower::lower(&policy, &facts, &Ids::default(), &mut sink);
     let messages = |tree: &Tree| -> Vec<_> {
         tree.objects().map(|o| crate::netlink::encode(o, plan::Verb::Add, 3, &Facts::default())).collect()
     };

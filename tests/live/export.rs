@@ -687,3 +687,29 @@ fn remake(case: &Case, held: &Tree, ours: &mut Bench) -> Result<String, String> 
         None => Ok(text),
     }
 }
+
+/// The number of an action that one filter alone has is the kernel's choice: asked for by it, the policy would get whatever
+/// action has that number where it is applied.
+#[test]
+fn a_number_that_nobody_shares_is_not_exported() {
+    needs!("u32", "clsact", "police");
+    let host = Host::with(&["eth0"]);
+    host.netns.tc("qdisc add dev eth0 clsact");
+    let filter = "filter add dev eth0 ingress protocol ip prio";
+    host.netns.tc(&format!("{filter} 5 u32 match ip dport 22 0xffff action police rate 1mbit burst 10k mtu 64k"));
+    let exported = host.policy(&host.shapectl(&["export", "eth0"]).ok());
+    let text = std::fs::read_to_string(&exported).expect("it was written");
+    assert!(text.contains("police") && !text.contains("index"), "{text}");
+    host.assert_settled(&exported);
+    let exported = tempfile::Builder::new().suffix(".yaml").tempfile().expect("a file");
+    std::fs::write(exported.path(), &text).expect("it is writable");
+    host.apply_text("interfaces: { eth0: { ingress: { rules: [ { do: { police: { rate: 7mbit, burst: 9kb } }, match: udp dport 53 } ] } } }\n");
+    host.apply(exported.path());
+    host.assert_settled(exported.path());
+    // what two have in common they have by number
+    host.netns
+        .tc(&format!("{filter} 6 u32 match ip dport 23 0xffff action police index 77 rate 2mbit burst 10k mtu 64k"));
+    host.netns.tc(&format!("{filter} 6 u32 match ip dport 24 0xffff action police index 77"));
+    let text = host.shapectl(&["export", "eth0"]).ok();
+    assert_eq!(text.matches("index: 77").count(), 2, "{text}");
+}

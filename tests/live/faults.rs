@@ -52,7 +52,7 @@ interfaces:
 ";
 
 /// shapectl with accidents.
-fn with_fault(host: &Host, fault: &str, words: &[&str]) -> Ran {
+pub(crate) fn with_fault(host: &Host, fault: &str, words: &[&str]) -> Ran {
     let fault = format!("SHAPECTL_FAULT={fault}");
     let common = host.common();
     let mut line = vec![fault.as_str(), SHAPECTL];

@@ -25,6 +25,7 @@ mod options;
 mod passage;
 mod programs;
 mod recordings;
+mod refusals;
 mod safe;
 mod samples;
 mod sets;
