@@ -128,6 +128,74 @@ fn a_class_with_a_pinned_number_moves() {
     assert!(said.contains("moves to another parent"), "{said}");
 }
 
+/// Trees of other kinds than htb, changed while two paced flows pass: leaves, figures and classes come, change and go. What is
+/// lost is what the plan says.
+#[test]
+fn flows_pass_through_changes_of_other_kinds() {
+    let leaves = ["pfifo: { limit: 50 }", "bfifo: { limit: 60kb }", "fq_codel: { limit: 50 }", "sfq: { limit: 50 }"];
+    type Tree = fn(usize, &str) -> String;
+    let trees: [(&str, Tree); 4] = [
+        ("hfsc", |n, leaf| {
+            let more = if n % 3 == 1 { ", x: { ls: 1mbit }" } else { "" };
+            format!(
+                "hfsc: {{ default: rest, classes: {{ a: {{ ls: {}mbit, leaf: {{ {leaf} }} }}{more}, rest: {{ ls: 1mbit }} }} }}",
+                2 + n
+            )
+        }),
+        ("drr", |n, leaf| {
+            let more = if n % 3 == 1 { ", x: {}" } else { "" };
+            format!(
+                "drr: {{ default: rest, classes: {{ a: {{ quantum: {}b, leaf: {{ {leaf} }} }}{more}, rest: {{}} }} }}",
+                2000 + n
+            )
+        }),
+        ("prio", |n, leaf| {
+            let more = if n % 3 == 1 { ", x" } else { "" };
+            format!("prio: {{ bands: [a, b, rest{more}], leaves: {{ a: {{ {leaf} }} }} }}")
+        }),
+        ("ets", |n, leaf| {
+            let more = if n % 3 == 1 { ", x" } else { "" };
+            format!("ets: {{ bands: [a, b, rest{more}], leaves: {{ a: {{ {leaf} }} }} }}")
+        }),
+    ];
+    for (kind, tree) in trees.into_iter().filter(|(kind, _)| kernel::lacks(kind).is_none()) {
+        let Pair { near, far } = Pair::new();
+        near.without_ipv6();
+        let (near, far) = (Host::of(near), Host::of(far));
+        let policy = |n: usize| {
+            let tree = tree(n, leaves[n % leaves.len()]);
+            format!(
+                "interfaces:\n  eth0:\n    egress:\n      tbf: {{ rate: 20mbit, burst: 20kb, limit: 90kb, leaf: {{ {tree} }} }}\n      \
+                 rules: [ {{ class: a, match: 'udp dport {{5001, {}}}' }} ]\n",
+                6000 + n
+            )
+        };
+        near.apply_text(&policy(0));
+        let ports = [5001, 5002];
+        let heard = ports.map(|port| {
+            Receiver::at(&far.netns, &format!("10.9.0.2:{port}")).start(Duration::ZERO, Duration::from_secs(60))
+        });
+        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let sent = ports.map(|port| {
+            let flow = Flow::to(&format!("10.9.0.2:{port}"), 400_000, Duration::from_secs(200));
+            flow.until(std::sync::Arc::clone(&stop)).start(&near.netns)
+        });
+        let mut said = String::new();
+        for n in 1..=12 {
+            std::thread::sleep(Duration::from_millis(100));
+            let file = near.policy(&policy(n));
+            said += &near.apply(&file);
+            near.assert_settled(&file);
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let sent: u64 = sent.into_iter().map(|s| s.join().unwrap()).sum();
+        let heard: u64 = heard.into_iter().map(|h| h.join().unwrap().packets_in_all).sum();
+        println!("{kind}: {heard} of {sent} packets heard, {} losses said", said.matches("lost").count());
+        assert!(sent > 50, "{kind}: {sent} packets only");
+        assert!(heard == sent || said.contains("lost"), "{kind}: {heard} of {sent}, and nothing is said:\n{said}");
+    }
+}
+
 /// A discipline before and after, the DS field of what waits in it, and whether the change drops some of that.
 const CHANGES: &[(&str, &str, u8, bool)] = &[
     ("pfifo: { limit: 60 }", "pfifo: { limit: 5 }", 0, false),
