@@ -9,15 +9,15 @@
 //! ends the program, and no rule of it takes the packet; what may lie beyond the end of a packet is held against its length
 //! first, so that a short packet only fails that test.
 //!
-//! A long list of rules about addresses of either end is no such row of tests: each address is looked up by halves among
-//! those of the list, which tells the first rule that has it, and of the rules that the two ends tell the earlier one
-//! returns ([`by_ends`]).
+//! A long list of rules about one field each, such as an address of either end, is no such row of tests: each field is
+//! looked up by halves among the values of the list, which tells the first rule that has it, and of the rules that the
+//! fields tell the earliest returns ([`by_fields`]).
 //!
 //! It is written from its end to its beginning: where a jump leads to is known then, and one that is too far for its eight
 //! bits goes over a `ja`.
 
 use super::cube::{At, Base, FRAGMENT, Field, Formula, Key, Known, LATER, TAGGED, merged};
-use super::matching::{IPV4, IPV6};
+use super::matching::{IPV4, IPV6, is_behind};
 use crate::kind::filter::bpf::{Bytecode, Instruction};
 use std::collections::{BTreeMap, HashMap};
 
@@ -146,14 +146,14 @@ pub fn program<'f>(rules: impl DoubleEndedIterator<Item = (&'f Formula, u32)>, h
     out.finish()
 }
 
-/// The addresses of one end that a rule is about.
+/// The values of one field that a rule is about: addresses of one end, or bits of one word.
 #[derive(Clone, Copy, Debug)]
-pub struct End {
+pub struct Lone {
     /// Whether of IPv6.
     pub six: bool,
-    /// Source or destination.
+    /// The field.
     pub field: Field,
-    /// The first and the last address.
+    /// The first and the last value.
     pub range: (u128, u128),
     /// The rule, by its place in the list.
     pub rule: usize,
@@ -162,10 +162,9 @@ pub struct End {
 /// What stands for no rule while a program looks for the first.
 const NO_RULE: u32 = u32::MAX;
 
-/// The program of rules that are about the addresses of either end, given in the order of the rules: the first rule that
-/// has one of a packet's addresses returns its result, and 0 is returned if none has. `None` if it would be longer than
-/// [`MOST`].
-pub fn by_ends(ends: &[End], results: &[u32], header: u32) -> Option<Program> {
+/// The program of rules that are about one field each, given in the order of the rules: the first rule that has one of a
+/// packet's fields returns its result, and 0 is returned if none has. `None` if it would be longer than [`MOST`].
+pub fn by_fields(ends: &[Lone], results: &[u32], header: u32) -> Option<Program> {
     let mut out = Assembler::new(header);
     let none = out.put(RET_K, 0);
     let found = out.choose(0, results);
@@ -209,10 +208,10 @@ enum Leads {
     On(Vec<Placed>),
 }
 
-/// Parts ranges by one word of their addresses, of which `lower` bits stand behind it.
-fn by_word(ranges: &[Placed], lower: u32) -> Vec<(u32, u32, Leads)> {
+/// Parts ranges by the bits of their values that one load reads, of which `lower` bits stand behind it.
+fn by_load(ranges: &[Placed], width: u32, lower: u32) -> Vec<(u32, u32, Leads)> {
     let ones = (1_u128 << lower) - 1;
-    let word = |address: u128| (address >> lower) as u32;
+    let word = |value: u128| (value >> lower) as u32 & u32::MAX >> (32 - width);
     let mut out: Vec<(u32, u32, Leads)> = Vec::new();
     for (from, to, rule) in ranges {
         let (mut first, mut last) = (word(*from), word(*to));
@@ -539,9 +538,9 @@ impl Assembler {
         }
     }
 
-    /// Finds the first rule that has one of a packet's addresses, and goes on at `done` with its number; at `none` if the
+    /// Finds the first rule that has one of a packet's fields, and goes on at `done` with its number; at `none` if the
     /// rules are about no such packet.
-    fn first_of<'e>(&mut self, ends: impl Iterator<Item = &'e End> + Clone, done: Label, none: Label) -> Label {
+    fn first_of<'e>(&mut self, ends: impl Iterator<Item = &'e Lone> + Clone, done: Label, none: Label) -> Label {
         let mut fields: Vec<Field> = Vec::new();
         for end in ends.clone() {
             if !fields.contains(&end.field) {
@@ -567,14 +566,25 @@ impl Assembler {
             let nowhere = self.put(LD_IMM, NO_RULE);
             let chunks = self.chunks(*field);
             next = self.seek(&chunks, *field, &ranges, found, nowhere);
+            if ends.clone().any(|end| is_behind(end.six, *field)) {
+                // the whole word has to be there, as for u32
+                self.reach(next);
+                let end = (field.start.div_euclid(32) * 4 + 4).unsigned_abs();
+                let here = self.here();
+                self.branch(JGE_K, self.header + end, here, nowhere);
+                next = self.put(LD_LEN, 0);
+            }
         }
         if fields.is_empty() { none } else { next }
     }
 
-    /// Loads the first rule that has the field's address.
+    /// Loads the first rule that has the field's value.
     fn seek(&mut self, chunks: &[Chunk], field: Field, ranges: &[Placed], found: Label, nowhere: Label) -> Label {
         let Some((chunk, rest)) = chunks.split_first() else { return nowhere };
         let lower = (field.start + field.width as i32 - chunk.to).unsigned_abs();
+        let (width, shift) = ((chunk.to - chunk.from).unsigned_abs(), chunk.end - chunk.to);
+        let mut parts = by_load(ranges, width, lower);
+        parts.iter_mut().for_each(|(from, to, _)| (*from, *to) = (*from << shift, *to << shift));
         let mut lead = |out: &mut Assembler, leads: &Leads| match leads {
             Leads::To(rule) => {
                 out.reach(found);
@@ -582,7 +592,7 @@ impl Assembler {
             }
             Leads::On(ranges) => out.seek(rest, field, ranges, found, nowhere),
         };
-        let entry = self.search(&by_word(ranges, lower), chunk.mask, false, &mut lead, nowhere);
+        let entry = self.search(&parts, chunk.mask, false, &mut lead, nowhere);
         self.reach(entry);
         self.load(chunk.load, chunk.mask, chunk.whole, nowhere)
     }

@@ -193,6 +193,16 @@ impl Field {
         (mask != 0 && open & open.wrapping_add(1) == 0).then_some((value, value | open))
     }
 
+    /// The bits beside each other of one word of the packet that a cube tests, if there is nothing else to it, and their
+    /// value.
+    pub fn of(cube: &Cube) -> Option<(Field, u128)> {
+        let [Key { at: At::Offset(at), mask, value }] = cube.0.as_slice() else { return None };
+        let (before, behind) = (mask.leading_zeros(), mask.trailing_zeros());
+        let width = 32_u32.checked_sub(before + behind).filter(|width| mask.count_ones() == *width)?;
+        let field = Field { base: Base::Network, start: at * 8 + before as i32, width };
+        Some((field, u128::from(value >> behind)))
+    }
+
     /// A field that is the low bits of a known word.
     pub const fn known(known: Known, width: u32) -> Field {
         Field { base: Base::Known(known), start: 32 - width as i32, width }

@@ -18,13 +18,14 @@
 //! that this kernel's u32 cannot match goes to fw, bpf or basic.
 //!
 //! A long list of filters by source and by destination that no table can take, because a packet may have both and the
-//! earlier rule decides (`host` rules of different classes), becomes programs that look both ends up ([`by_ends`]).
+//! earlier rule decides (`host` rules of different classes), becomes programs that look both ends up ([`by_fields`]). So does
+//! one of words behind the header, of which u32 would give each a priority of its own.
 //!
 //! Filters are asked in the order of the rules whatever takes them: u32's stand in one priority by their numbers, as do
 //! fw's of one mask and flower's of one set of keys, of which only one can match; each program and each tree of extended
 //! matches has a priority of its own, because the kernel puts the newest of one first.
 
-use super::bpf::{self, End, Program};
+use super::bpf::{self, Lone, Program};
 use super::cube::{At, Cube, Field as Bits, Formula, Key, Known, MOST, TooMany};
 use super::ids::{Filters, Tables};
 use super::matching::{self, IPV4, IPV6, Matched, Sight};
@@ -68,10 +69,10 @@ const ROOTS: usize = 0x7ff;
 const OWN: u32 = u32::MAX;
 /// So many rules of a program are told one by one.
 const TOLD: usize = 12;
-/// So many filters by either end of a packet, one after another, are a program.
-const ENDS: usize = 64;
+/// So many filters by one field each, one after another, are a program.
+const LONE: usize = 64;
 /// The most of them that are tried as one.
-const MOST_ENDS: usize = 512;
+const MOST_LONE: usize = 512;
 
 /// What a filter looks at.
 #[derive(Clone, Debug)]
@@ -736,15 +737,17 @@ fn joined(rules: &[&Origin], program: &Program, why: &str) -> Origin {
     }
 }
 
-/// The list with programs in the place of long runs of filters that each are about one end of a packet, which no table
-/// parts: some are by source and some by destination, and of a packet that has both the first decides.
-fn by_ends(wanted: Vec<Wanted>, before: Before, facts: &Facts) -> Vec<Wanted> {
-    let ends: Vec<Option<End>> = wanted.iter().map(Wanted::end).collect();
+/// The list with programs in the place of long runs of filters that each are about one field, which no table parts: some are
+/// by source and some by destination, and of a packet that has both the first decides; or they look behind the header, where
+/// a packet may end.
+fn by_fields(wanted: Vec<Wanted>, before: Before, facts: &Facts) -> Vec<Wanted> {
+    let ends: Vec<Option<Lone>> = wanted.iter().map(Wanted::lone).collect();
     let mut counts: BTreeMap<(bool, i32), usize> = BTreeMap::new();
     ends.iter().flatten().for_each(|end| *counts.entry((end.six, end.field.start)).or_default() += 1);
     let several =
-        |six: bool| counts.range((six, i32::MIN)..=(six, i32::MAX)).filter(|(_, n)| **n >= ENDS / 2).count() > 1;
-    if !facts.classifiers.has("bpf") || !(several(false) || several(true)) {
+        |six: bool| counts.range((six, i32::MIN)..=(six, i32::MAX)).filter(|(_, n)| **n >= LONE / 2).count() > 1;
+    let behind = ends.iter().flatten().filter(|end| matching::is_behind(end.six, end.field)).count() >= LONE;
+    if !facts.classifiers.has("bpf") || !(behind || several(false) || several(true)) {
         return wanted;
     }
     let (singles, any) = (singles(&wanted, facts), Cube::default());
@@ -755,10 +758,10 @@ fn by_ends(wanted: Vec<Wanted>, before: Before, facts: &Facts) -> Vec<Wanted> {
         Item::Table(_) => None,
     };
     // in the order in which they are asked
-    let mut order: Vec<Result<usize, Vec<(usize, End)>>> = Vec::with_capacity(wanted.len());
+    let mut order: Vec<Result<usize, Vec<(usize, Lone)>>> = Vec::with_capacity(wanted.len());
     for run in items.chunk_by(|a, b| end(a).is_some() && end(b).is_some()) {
-        let own: Vec<(usize, End)> = run.iter().filter_map(end).collect();
-        if own.len() >= ENDS {
+        let own: Vec<(usize, Lone)> = run.iter().filter_map(end).collect();
+        if own.len() >= LONE {
             order.push(Err(own));
         } else {
             order.extend(run.iter().flat_map(Item::rows).map(Ok));
@@ -771,7 +774,7 @@ fn by_ends(wanted: Vec<Wanted>, before: Before, facts: &Facts) -> Vec<Wanted> {
         match one {
             Ok(i) => out.extend(take(i)),
             Err(run) => {
-                let run: Vec<(Wanted, End)> = run.into_iter().filter_map(|(i, end)| Some((take(i)?, end))).collect();
+                let run: Vec<(Wanted, Lone)> = run.into_iter().filter_map(|(i, end)| Some((take(i)?, end))).collect();
                 looked_up(&run, facts, &mut number, &mut out);
             }
         }
@@ -779,30 +782,33 @@ fn by_ends(wanted: Vec<Wanted>, before: Before, facts: &Facts) -> Vec<Wanted> {
     out
 }
 
-/// Programs for a run of filters that each are about one end, as few as can be.
-fn looked_up(mut run: &[(Wanted, End)], facts: &Facts, number: &mut usize, out: &mut Vec<Wanted>) {
+/// Programs for a run of filters that each are about one field, as few as can be.
+fn looked_up(mut run: &[(Wanted, Lone)], facts: &Facts, number: &mut usize, out: &mut Vec<Wanted>) {
     while !run.is_empty() {
-        let mut count = run.len().min(MOST_ENDS);
+        let mut count = run.len().min(MOST_LONE);
         loop {
             let (own, rest) = run.split_at(count);
-            let (mut rules, mut ends): (Vec<&Wanted>, Vec<End>) = (Vec::new(), Vec::with_capacity(count));
+            let (mut rules, mut ends): (Vec<&Wanted>, Vec<Lone>) = (Vec::new(), Vec::with_capacity(count));
             for (wanted, end) in own {
                 let same = |last: &&Wanted| (last.origin.span, last.target) == (wanted.origin.span, wanted.target);
                 if !rules.last().is_some_and(same) {
                     rules.push(wanted);
                 }
-                ends.push(End { rule: rules.len() - 1, ..*end });
+                ends.push(Lone { rule: rules.len() - 1, ..*end });
             }
             let results: Vec<u32> = rules.iter().map(|w| w.target.unwrap_or_default().0).collect();
-            let program = bpf::by_ends(&ends, &results, facts.header);
+            let program = bpf::by_fields(&ends, &results, facts.header);
             let Some(program) = program.filter(|p| p.code.0.len() <= bpf::JOINED || count == 1) else {
                 count = (count * 9 / 10).max(1);
                 continue;
             };
-            let why = "by either end of a packet, of which the earlier rule decides; no table keeps their order";
+            let why = match ends.iter().any(|end| matching::is_behind(end.six, end.field)) {
+                true => "by words behind the header, where packets may end: no table can read them",
+                false => "by either end of a packet, of which the earlier rule decides; no table keeps their order",
+            };
             let origins: Vec<&Origin> = rules.iter().map(|w| &w.origin).collect();
             let origin = joined(&origins, &program, why);
-            let look = made(bpf_made(ALL, Some(program.code), Some(format_compact!("ends.{number}"))));
+            let look = made(bpf_made(ALL, Some(program.code), Some(format_compact!("fields.{number}"))));
             *number += 1;
             out.push(Wanted { look, target: None, actions: None, pinned: false, origin });
             run = rest;
@@ -956,7 +962,7 @@ pub fn place(
     facts: &Facts,
     sink: &mut Sink,
 ) -> (Vec<Object>, Filters, Tables) {
-    let wanted = by_ends(programs(wanted, facts), before, facts);
+    let wanted = by_fields(programs(wanted, facts), before, facts);
     let singles = singles(&wanted, facts);
     let any = Cube::default();
     let rows: Vec<Row> = wanted.iter().zip(&singles).map(|(w, single)| w.row(&single.key, &any)).collect();
@@ -1069,12 +1075,12 @@ fn unparted(items: &[Item], singles: &[Entry]) -> HashMap<usize, usize> {
 }
 
 impl Wanted {
-    /// The end of a packet that it is about, if that is all there is to it.
-    fn end(&self) -> Option<End> {
+    /// The field that it is about, if that is all there is to it.
+    fn lone(&self) -> Option<Lone> {
         let Look::Header { protocol, cube } = &self.look else { return None };
         let plain = !self.pinned && self.actions.is_none() && self.target.is_some();
-        let (six, field, range) = matching::end_of(*protocol, cube).filter(|_| plain)?;
-        Some(End { six, field, range, rule: 0 })
+        let (six, field, range) = matching::lone_field(*protocol, cube).filter(|_| plain)?;
+        Some(Lone { six, field, range, rule: 0 })
     }
 
     /// As a row of a list. What looks at no header is in no table, whatever its cube.

@@ -113,14 +113,23 @@ const fn bits(start: i32, width: u32) -> Bits {
     Bits { base: Base::Network, start, width }
 }
 
-/// The end of a packet that a cube is about and nothing else: whether of IPv6, the field, and its addresses.
-pub fn end_of(protocol: u16, cube: &Cube) -> Option<(bool, Bits, (u128, u128))> {
+/// The one field that a cube is about, whether of IPv6, and its values: the address of an end, or bits of one word.
+pub fn lone_field(protocol: u16, cube: &Cube) -> Option<(bool, Bits, (u128, u128))> {
     let (six, at) = match protocol {
         IPV4 => (false, &V4),
         IPV6 => (true, &V6),
         _ => return None,
     };
-    [at.src, at.dst].into_iter().find_map(|end| Some((six, end, end.range_of(cube)?)))
+    let end = [at.src, at.dst].into_iter().find_map(|end| Some((six, end, end.range_of(cube)?)));
+    end.or_else(|| {
+        let (field, value) = Bits::of(cube)?;
+        (field.start >= 0).then_some((six, field, (value, value)))
+    })
+}
+
+/// Whether a packet of that family may end before a field of its network header's numbering.
+pub fn is_behind(six: bool, field: Bits) -> bool {
+    field.start >= if six { V6.behind } else { V4.behind }
 }
 
 const IHL: Bits = bits(4, 4);

@@ -173,6 +173,39 @@ fn of_two_hosts_the_earlier_rule_decides() {
     assert_packets_from(&host, &own, &to, &|from, to| first([from, to]).map(|(_, _, class)| *class));
 }
 
+/// Words behind the header are looked up by a program, and what ends before them is the next rule's.
+#[test]
+fn words_behind_the_header_are_looked_up() {
+    needs!("htb", "bpf", "veth");
+    let (host, _far) = cable();
+    // the first four bytes behind UDP's header
+    let word = |i: u32| format!("u32 0x{:x} 0xffff0000 at 28", (0x4000 + i * 37) << 16);
+    let rules = (0..150).map(|i| format!("        - {{ class: c{}, match: {} }}\n", i as usize % CLASSES, word(i)));
+    let file = host.apply_text(&format!("{}{}", policy(&[]), rules.collect::<String>()));
+    host.assert_settled(&file);
+    assert!(filters(&host).iter().all(|line| line.contains(" bpf ")), "{:?}", filters(&host));
+    let before = sent(&host);
+    let mut meant = before.clone();
+    host.netns.enter(|| {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        for i in 0..170 {
+            let bytes = (0x4000 + i * 37).to_be_bytes();
+            // two bytes are no word
+            for length in [2, 4] {
+                socket.send_to(&[bytes[2], bytes[3], 0, 0][..length], "10.20.0.9:9").unwrap();
+                let class = if i < 150 && length == 4 { 0x10 + i as usize % CLASSES } else { 0x100 };
+                *meant.get_mut(&format!("1:{class:x}")).unwrap() += 1;
+            }
+        }
+    });
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    let mut now = sent(&host);
+    for map in [&mut meant, &mut now] {
+        map.remove("1:100");
+    }
+    assert_eq!(now, meant);
+}
+
 #[test]
 fn one_rule_of_a_long_list_is_one_filter() {
     needs!("htb", "u32", "veth");

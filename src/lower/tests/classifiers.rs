@@ -301,6 +301,11 @@ fn lists_by_both_ends_are_programs() {
     );
     assert!(hosts(31, &host).iter().all(|o| o.name == "u32"));
     assert!(hosts(500, &|i| format!("src 10.0.0.{}", i % 256)).iter().all(|o| o.name == "u32"));
+    // words behind the header, of which u32 would give each a priority
+    let words = hosts(3000, &|i| format!("u32 0x{:x}00 0xffff00 at {}", i, 20 + 4 * (i % 3)));
+    assert!(words.iter().all(|o| o.name == "bpf") && words.len() <= 40, "{}", words.len());
+    assert!(words[0].origin.remark.as_deref().unwrap().ends_with("packets may end: no table can read them"));
+    assert!(hosts(300, &|i| format!("u32 0x{i:x} 0xffff at 16")).iter().all(|o| o.name == "u32"));
     // what is beside them stays what it is
     let mixed = hosts(300, &|i| match i {
         0 => "tcp dport 22".to_owned(),
@@ -469,6 +474,16 @@ proptest! {
     }
 }
 
+/// One word behind the header, or in it; of few values.
+fn about_a_word() -> impl Strategy<Value = Expression> {
+    let mask = prop::sample::select(vec![0xff_u32, 0xff00, 0xfff, u32::MAX, 0x7000_0000]);
+    let one = (mask, 0..20_u32, prop::sample::select(vec![12, 20, 24, 40, 44, 60]));
+    one.prop_map(|(mask, value, offset)| {
+        let value = (value | value << 8 | value << 28) & mask;
+        test(Field::Raw, vec![Item::Raw { value, mask, offset }])
+    })
+}
+
 /// One end of a packet or either, and a network: from few addresses, so that packets lie between two of a list.
 fn about_an_end() -> impl Strategy<Value = Expression> {
     let field = prop::sample::select(vec![Field::Host, Field::Host, Field::Host, Field::Src, Field::Dst]);
@@ -526,6 +541,33 @@ proptest! {
             let branch = assumed.interfaces["eth0"].egress.as_ref().unwrap();
             let named = verdict.rule().and_then(|place| branch.objects[place.object].origin.at(place.instruction));
             prop_assert_eq!(named, first.map(span));
+        }
+    }
+
+    /// The same of words that may not be there: what is too short for one is the next rule's.
+    #[test]
+    fn words_behind_the_header_are_looked_up(
+        rules in prop::collection::vec(prop_oneof![6 => about_a_word(), 1 => about_an_end()], 70..200),
+        crowd in prop::collection::vec((any::<bool>(), 20..90_usize, prop::collection::vec(0..20_u8, 90)), 100),
+    ) {
+        let classes = (0..7).map(|i| class(&format!("c{i}"), "rate 1mbit")).collect();
+        let rule = |(i, e): (usize, &Expression)| {
+            Rule { matches: Some(at(e.clone())), ..rule(&format!("c{}", i % 7), "") }
+        };
+        let list = rules.iter().enumerate().map(rule).collect();
+        let tree = fresh(&policy(vec![egress("eth0", direction(htb("", None, classes), list))]));
+        prop_assert!(filters_of(&tree, "eth0").iter().any(|o| o.name == "bpf"));
+        let assumed = classify::assumed(&tree, &|_| Facts::default());
+        let model = classify::Model::new(&assumed);
+        for (six, length, mut bytes) in crowd {
+            bytes.truncate(length.max(if six { 40 } else { 20 }));
+            bytes[0] = if six { 0x60 } else { 0x45 };
+            let ether_type: [u8; 2] = if six { [0x86, 0xdd] } else { [8, 0] };
+            let frame = [&[2; 12][..], &ether_type, &bytes].concat();
+            let packet = Packet::ethernet(&frame, frame.len()).unwrap();
+            let first = rules.iter().position(|e| meant(e, &packet));
+            let verdict = model.quick("eth0", Side::Egress, &packet);
+            prop_assert_eq!(verdict.class(), first.map(|i| Handle::new(1, (i % 7) as u16 + 1)), "{:?}", packet);
         }
     }
 }
