@@ -189,7 +189,7 @@ fn words_behind_the_header_are_looked_up() {
     host.netns.enter(|| {
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
         for i in 0..170 {
-            let bytes = (0x4000 + i * 37).to_be_bytes();
+            let bytes = (0x4000 + i * 37_u32).to_be_bytes();
             // two bytes are no word
             for length in [2, 4] {
                 socket.send_to(&[bytes[2], bytes[3], 0, 0][..length], "10.20.0.9:9").unwrap();
