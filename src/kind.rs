@@ -406,10 +406,11 @@ impl Finding {
         self.help = Some(text.into());
         self
     }
-    /// The help with options as tc writes them: `rate 1mbit` for `rate: 1mbit`.
+    /// The help with options as tc writes them: `rate 1mbit` for `rate: 1mbit`, `map 0 1` for `map: [0, 1]`.
     pub fn in_tc(&self) -> Option<String> {
         let parts = self.help.as_ref()?.split('`').enumerate();
-        let parts = parts.map(|(i, part)| if i % 2 == 1 { part.replace(": ", " ") } else { part.to_owned() });
+        let plain = |part: &str| part.replace(": ", " ").replace(", ", " ").replace(['[', ']'], "");
+        let parts = parts.map(|(i, part)| if i % 2 == 1 { plain(part) } else { part.to_owned() });
         Some(parts.collect::<Vec<_>>().join("`"))
     }
 }

@@ -63,6 +63,7 @@ const PROBES: &[Probe] = &[
     probe("skbprio", &["tc qdisc add dev lo root skbprio"]),
     probe("netem", &["tc qdisc add dev lo root netem delay 1ms"]),
     probe("plug", &["tc qdisc add dev lo root plug limit 10000"]),
+    probe("mq", &[QUEUES, "tc qdisc add dev q4 root handle 1: mq"]),
     probe("multiq", &[QUEUES, "tc qdisc add dev q4 root multiq"]),
     probe("mqprio", &[QUEUES, "tc qdisc add dev q4 root mqprio num_tc 1 map queues 4@0 hw 0"]),
     probe(

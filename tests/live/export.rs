@@ -38,7 +38,9 @@ impl Pair {
         let host = || {
             let netns = Netns::new();
             netns.ip("link set lo mtu 1500");
-            netns.stand_in("eth0");
+            netns.ip("link add eth0 numtxqueues 4 type veth peer name behind-eth0 numtxqueues 4");
+            netns.ip("link set behind-eth0 up");
+            netns.ip("link set eth0 up");
             netns.stand_in("eth1");
             Host::of(netns)
         };
@@ -326,11 +328,28 @@ impl Grower {
         self.discipline(&format!("root {rate}{stab}"), 0);
         if self.roll(2) == 0 {
             let hook = self.of(&["ingress", "clsact"]);
-            self.lines.push(format!("qdisc add dev eth0 {hook}"));
-            let sides: &[&str] = if hook == "clsact" { &["ingress", "egress"] } else { &["ingress"] };
-            for side in sides {
-                self.filters(side, "1:1", 3);
+            // of a shared block the filters stand under its number
+            let shared = self.roll(3) == 0;
+            let block = if shared { "ingress_block 7 " } else { "" };
+            self.lines.push(format!("qdisc add dev eth0 {block}{hook}"));
+            self.filters(if shared { "block 7" } else { "dev eth0 ingress" }, "1:1", 3);
+            if hook == "clsact" {
+                self.filters("dev eth0 egress", "1:1", 3);
             }
+        }
+    }
+
+    /// The virtual queues of a gred are said one by one, after it is made.
+    fn queues(&mut self, place: &str, major: u16) {
+        let place = if place.starts_with("root") { "root" } else { place };
+        for queue in 0..self.roll(4) {
+            let options = self.of(&[
+                "limit 60k min 15k max 45k burst 20 avpkt 1000 bandwidth 5mbit",
+                "limit 30k min 5k max 15k burst 8 avpkt 1000 bandwidth 1mbit probability 0.1",
+            ]);
+            self.lines.push(format!(
+                "qdisc change dev eth0 {place} handle {major:x}: gred DP {queue} prio {queue} {options}"
+            ));
         }
     }
 
@@ -372,9 +391,22 @@ impl Grower {
             "cake unlimited overhead 18 mpu 64 dual-srchost",
             "plug limit 20000",
             "sfq",
+            "gred setup vqs 4 default 1 limit 200k",
+            "gred setup vqs 4 default 2 grio",
+        ];
+        /// Of links with several queues, and of nothing else.
+        const ROOTS: &[&str] = &[
+            "mqprio num_tc 2 map 0 1 1 0 queues 1@0 3@1 hw 0",
+            "mqprio num_tc 3 map 2 1 0 1 queues 2@0 1@2 1@3 hw 0",
+            "mq",
+            "multiq",
         ];
         let leaf = depth == 3 || self.roll(4) < depth;
-        let words = if leaf { self.kind(LEAVES) } else { self.kind(CLASSFUL) };
+        let (words, place) = match depth == 0 && self.roll(6) == 0 {
+            // at the root of many queues nobody measures
+            true => (self.kind(ROOTS), place.replace("estimator 1sec 8sec ", "")),
+            false => (self.kind(if leaf { LEAVES } else { CLASSFUL }), place.to_owned()),
+        };
         self.major += 1;
         let major = self.major;
         self.lines.push(format!("qdisc add dev eth0 {place} handle {major:x}: {words}"));
@@ -412,7 +444,9 @@ impl Grower {
                 }
             }
             "prio" | "ets" => classes.extend((1..=3).map(|n| format!("{major:x}:{n}"))),
+            "mq" | "mqprio" | "multiq" => classes.extend((1..=4).map(|n| format!("{major:x}:{n}"))),
             "tbf" | "netem" | "red" | "sfb" => classes.push(format!("{major:x}:1")),
+            "gred" => self.queues(&place, major),
             _ => {}
         }
         let target = classes.first().cloned().unwrap_or_else(|| format!("{major:x}:1"));
@@ -421,25 +455,26 @@ impl Grower {
                 self.discipline(&format!("parent {class}"), depth + 1);
             }
         }
-        if matches!(kind, "htb" | "hfsc" | "drr" | "qfq" | "prio" | "ets" | "sfq" | "fq_codel" | "sfb" | "cake") {
-            self.filters(&format!("parent {major:x}:"), &target, 2);
+        if matches!(
+            kind,
+            "htb" | "hfsc" | "drr" | "qfq" | "prio" | "ets" | "multiq" | "sfq" | "fq_codel" | "sfb" | "cake"
+        ) {
+            self.filters(&format!("dev eth0 parent {major:x}:"), &target, 2);
             if matches!(kind, "htb" | "hfsc") && self.roll(2) == 0 {
                 let class = classes[self.roll(classes.len())].clone();
-                self.filters(&format!("parent {class}"), &target, 1);
+                self.filters(&format!("dev eth0 parent {class}"), &target, 1);
             }
         }
     }
 
     fn filters(&mut self, place: &str, target: &str, most: usize) {
         if most > 1 && self.roll(5) == 0 && !(self.lacks)("flower") {
-            self.lines.push(format!("chain add dev eth0 {place} chain 4 protocol ip flower ip_proto tcp dst_port 1"));
+            self.lines.push(format!("chain add {place} chain 4 protocol ip flower ip_proto tcp dst_port 1"));
             let port = 80 + self.roll(9);
             self.lines.push(format!(
-                "filter add dev eth0 {place} chain 4 prio 1 protocol ip flower ip_proto tcp dst_port {port} action pass"
+                "filter add {place} chain 4 prio 1 protocol ip flower ip_proto tcp dst_port {port} action pass"
             ));
-            self.lines.push(format!(
-                "filter add dev eth0 {place} prio 30 protocol all u32 match u32 0 0 action goto chain 4"
-            ));
+            self.lines.push(format!("filter add {place} prio 30 protocol all u32 match u32 0 0 action goto chain 4"));
         }
         for n in 0..self.roll(most + 1) {
             let prio = (n + 1) * 3;
@@ -477,9 +512,8 @@ impl Grower {
                 _ => "",
             };
             let send = if words.starts_with("flow ") { String::new() } else { format!("classid {target} ") };
-            self.lines.push(format!(
-                "filter add dev eth0 {place} {chain}prio {prio} protocol ip {handle}{words} {send}{action}"
-            ));
+            self.lines
+                .push(format!("filter add {place} {chain}prio {prio} protocol ip {handle}{words} {send}{action}"));
         }
     }
 }
