@@ -24,6 +24,9 @@ const PATIENCE: u16 = 10_000;
 /// How often a dump is begun anew that changed under our hands.
 const ATTEMPTS: usize = 10;
 
+/// The messages of a dump, and why the kernel went no further.
+type AsFar = (Vec<u8>, Option<Error>);
+
 pub(super) struct Netlink {
     socket: Socket,
     /// The family of messages: `NETLINK_ROUTE`, or `NETLINK_GENERIC` for ethtool's.
@@ -128,7 +131,7 @@ impl Netlink {
     }
 
     /// As [`Netlink::dump`], as far as the kernel goes, and why it goes no further.
-    pub(super) fn dump_as_far(&mut self, request: &Message) -> Result<(Vec<u8>, Option<Error>), Error> {
+    pub(super) fn dump_as_far(&mut self, request: &Message) -> Result<AsFar, Error> {
         for _ in 0..ATTEMPTS {
             if let Some(whole) = self.dump_once(request)? {
                 return Ok(whole);
@@ -138,7 +141,7 @@ impl Netlink {
         Err(Error::new("take a dump", "the kernel's objects change faster than they can be read"))
     }
 
-    fn dump_once(&mut self, request: &Message) -> Result<Option<(Vec<u8>, Option<Error>)>, Error> {
+    fn dump_once(&mut self, request: &Message) -> Result<Option<AsFar>, Error> {
         let accident = fault::next_dump();
         let sequence = self.next_sequence();
         let mut bytes = Vec::new();
