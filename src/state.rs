@@ -99,13 +99,17 @@ impl State {
         serde_json::to_string(&State { version: VERSION, ..self.clone() }).map_err(std::io::Error::other)
     }
 
-    /// Writes it: beside the old file, flushed, then in its place.
+    /// Writes it: beside the old file, flushed, then in its place. What is written there already is left alone.
     ///
     /// # Errors
     /// The directory cannot be made, or the file not be written.
     pub fn save(&self, dir: &Path, netns: Option<&str>) -> std::io::Result<()> {
         files::directory(dir, 0o755)?;
-        files::write(&file(dir, netns), self.text()?.as_bytes(), true)
+        let (path, text) = (file(dir, netns), self.text()?);
+        match files::read(&path) {
+            Ok(Some(written)) if written == text.as_bytes() => Ok(()),
+            _ => files::write(&path, text.as_bytes(), true),
+        }
     }
 }
 
@@ -131,6 +135,19 @@ mod tests {
         assert_eq!(state.owned, some().owned);
         assert_eq!(State::load(dir.path(), Some("../x")).0.policy, None);
         assert!(dir.path().join("netns-%2e%2e%2fx.json").exists());
+    }
+
+    #[test]
+    fn what_is_written_already_is_left_alone() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        let inode = || fs::metadata(dir.path().join("state.json")).unwrap().ino();
+        some().save(dir.path(), None).unwrap();
+        let first = inode();
+        some().save(dir.path(), None).unwrap();
+        assert_eq!(inode(), first);
+        State { policy: None, ..some() }.save(dir.path(), None).unwrap();
+        assert_ne!(inode(), first);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::netlink::Snapshot;
 use crate::plan::{self, LinkChange, Plan, Step, Subject, Verb};
 use crate::policy::model::Policy;
 use crate::state::State;
-use crate::tree::{Branch, Interface, OWN_ALIAS, Tree};
+use crate::tree::{Branch, Id, Interface, OWN_ALIAS, Tree};
 use crate::view::{self, Names};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -289,6 +289,27 @@ pub(super) fn read_and_keep<'n>(
     names.sort_unstable();
     names.dedup();
     kernel.read_and_keep(Some(&names))
+}
+
+/// Changes in place of so few classes are read back one by one.
+const FEW: usize = 50;
+
+/// Reads back what a plan that was carried out to its end has made, and says what is left to do. A class that is changed in
+/// place touches nothing else: of a few such changes in a large tree only the classes are read again.
+pub(super) fn read_back(aim: &mut Aim) -> Result<Plan, Error> {
+    let changed = aim.plan.steps.iter().map(|step| match &step.subject {
+        Subject::Object(object) if step.verb == Verb::Change && matches!(object.id, Id::Class { .. }) => {
+            Some((step.interface.as_str(), object))
+        }
+        _ => None,
+    });
+    if aim.plan.steps.len() <= FEW
+        && changed.clone().all(|class| class.is_some())
+        && aim.kernel.renew(&mut aim.held, changed.flatten())?
+    {
+        return Ok(plan::plan(&aim.asked, &aim.held, &|name: &str| aim.machine.facts(name)));
+    }
+    what_is_left(aim)
 }
 
 /// Reads the kernel again after a plan was carried out: what is held is renewed, and what is left to do comes back. The

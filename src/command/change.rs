@@ -275,7 +275,7 @@ fn send(frame: &mut Frame, aim: &mut Aim, guard: &mut Guard) -> Result<(), Outco
         }
     }
     aim.times.end("send");
-    match bring::what_is_left(aim) {
+    match bring::read_back(aim) {
         Ok(left) if left.is_empty() => {}
         Ok(left) => {
             let message = "the kernel holds something else than what was asked";

@@ -60,7 +60,10 @@ fn test_holds(test: &Test, packet: &Packet) -> bool {
         Field::Priority => return is(packet.meta.priority.into()),
         Field::Cgroup => return packet.meta.cgroup.is_some_and(|n| is(n.into())),
         Field::Vlan => return packet.tag().is_some_and(|tag| is(tag.id.into())),
-        Field::Ethertype => return is(packet.ether_type().into()),
+        // a tag's own ethertype is that of the tag, and all others are what is inside
+        Field::Ethertype => {
+            return is(packet.ether_type().into()) || packet.tag().is_some_and(|tag| is(tag.protocol.into()));
+        }
         Field::MacDst => return mac(0),
         Field::MacSrc => return mac(6),
         Field::Iif => {

@@ -497,21 +497,22 @@ fn priorities_that_run_short_stand_closer() {
 }
 
 /// Words that a packet need not have: each such filter of u32 has its priority for itself, and the kernel has tables for
-/// 2047 of them.
+/// 2047 of them. Where u32 is pinned more are refused; else they are programs.
 #[test]
 fn priorities_of_u32_are_counted() {
     needs!("htb", "u32");
     let host = Host::with(&["eth0"]);
     let sender = Sender::of(&host);
-    let policy = |count: u32| {
-        let rule = |n: u32| format!("        - {{ class: c{}, match: ip u32 0x{n:x} 0xffffffff at 60 }}\n", n % 2);
+    let policy = |count: u32, pin: &str| {
+        let rule = |n: u32| format!("        - {{ class: c{}, match: ip u32 0x{n:x} 0xffffffff at 60{pin} }}\n", n % 2);
         let rules: String = (1..=count).map(rule).collect();
         format!(
             "interfaces:\n  eth0:\n    egress:\n      htb:\n        default: rest\n        classes:\n          \
              rest: {{ {FAST} }}\n          c0: {{ {FAST} }}\n          c1: {{ {FAST} }}\n      rules:\n{rules}"
         )
     };
-    host.apply_text(&policy(2047));
+    let pin = ", classifier: u32";
+    host.apply_text(&policy(2047, pin));
     let word = |n: u32| {
         let mut packet = Fields { length: 100, ..udp(53) }.packet();
         packet.write(60, &n.to_be_bytes());
@@ -519,6 +520,8 @@ fn priorities_of_u32_are_counted() {
     };
     let send = || [1, 2, 1024, 2046, 2047, 2048].into_iter().for_each(|n| sender.send(&word(n)));
     assert_eq!(sent(&host, send, 6), BTreeMap::from([(1, 1), (2, 3), (3, 2)]));
-    let many = host.shapectl(&["check", crate::host::path(&host.policy(&policy(2048)))]);
+    let check = |pin: &str| host.shapectl(&["check", crate::host::path(&host.policy(&policy(2048, pin)))]);
+    let many = check(pin);
     assert!(many.status.code() == Some(1) && many.stderr.contains("handle-budget"), "{many}");
+    assert!(check("").status.success());
 }
