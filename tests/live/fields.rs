@@ -354,6 +354,10 @@ fn the_mark_of_a_connection_is_seen() {
     };
     in_order(&host, "", &texts, &packets, send);
     in_order(&host, "flower", &texts, &packets, send);
+    // `ct` keeps its connections until some time after its filters are gone, and a namespace that goes waits for them without
+    // ever resting (`nf_conntrack_cleanup_net_list`), which holds a virtual clock still
+    host.netns.tc("qdisc del dev eth0 clsact");
+    std::thread::sleep(std::time::Duration::from_secs(1));
 }
 
 /// A control group of net_cls, gone when it goes out of scope.
