@@ -46,6 +46,11 @@ impl Paint {
     }
 }
 
+/// How a filter's chain is told: the first, in which nearly all are, is not.
+fn of_chain(chain: u32) -> String {
+    if chain == 0 { String::new() } else { format!(" chain {chain}") }
+}
+
 /// A count of bytes in a unit that is easy to read.
 pub fn bytes(n: u64) -> String {
     let mut value = n as f64;

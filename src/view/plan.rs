@@ -62,9 +62,10 @@ pub fn describe(interface: &str, object: &Object, names: &Names) -> String {
             None => format!("class {} {handle}", object.name),
         },
         Id::Filter { chain, .. } if object.template => format!("template {} of chain {chain}", object.name),
-        Id::Filter { prio, protocol, handle, .. } => {
+        Id::Filter { chain, prio, protocol, handle, .. } => {
             let number = script::filter_handle(object, handle).map_or_else(String::new, |h| format!(" {h}"));
-            let what = format!("{} prio {prio} {}{number}", object.name, script::protocol_word(protocol));
+            let protocol = format!("{}{}", script::protocol_word(protocol), super::of_chain(chain));
+            let what = format!("{} prio {prio} {protocol}{number}", object.name);
             match own {
                 Some(name) => format!("rule {name} ({what})"),
                 None => format!("filter {what}"),

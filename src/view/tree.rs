@@ -93,9 +93,9 @@ impl Drawer<'_> {
             Id::Filter { chain, .. } if object.template => {
                 self.colors.faint(&format!("template of chain {chain}: {} {options}", visible(&object.name)))
             }
-            Id::Filter { prio, protocol, handle, .. } => {
+            Id::Filter { chain, prio, protocol, handle, .. } => {
                 let number = script::filter_handle(object, handle).unwrap_or_default();
-                let protocol = script::protocol_word(protocol);
+                let protocol = format!("{}{}", script::protocol_word(protocol), super::of_chain(chain));
                 let hardware = if object.offloaded { " in hardware" } else { "" };
                 self.colors.faint(&format!("{} {prio} {protocol} {number} {options}{hardware}", visible(&object.name)))
             }

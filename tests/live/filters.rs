@@ -250,6 +250,24 @@ fn kind_skbedit() {
     examine_all("skbedit", &[]);
 }
 
+/// Filters of one priority in two chains are told apart.
+#[test]
+fn a_filter_is_shown_with_its_chain() {
+    needs!("htb", "u32", "veth");
+    let host = Host::with(&["eth0"]);
+    let policy =
+        host.apply_text("interfaces: { eth0: { egress: { htb: { default: a, classes: { a: { rate: 1mbit } } } } } }\n");
+    for chain in [0, 3] {
+        host.netns.tc(&format!(
+            "filter add dev eth0 parent 1: chain {chain} protocol ip prio 6 u32 match ip dport 80 0xffff flowid 1:1"
+        ));
+    }
+    let shown = host.shapectl(&["show", "eth0"]).ok();
+    assert!(shown.contains("u32 6 ip chain 3 ") && shown.contains("u32 6 ip 800::800 "), "{shown}");
+    let (_, difference) = host.diff(&policy);
+    assert!(difference.contains("prio 6 ip chain 3\n") && difference.contains("prio 6 ip\n"), "{difference}");
+}
+
 /// The template of a chain: held, said by export, made anew with its filters when it is another one.
 #[test]
 fn a_chain_has_its_template() {
