@@ -596,6 +596,26 @@ fn decode_stack(attributes: &Parsed) -> Result<Option<Stack>, Malformed> {
     Ok((!entries.is_empty()).then_some(Stack(entries)))
 }
 
+/// Keys of one protocol, which the kernel takes only where it knows that the packet is of it.
+const OF_PROTOCOL: &[&str] = &[
+    "mpls",
+    "mpls_label",
+    "mpls_tc",
+    "mpls_bos",
+    "mpls_ttl",
+    "ip_proto",
+    "dst_ip",
+    "src_ip",
+    "ip_tos",
+    "ip_ttl",
+    "arp_tip",
+    "arp_sip",
+    "arp_op",
+    "arp_tha",
+    "arp_sha",
+    "cfm",
+];
+
 impl Flower {
     /// Whether the kernel tells another first key than was asked: that of what is inside.
     fn looks_inside(&self) -> bool {
@@ -614,6 +634,17 @@ impl Flower {
         let outer = self.eth_type?;
         let ppp = self.ppp_proto.and_then(PppProto::ether);
         Some(self.cvlan_ethtype.or(ppp).or(self.vlan_ethtype).unwrap_or(outer))
+    }
+
+    /// Where tags are asked for by their number, the option that says what is behind them, if it is missing: the filter's own
+    /// protocol counts as that of the first tag then (`is_vlan_key`, net/sched/cls_flower.c).
+    fn unsaid_inside(&self) -> Option<&'static str> {
+        let second = self.vlan_ethtype.is_some_and(Protocol::is_vlan);
+        match self.num_of_vlans.map_or(0, |n| n.0) {
+            0 => None,
+            1 if !second => self.vlan_ethtype.is_none().then_some("vlan_ethtype"),
+            _ => self.cvlan_ethtype.is_none().then_some("cvlan_ethtype"),
+        }
     }
 
     /// What a key wants that is not there: tc's own checks, on what is written so far.
@@ -1050,6 +1081,14 @@ impl Options for Flower {
             }
             if let Some(message) = self.clashes(row.word) {
                 out.push(Finding::new(&codes::BAD_VALUE, row.word, message));
+            }
+            if let Some(inside) = self.unsaid_inside().filter(|_| OF_PROTOCOL.contains(&row.word)) {
+                let message = format!("the kernel passes over `{}` behind tags whose `{inside}` is not said", row.word);
+                let f = Finding::new(&codes::MISSING_OPTION, row.word, message);
+                out.push(
+                    f.and("num_of_vlans", "this asks for tags")
+                        .help(format!("write `{inside}: …`, the protocol behind them")),
+                );
             }
         }
         fits("hw_tc", self.hw_tc.map(|n| u64::from(n.0)), u64::from(HW_CLASSES - 1), out);

@@ -167,3 +167,21 @@ fn what_the_kernel_says_otherwise_is_the_same() {
     held.decode(Payload(&out.bytes), &facts).unwrap();
     assert_eq!(held.geneve_opts, asked.geneve_opts);
 }
+
+/// `is_vlan_key`: where tags are counted, the filter's own protocol is no more that of what is behind them.
+#[test]
+fn behind_tags_that_are_counted_the_protocol_must_be_said() {
+    for (text, missing) in [
+        ("num_of_vlans 1 mpls_tc 5", Some("vlan_ethtype")),
+        ("num_of_vlans 1 vlan_ethtype mpls_uc mpls_tc 5", None),
+        ("num_of_vlans 2 vlan_ethtype mpls_uc mpls_tc 5", Some("cvlan_ethtype")),
+        ("num_of_vlans 2 vlan_ethtype 802.1q cvlan_ethtype mpls_uc mpls_tc 5", None),
+        ("num_of_vlans 0 mpls_tc 5", None),
+    ] {
+        let mut found = Vec::new();
+        read(0x8847, text).unwrap().check(&Facts::default(), &mut found);
+        let of = found.iter().find(|f| f.message.contains("behind tags"));
+        let named = of.map(|f| ["cvlan_ethtype", "vlan_ethtype"].into_iter().find(|word| f.message.contains(word)));
+        assert_eq!(named.flatten(), missing, "{text}");
+    }
+}
