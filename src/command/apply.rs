@@ -41,8 +41,9 @@ pub(super) fn run(frame: &mut Frame, args: &PolicyArgs, how: How) -> Exit {
     if bring::lacks(frame, &aim.plan) {
         return frame.refuse(Exit::Kernel);
     }
-    bring::weigh(frame, aim.memory());
-    let Some(guard) = guard else { return change::rehearse(frame, &aim) };
+    let memory = aim.memory();
+    bring::weigh(frame, memory);
+    let Some(guard) = guard else { return change::rehearse(frame, &aim, memory) };
     if bring::is_for_good(frame, &aim.plan, &aim.names(), how.force) {
         return frame.refuse(Exit::Kernel);
     }

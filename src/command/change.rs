@@ -8,6 +8,7 @@ use super::confirm;
 use super::frame::Frame;
 use super::refusal::{finding, refusal};
 use crate::diagnostic::{Diagnostic, codes};
+use crate::doctor::Memory;
 use crate::facts::Facts;
 use crate::kernel::{Error, Lock, Watch};
 use crate::plan::{self, Plan};
@@ -121,9 +122,8 @@ pub(super) fn tell(frame: &mut Frame, aim: &Aim, names: &Names, entry: Option<&E
     frame.say(&said);
 }
 
-/// Says what would be done, as tc commands, and does nothing.
-pub(super) fn rehearse(frame: &mut Frame, aim: &Aim) -> Exit {
-    let memory = aim.memory();
+/// Says what would be done, as tc commands, and what it takes of the kernel's memory, and does nothing.
+pub(super) fn rehearse(frame: &mut Frame, aim: &Aim, memory: Memory) -> Exit {
     let diagnostics = frame.report();
     if frame.is_json() {
         let mut json = view::plan_json(&aim.plan, &aim.names(), &frame.sources);

@@ -36,7 +36,7 @@ pub(super) fn run(frame: &mut Frame, name: &str, dry_run: bool, force: bool, wai
     };
     let mut aim = Aim::to(asked, Stands { kernel, machine, state, held, snapshot });
     let names = aim.names();
-    let Some(mut guard) = guard else { return change::rehearse(frame, &aim) };
+    let Some(mut guard) = guard else { return change::rehearse(frame, &aim, aim.memory()) };
     if bring::is_for_good(frame, &aim.plan, &names, force) {
         return frame.refuse(Exit::Kernel);
     }
