@@ -1,7 +1,7 @@
 //! Disciplines, their options and what hangs below them.
 
 use super::value::listed;
-use super::{Reader, Whole};
+use super::{PARTS, Reader, Whole};
 use crate::codes::{
     BAD_NAME, BAD_VALUE, BARE_NUMBER, DUPLICATE_KEY, DUPLICATE_NAME, HANDLE_BUDGET, INNER_CLASS, LET_CYCLE,
     NO_CHILDREN, OUT_OF_RANGE, TOO_DEEP, TOS_CLASH, TOS_ECN, UNKNOWN_BAND, UNKNOWN_CLASS, UNKNOWN_DEFAULT, UNKNOWN_KEY,
@@ -163,6 +163,12 @@ impl<'a> Reader<'a> {
                 let owner = writable().find(own).or_else(|| writable().find(of_class));
                 let known: Vec<_> = kind::all(Role::Qdisc).filter(|k| k.writable).map(|k| k.name).collect();
                 let (message, help) = match owner {
+                    // written a level too deep
+                    _ if PARTS.contains(&name.value.as_str()) => {
+                        let message =
+                            format!("`{}` is a part of an interface, and a discipline is wanted here", name.value);
+                        (message, Some("move it up by one level, beside the direction that it stands in".to_owned()))
+                    }
                     Some(owner) => {
                         let message = format!("`{}` is an option, and a discipline is wanted here", name.value);
                         (message, Some(format!("write `{}: {{ {}: … }}`", owner.name, name.value)))
