@@ -112,10 +112,12 @@ impl Flow {
         socket.into()
     }
 
-    /// Sends what is due, then sleeps until more is.
+    /// Sends what is due, then sleeps until more is: a slow flow wakes rarely, so that many of them are no load of their own.
     fn send(&self, socket: &UdpSocket) -> u64 {
         const NAP: Duration = Duration::from_millis(2);
+        const LONGEST_NAP: Duration = Duration::from_millis(100); // to hear of a stop
         let frame_bits = (self.payload as u64 + HEADERS) * 8;
+        let frames_take = |frames: u64| Duration::from_secs_f64((frames * frame_bits) as f64 / self.offered as f64);
         let datagram = vec![0u8; self.payload];
         let start = Instant::now();
         let mut sent = 0;
@@ -128,7 +130,7 @@ impl Flow {
                 let _ = socket.send_to(&datagram, self.to);
                 sent += 1;
             }
-            std::thread::sleep(NAP);
+            std::thread::sleep(frames_take(sent).saturating_sub(start.elapsed()).clamp(NAP, LONGEST_NAP));
         }
         sent
     }

@@ -291,10 +291,11 @@ interfaces:
     assert_rate(&rest, 5e6);
 }
 
-/// The rates of two hosts that both ask for more than half of a line: one with a single connection, one with twenty.
+/// The rates of two hosts that both ask for a whole line of 3 Mbit/s and more: one with a single connection, one with twenty.
+/// The twenty together want twice the line: cake lets flows without a queue pass first, however many these are.
 fn of_two_hosts(to: &Netns, from: &Netns, hosts: [&str; 2], flow_of: impl Fn(&str, u64) -> Flow) -> [f64; 2] {
     let receivers = hosts.map(|host| Receiver::at(to, host).start(SETTLE, during()));
-    let mut senders = vec![flow_of(hosts[0], 5_000_000).start(from)];
+    let mut senders = vec![flow_of(hosts[0], 3_000_000).start(from)];
     senders.extend((0..20).map(|_| flow_of(hosts[1], 300_000).start(from)));
     for sender in senders {
         sender.join().unwrap();
@@ -324,21 +325,21 @@ fn hosts_share_equally_whatever_the_number_of_their_connections() {
         .into_iter()
         .take(if virtually { 4 } else { 1 })
         {
-            let classes = format!("line: {{ rate: {{ up: 4mbit, down: 6mbit }}, {how} }}");
+            let classes = format!("line: {{ rate: {{ up: 2mbit, down: 3mbit }}, {how} }}");
             let both = format!("both: {{ htb: {{ default: line, classes: {{ {classes} }} }} }}");
             let policy = cable.near.apply_text(&format!("interfaces: {{ eth0: {{ {both} }} }}\n"));
             cable.near.assert_settled(&policy);
             // each of near's addresses sends to a port of its own
             let from =
                 |to: &str, offered| Flow::to(to, offered, lasts).source(&format!("10.9.0.{}", &to[to.len() - 2..]));
-            let sent = of_two_hosts(far, near, ["10.9.0.2:5011", "10.9.0.2:5012"], from).map(|rate| rate / 2e6);
+            let sent = of_two_hosts(far, near, ["10.9.0.2:5011", "10.9.0.2:5012"], from).map(|rate| rate / 1e6);
             let to = |to: &str, offered| Flow::to(to, offered, lasts);
-            let arriving = of_two_hosts(near, far, ["10.9.0.11:5001", "10.9.0.12:5001"], to).map(|rate| rate / 3e6);
+            let arriving = of_two_hosts(near, far, ["10.9.0.11:5001", "10.9.0.12:5001"], to).map(|rate| rate / 1.5e6);
             println!("{how}: of an equal share {sent:.4?} when sent, {arriving:.4?} when arriving");
             for [one, twenty] in [sent, arriving] {
                 if fair {
-                    // cake throws dice, and codel drops in bursts; who is not fair is off by 0.9
-                    let tolerance = if virtually { 0.05 } else { 0.25 };
+                    // cake throws dice, codel drops in bursts, and a busy machine is late; who is not fair is off by 0.9
+                    let tolerance = if virtually { 0.1 } else { 0.4 };
                     assert!((one - 1.0).abs() < tolerance && (twenty - 1.0).abs() < tolerance, "{how}: {one} {twenty}");
                 } else {
                     assert!(one < 0.5, "connections share, and not hosts: {one} {twenty}");
