@@ -95,7 +95,7 @@ pub fn policy() -> String {
         let _ = writeln!(out, ".SH {title}");
         if role == Role::Filter {
             out.push_str(
-                "Filters are the compiler's output and not written in policies; their words appear in scripts.\n",
+                "Rules become filters; the words of these stand in scripts, and in \\fBfilters\\fR (see FILTERS AS THEY ARE).\n",
             );
         }
         for kind in kind::all(role) {

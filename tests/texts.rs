@@ -23,6 +23,15 @@ fn the_manual_of_the_language() {
     golden("man/shapectl.policy.5", &manual::policy());
 }
 
+/// A word in bold that is cut by the end of a line would turn the rest of the paragraph around.
+#[test]
+fn what_is_bold_ends_in_its_line() {
+    for line in manual::commands().unwrap().lines().chain(manual::policy().lines()) {
+        let of = |turn: &str| line.matches(turn).count();
+        assert_eq!(of("\\fB") + of("\\fI"), of("\\fR"), "{line}");
+    }
+}
+
 #[test]
 fn the_schema() {
     golden("grammar/policy.schema.json", &format!("{:#}\n", schema::schema()));

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | the mark alone, and it is not 0 | `fw` |
 //! | nothing | `u32 match u32 0 0` of all protocols: every kernel with tc has it, `matchall` is missing from some |
-//! | bits of headers of IP, hardware addresses, ethertypes, the link it came in by, the mark | `u32`: a filter for each alternative, unless these are more than [`VAST`] and [`TIMES`] times what is written |
+//! | bits of headers of IP, hardware addresses, ethertypes, the link it came in by, the mark | `u32`: a filter for each alternative, unless these are more than [`VAST`] ([`OUTSIDE`]) and [`TIMES`] times what is written |
 //! | what u32 cannot say or not shortly: VLANs, other ethertypes than one | `bpf`: one program, also for neighbouring rules |
 //! | the connection's mark | `flower` |
 //! | the priority | `basic` |
@@ -60,11 +60,16 @@ pub(super) const ALL: u16 = 0x0003;
 const ETHERNET: u32 = 14;
 /// As many filters of u32 are no hindrance.
 const VAST: usize = 256;
+/// So many for a match of what lies outside of addresses, which is about as many prefixes as an address has bits and is in
+/// no table: they cost a packet what a program costs it (`benches/FIGURES.md`: 2 ns each).
+const OUTSIDE: usize = 32;
 /// A filter of u32 for each value that is written, in both families, is no hindrance either.
 const TIMES: usize = 4;
 /// Priorities of u32 that one discipline can have: each has a table, of whose numbers there are so many (`gen_new_htid` in
 /// net/sched/cls_u32.c, which forgets to say when there is none left).
 const ROOTS: usize = 0x7ff;
+/// The way around what no classifier says.
+const BY_MARK: &str = "set a `mark` with nftables and match that";
 /// What a program returns for its own filter's class and actions.
 const OWN: u32 = u32::MAX;
 /// So many rules of a program are told one by one.
@@ -317,7 +322,10 @@ impl Saying<'_> {
             None => {}
         }
         let narrow = match self.by_u32(self.spot.facts.classifiers.has("fw")) {
-            Ok(looks) if looks.len() <= VAST || looks.len() <= TIMES * self.values() => {
+            Ok(looks) if self.overlooks(&looks) => {
+                Err(Unsaid::new(&[], "u32 does not see this where it is, behind IPv6's fragment header", BY_MARK))
+            }
+            Ok(looks) if looks.len() <= self.vast() || looks.len() <= TIMES * self.values() => {
                 let why = match looks.as_slice() {
                     [Look::Mark { .. }, ..] => "fw: the mark alone",
                     [Look::Any(cube)] if cube.0.is_empty() => "u32: every packet",
@@ -341,10 +349,11 @@ impl Saying<'_> {
         ];
         for (kind, way, own) in ways {
             match way(self) {
+                Ok(looks) if narrow.as_ref().is_ok_and(|narrow| narrow.len() <= looks.len()) => {}
                 Ok(looks) if self.spot.facts.classifiers.has(kind) => return Ok((looks, format!("{kind}: {because}"))),
                 Ok(_) => {
                     let why = format!("only `{kind}` can say this, and this kernel has none");
-                    let unsaid = Unsaid::new(&[], why, "set a `mark` with nftables and match that");
+                    let unsaid = Unsaid::new(&[], why, BY_MARK);
                     refused.push((own, Unsaid { code: &codes::KERNEL_LACKS, fields: own, ..unsaid }));
                 }
                 Err(unsaid) => refused.push((own, unsaid)),
@@ -369,6 +378,27 @@ impl Saying<'_> {
         let mut asked = false;
         self.expression.iter().for_each(|e| e.visit(&mut |t| asked |= fields.contains(&t.field)));
         asked
+    }
+
+    /// Whether filters of u32 have nothing for a family of which there are such packets: it sees no TCP in a fragment of IPv6.
+    fn overlooks(&self, looks: &[Look]) -> bool {
+        let none = |formula: &Formula| formula.cubes().is_ok_and(|cubes| cubes.is_empty());
+        let looked = |protocol: u16| looks.iter().any(|look| [ALL, protocol].contains(&look.protocol()));
+        self.asks(&[Field::Fragment])
+            && self.compile(Sight::Walking).worlds.iter().any(|(protocol, f)| !looked(*protocol) && !none(f))
+    }
+
+    /// How many filters of u32 are no hindrance.
+    fn vast(&self) -> usize {
+        let (mut inside, mut outside) = (false, false);
+        self.expression.iter().for_each(|e| {
+            e.visit_signed(false, &mut |t, negated| {
+                let address = matches!(t.field, Field::Src | Field::Dst | Field::Host);
+                inside |= address && !negated;
+                outside |= address && negated;
+            });
+        });
+        if outside && !inside { OUTSIDE } else { VAST }
     }
 
     /// How many values are written.
@@ -501,12 +531,12 @@ impl Saying<'_> {
     /// cgroup sends what a control group has sent to the class of the group's number, whichever that is.
     fn by_cgroup(&self) -> Result<Vec<Look>, Unsaid> {
         const CGROUP: &[Field] = &[Field::Cgroup];
-        const BY_MARK: &str = "set a `mark` with nftables (`socket cgroupv2`, `meta cgroup`) and match that";
+        const BY_SENDER: &str = "set a `mark` with nftables (`socket cgroupv2`, `meta cgroup`) and match that";
         let matched = self.compile(Sight::Fixed).in_order();
         let make = |protocol: Option<u16>, formula: &Formula| {
             let Some((number, rest)) = group_of(formula) else {
                 let why = "a control group can only be asked for by one number, and not under `not` or `or`";
-                return Err(Unsaid::new(CGROUP, why, BY_MARK));
+                return Err(Unsaid::new(CGROUP, why, BY_SENDER));
             };
             if self.target != Some(Handle(number)) {
                 let own = self.target.map_or("none".to_owned(), |t| format!("{t}"));
@@ -628,7 +658,7 @@ fn look(protocol: Option<u16>, mut cube: Cube, fw: bool, matched: &Matched, fact
 /// What a classifier does not know of a packet.
 pub(super) fn unknown(kind: &str, known: Known) -> Unsaid {
     let (fields, what, help): (&[Field], _, _) = match known {
-        Known::Vlan | Known::Inner => (&[Field::Vlan], "a packet's VLAN", "set a `mark` with nftables and match that"),
+        Known::Vlan | Known::Inner => (&[Field::Vlan], "a packet's VLAN", BY_MARK),
         Known::Ether => (&[Field::Ethertype], "another ethertype than its own", "name one ethertype, without `not`"),
         Known::Priority => (&[Field::Priority], "a packet's priority", "match what sets the priority, or a `mark`"),
         Known::Cgroup => {

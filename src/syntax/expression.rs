@@ -253,10 +253,17 @@ impl Expression {
 
     /// Calls `visit` for each test.
     pub fn visit<'e>(&'e self, visit: &mut dyn FnMut(&'e Test)) {
+        self.visit_signed(false, &mut |test, _| visit(test));
+    }
+
+    /// Calls `visit` for each test, and tells it whether the opposite is asked for; `negated` is whether it is of all of this.
+    pub fn visit_signed<'e>(&'e self, negated: bool, visit: &mut dyn FnMut(&'e Test, bool)) {
         match self {
-            Expression::And(parts) | Expression::Or(parts) => parts.iter().for_each(|p| p.visit(visit)),
-            Expression::Not(inner) => inner.visit(visit),
-            Expression::Test(test) => visit(test),
+            Expression::And(parts) | Expression::Or(parts) => {
+                parts.iter().for_each(|p| p.visit_signed(negated, visit));
+            }
+            Expression::Not(inner) => inner.visit_signed(!negated, visit),
+            Expression::Test(test) => visit(test, negated),
         }
     }
 

@@ -78,9 +78,9 @@ pub fn parse_seen(text: &str, at: Span, view: View, names: &Names, sink: &mut Si
     if parser.ways || view.reversed {
         expression = expression.map(|e| parser.one_way(e));
     }
-    if let Some(e) = &expression {
-        parser.clashes(e, &mut Vec::new());
-    }
+    let mut found = Vec::new();
+    expression.iter().for_each(|e| clashes(e, &mut Vec::new(), &mut found));
+    found.into_iter().for_each(|d| parser.report(d));
     if parser.errors == 0 { expression } else { None }
 }
 
@@ -1733,47 +1733,63 @@ impl<'t> Parser<'_, 't> {
         }
         arms
     }
+}
 
-    /// Reports tests that can never hold together. `above` are those that hold wherever `e` is looked at.
-    fn clashes<'e>(&mut self, e: &'e Expression, above: &mut Vec<&'e Test>) {
-        let mark = above.len();
-        match e {
-            Expression::Test(test) => {
-                let clash = above.iter().take(COMPARED).find_map(|other| clash(other, test).map(|f| (other.span, f)));
-                if let Some((span, fault)) = clash {
-                    let mut d = Diagnostic::new(&MATCH_CLASH, fault.message).at(test.span, fault.label).at(span, "");
-                    d.help = fault.help;
-                    // The two families of one ICMP test need saying once.
-                    let said = self.sink.found.last().is_some_and(|l| l.code == d.code && l.span() == d.span());
-                    if !said {
-                        self.report(d);
-                    }
-                } else {
-                    above.push(test);
-                    return; // Stays in force for its neighbours; the enclosing `and` takes it away again.
-                }
-            }
-            Expression::And(parts) => {
-                // Tests first: they hold for the alternatives too, on whichever side of them they stand.
-                let (tests, others): (Vec<_>, Vec<_>) = parts.iter().partition(|p| matches!(p, Expression::Test(_)));
-                for part in tests.into_iter().chain(others) {
-                    let inner = above.len();
-                    self.clashes(part, above);
-                    if !matches!(part, Expression::Test(_)) {
-                        above.truncate(inner);
-                    }
-                }
-            }
-            Expression::Or(parts) => {
-                for part in parts {
-                    self.clashes(part, above);
-                    above.truncate(mark);
-                }
-            }
-            Expression::Not(inner) => self.clashes(inner, &mut Vec::new()),
+/// Finds tests that can never hold together. `above` are those that hold wherever `e` is looked at.
+fn clashes<'e>(e: &'e Expression, above: &mut Vec<&'e Test>, found: &mut Vec<Diagnostic>) {
+    let mark = above.len();
+    match e {
+        Expression::Test(test) => {
+            let clash = above.iter().take(COMPARED).find_map(|other| clash(other, test).map(|f| (other.span, f)));
+            let Some((span, fault)) = clash else {
+                above.push(test);
+                return; // Stays in force for its neighbours; the enclosing `and` takes it away again.
+            };
+            let d = Diagnostic::new(&MATCH_CLASH, fault.message).at(test.span, fault.label).at(span, "");
+            found.push(Diagnostic { help: fault.help, ..d });
         }
-        above.truncate(mark);
+        Expression::And(parts) => {
+            // Tests first: they hold for the alternatives too, on whichever side of them they stand.
+            let (tests, others): (Vec<_>, Vec<_>) = parts.iter().partition(|p| matches!(p, Expression::Test(_)));
+            for part in tests.into_iter().chain(others) {
+                let inner = above.len();
+                clashes(part, above, found);
+                if !matches!(part, Expression::Test(_)) {
+                    above.truncate(inner);
+                }
+            }
+        }
+        Expression::Or(parts) => {
+            let mut alternatives = Vec::with_capacity(parts.len());
+            for part in parts {
+                let mut own = Vec::new();
+                clashes(part, above, &mut own);
+                above.truncate(mark);
+                alternatives.push(own);
+            }
+            if !of_one_word(parts) {
+                found.extend(alternatives.into_iter().flatten());
+            } else if alternatives.iter().all(|own| !own.is_empty()) {
+                found.extend(alternatives.into_iter().flatten().next());
+            }
+        }
+        Expression::Not(inner) => clashes(inner, &mut Vec::new(), found),
     }
+    above.truncate(mark);
+}
+
+/// Whether alternatives were written as one word, as `icmp type echo-request` and `acks` are for each family: beside what
+/// is of one family the word means that one.
+fn of_one_word(alternatives: &[Expression]) -> bool {
+    fn first(e: &Expression) -> Span {
+        match e {
+            Expression::Test(test) => test.span,
+            Expression::And(parts) => parts.first().map_or(Span::NONE, first),
+            Expression::Or(_) | Expression::Not(_) => Span::NONE,
+        }
+    }
+    let mut spans = alternatives.iter().map(first);
+    spans.next().is_some_and(|word| !word.is_none() && spans.all(|span| span == word))
 }
 
 const V4: u8 = 1;
@@ -2161,6 +2177,15 @@ mod tests {
             ("code not 5 and flags not syn", &[("code not 5", "match-clash", "")]),
             ("code not 5 flags not syn", &[("flags not syn", "match-clash", "")]),
             ("udp type 8", &[("type 8", "match-clash", "")]),
+            // what one word means for both families clashes with neither alone, and once with both
+            ("icmp type echo-request src 10.0.0.1", &[]),
+            ("icmp code 3 and dst 2001:db8::1", &[]),
+            ("ip6 and icmp type echo-request", &[]),
+            ("acks src 10.0.0.1", &[]),
+            ("mac 02:00:00:00:00:01 mac dst 02:00:00:00:00:02", &[]),
+            ("icmp type echo-request udp", &[("icmp", "match-clash", "")]),
+            ("acks udp dst 10.0.0.1", &[("acks", "match-clash", "")]),
+            ("not (icmp type echo-request src 10.0.0.1)", &[]),
             ("u32 1 1 at 3", &[("3", "match-value", "")]),
             ("u32 0x1ffffffff 1 at 4", &[("0x1ffffffff", "match-value", "")]),
             ("u32 5 1 at 4", &[("5", "host-bits", "u32 0x1 0x1 at 4")]),

@@ -187,6 +187,17 @@ fn the_choice_is_told() {
     let many = format!("ip tcp sport {{{}}} dport {{{}}}", odd(100), odd(100));
     assert!(why(&many).starts_with("bpf: this match comes to more than"), "{}", why(&many));
     assert_eq!(why("ip tcp and not dport 22 and not sport 22"), "bpf: in place of 273 filters of u32");
+    // the opposite of a set of prefixes is all that lies between and beside them
+    let outside = "src not {10.0.0.0/8, 192.168.0.0/16, 2001:db8::/32}";
+    assert_eq!((why(outside).as_str(), objects(None, &[outside]).len()), ("bpf: in place of 54 filters of u32", 1));
+    // u32 sees no port in a fragment of IPv6, and would have no filter for it
+    assert_eq!(why("frag first tcp dport 22"), "bpf: u32 does not see this where it is, behind IPv6's fragment header");
+    assert_eq!(why("ip frag first tcp dport 22"), "u32: bits at fixed places");
+    assert_eq!(why("ip6 frag tcp"), "bpf: u32 does not see this where it is, behind IPv6's fragment header");
+    assert_eq!(why("frag later"), "u32: bits at fixed places");
+    // a rule about an address may be one of many, which tables part
+    assert_eq!(why("dst 192.0.2.1 and src not {10.0.0.0/8, 192.168.0.0/24}"), "u32: bits at fixed places");
+    assert_eq!(why("udp dport 1025-65534"), "u32: bits at fixed places");
     // a kernel without one goes to the next
     let without = |missing: &[&'static str], text: &str| {
         let classifiers = crate::facts::Classifiers { missing: missing.to_vec() };
@@ -204,6 +215,9 @@ fn the_choice_is_told() {
     assert_eq!(without(&["bpf", "flower"], "mark 5 and tcp"), "basic");
     assert!(without(&["bpf", "basic"], "mark 0").starts_with("mark-unsupported"));
     assert_eq!(without(&["bpf"], "vlan 5"), "flower");
+    // flower would take as many filters as u32, basic takes two
+    assert_eq!(without(&["bpf"], outside), "basic");
+    assert_eq!(without(&["bpf", "basic"], outside), "u32");
     assert_eq!(without(&["bpf", "flower"], "vlan 5"), "basic");
     assert_eq!(
         without(&["flower"], "connmark 5"),
