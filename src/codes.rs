@@ -84,6 +84,7 @@ codes! {
     CBS_SLOPES "cbs-slopes" Warning "slopes or credits of a credit-based shaper that do not shape";
     SHORT_SCHEDULE "short-schedule" Warning "a schedule whose turns are shorter than the kernel's timers can follow";
     POLICE_RATES "police-rates" Error "a policer that counts both bytes and packets";
+    SHARED_ACTION "shared-action" Error "an action that filters share, of which two things are said";
     POLICE_MTU "police-mtu" Warning "a policer to which ordinary packets are too large";
     MISSING_OPTION "missing-option" Error "an option that the discipline cannot do without";
     TOO_DEEP "too-deep" Error "something is nested deeper than is allowed";

@@ -26,6 +26,7 @@ pub use watch::{Seen, Watch};
 
 use crate::doctor::LinkFacts;
 use crate::facts::{Distributions, Facts, Links, Reference};
+use crate::kind::action::Act;
 use crate::kind::wire::Attributes;
 use crate::netlink::{self, FilterParents, Machine, Message, Record, Snapshot};
 use crate::tree::{Object, Tree, block_of};
@@ -436,6 +437,24 @@ impl Kernel {
                 Ok((Vec::new(), Vec::new()))
             }
             Err(e) => Err(e.doing(doing)),
+        }
+    }
+
+    /// An action that stands under a number, if one does.
+    ///
+    /// # Errors
+    /// The kernel's refusal, or an answer that cannot be read.
+    pub fn action(&mut self, name: &str, index: u32) -> Result<Option<Act>, Error> {
+        let doing = "read an action";
+        let clock = self.machine()?.clock;
+        match self.netlink.dump(&netlink::one_action(name, index)) {
+            // no such number, or no such kind
+            Err(e) if e.is(Errno::ENOENT) || e.is(Errno::EINVAL) => Ok(None),
+            Err(e) => Err(e.doing(doing)),
+            Ok(answer) => {
+                let lists = netlink::decode_actions(&answer, &clock).map_err(|e| Error::from(e).doing(doing))?;
+                Ok(lists.into_iter().flat_map(|list| list.0).next())
+            }
         }
     }
 

@@ -609,7 +609,8 @@ pub fn choose(class: &mut dyn Options, discipline: &dyn Options, inner: bool, fa
 /// and stays what is written.
 fn settled(actions: &Actions, conform: Option<Control>) -> Actions {
     let mut actions = actions.clone();
-    for act in &mut actions.0 {
+    // of one that stands elsewhere nothing is said here
+    for act in actions.0.iter_mut().filter(|act| !act.is_shared()) {
         let Some(police) = act.options.as_kind_mut::<police::Police>() else { continue };
         if police.peakrate.is_none() && police.rate.is_some() {
             police.mtu.get_or_insert(police::OFFLOAD_MTU);

@@ -14,7 +14,7 @@ mod stab;
 pub use dump::{Record, decode, decode_actions};
 pub use held::{FilterParents, filter_parents, tree, unclear_roots, with_classes};
 pub use link::{LinkInfo, decode_links};
-pub use request::{BLOCK, request};
+pub use request::{BLOCK, change_action, one_action, request};
 pub(crate) use request::{RTM_DELACTION, RTM_GETACTION, RTM_GETCHAIN, RTM_NEWACTION, RTM_NEWCHAIN};
 pub use snapshot::Snapshot;
 
@@ -98,7 +98,8 @@ impl Message {
     pub fn one_class(ifindex: u32, class: &Object) -> Message {
         let parts = Parts { options: false, chain: None, block: None };
         let body = body(class, parts, ifindex, &Facts::default());
-        // it tells who listens for changes, and only by this flag whoever asks
+        // the kernel tells all who listen for changes, whatever is asked, and only by this flag whoever asks
+        // (`tclass_get_notify`, net/sched/sch_api.c); so `tc monitor` shows the class once more
         Message { kind: RTM_GETTCLASS, flags: NLM_F_REQUEST | NLM_F_ECHO, body }
     }
 

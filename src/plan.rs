@@ -1,16 +1,19 @@
 //! Asked against held: what must be done, as a value. Dry run, difference and apply are three readers of the same plan.
 
+mod actions;
 mod branch;
 mod links;
 mod moves;
 mod purge;
 
+pub use actions::{Number, Shared, differences, shared};
 pub use purge::purged;
 
 pub use links::is_made;
 
 use crate::facts::Facts;
 use crate::kind::Drops;
+use crate::kind::action::Act;
 use crate::source::Span;
 use crate::tree::{Object, Tree};
 use compact_str::CompactString;
@@ -59,6 +62,8 @@ pub enum LinkChange {
 pub enum Subject {
     /// A tc object. On a change it holds all options to send.
     Object(Object),
+    /// An action that filters share by its number, and the policy's place that wants it so.
+    Action(Box<Act>, Option<Span>),
     /// The link itself, and the policy's place that wants it so.
     Link(LinkChange, Option<Span>),
 }
@@ -87,7 +92,7 @@ impl Step {
     pub fn span(&self) -> Option<Span> {
         match &self.subject {
             Subject::Object(object) => object.origin.span,
-            Subject::Link(_, span) => *span,
+            Subject::Action(_, span) | Subject::Link(_, span) => *span,
         }
     }
 }
@@ -107,10 +112,11 @@ impl Plan {
 }
 
 /// Compares what is asked with what is held. The order of steps is the order in which the kernel can take them: devices
-/// that are redirected to come first; in each branch what is new stands before rules point to it, and what goes, goes
+/// that are redirected to come first, and actions that filters share; in each branch what is new stands before rules point to it, and what goes, goes
 /// after the last rule that pointed to it.
 pub fn plan(asked: &Tree, held: &Tree, facts: &dyn Fn(&str) -> Facts) -> Plan {
-    let mut steps = Vec::new();
+    let mut steps = actions::settle(asked, held, facts);
+    let held = &*actions::after(held, &steps);
     for (name, interface) in &asked.interfaces {
         let nothing = crate::tree::Interface::default();
         let there = held.interfaces.get(name);

@@ -1,6 +1,7 @@
 //! A plan as text: tc's own commands, and ip's for links. What is printed here is what `apply` does.
 
 use crate::diagnostic::visible;
+use crate::kind::action::{Act, Actions};
 use crate::kind::acts;
 use crate::plan::{LinkChange, Plan, Step, Subject, Verb};
 use crate::source::misleads;
@@ -20,6 +21,7 @@ fn words(text: &str) -> Command {
 pub fn command(step: &Step) -> Command {
     match &step.subject {
         Subject::Object(object) => object_command(&step.interface, step.verb, object),
+        Subject::Action(act, _) => action_command(act),
         Subject::Link(change, _) => link_command(&step.interface, change),
     }
 }
@@ -50,6 +52,11 @@ fn link_command(interface: &str, change: &LinkChange) -> Command {
         LinkChange::Up => set(&["up"]),
         LinkChange::TxQueueLen(n) => set(&["txqueuelen", &n.to_string()]),
     }
+}
+
+fn action_command(act: &Act) -> Command {
+    let words = Actions(vec![act.clone()]).tc_words();
+    ["tc", "actions", "change"].map(str::to_owned).into_iter().chain(words).collect()
 }
 
 fn object_command(interface: &str, verb: Verb, object: &Object) -> Command {
@@ -348,7 +355,26 @@ pub fn script(plan: &Plan, from: &str) -> String {
             }
         }
     }
+    let shared = shared_actions(plan);
+    if !shared.is_empty() {
+        out.push_str("\n# an action that filters share keeps what it was if the kernel still had it\n");
+    }
+    for act in shared {
+        let _ = writeln!(out, "{}", line(&action_command(act)));
+    }
     out
+}
+
+/// The actions that filters of a plan share by number and say more of than that.
+fn shared_actions(plan: &Plan) -> Vec<&Act> {
+    let mut said = BTreeSet::new();
+    let objects = plan.steps.iter().filter_map(|step| match &step.subject {
+        Subject::Object(object) => Some(object),
+        Subject::Action(..) | Subject::Link(..) => None,
+    });
+    let acts = objects.flat_map(|object| acts(object.options.as_ref())).filter(|act| act.kind.is_some());
+    let numbered = acts.filter_map(|act| Some((act, act.number().filter(|_| !act.is_shared())?)));
+    numbered.filter(|(act, number)| said.insert((act.name.clone(), *number))).map(|(act, _)| act).collect()
 }
 
 /// Whether a device has a name that the module of ifb gives to devices of its own as it is loaded, which the first `ip link

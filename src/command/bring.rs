@@ -9,14 +9,17 @@ use crate::doctor::{self, Answer, Feature, Memory, Need, Thing, memory};
 use crate::facts::Facts;
 use crate::kernel::{self, Error, Kernel};
 use crate::kind::action::forget_numbers;
+use crate::kind::acts;
 use crate::lower::{self, Hook, Ids};
 use crate::netlink::Snapshot;
-use crate::plan::{self, LinkChange, Plan, Step, Subject, Verb};
+use crate::plan::{self, LinkChange, Plan, Shared, Step, Subject, Verb};
 use crate::policy::model::Policy;
 use crate::state::State;
 use crate::tree::{Branch, Id, Interface, OWN_ALIAS, Tree};
 use crate::view::{self, Names};
 use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// A policy held against the kernel.
@@ -134,6 +137,9 @@ impl Aim {
         if lacks_what_is_named(frame, &asked, &machine) {
             return Err(());
         }
+        if stands_otherwise(frame, &mut kernel, &asked, &held, &machine) {
+            return Err(());
+        }
         times.end("lower");
         let mut plan = plan::plan(&asked, &held, &|name: &str| machine.facts(name));
         // a queue that would be thrown away sends what waits in it in its old class, beside a new one
@@ -212,7 +218,7 @@ pub(super) fn memory_of(plan: &Plan, facts: &dyn Fn(&str) -> Facts) -> Memory {
         let facts = facts(&first.interface);
         let object = |step: &Step| match &step.subject {
             Subject::Object(object) => memory(object, &facts),
-            Subject::Link(..) => Memory::default(),
+            Subject::Action(..) | Subject::Link(..) => Memory::default(),
         };
         interface.iter().filter(made).map(object).sum()
     };
@@ -230,6 +236,52 @@ fn lacks_what_is_named(frame: &mut Frame, asked: &Tree, machine: &Machine) -> bo
             let d = object.origin.span.map_or(d.clone(), |span| d.at(span, "asked for here"));
             frame.found.push(absent.help.map_or(d.clone(), |help| d.help(help)));
         }
+    }
+    frame.found.found.len() > before
+}
+
+/// How often it is asked again whether the kernel has let go of an action, and the time between.
+const LET_GO: usize = 10;
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Finds actions that the policy's filters are to share by a number which nobody's filter here has, and which stand as
+/// something else: others have made them, and the kernel would take them as they are. True if there are any.
+fn stands_otherwise(frame: &mut Frame, kernel: &mut Kernel, asked: &Tree, held: &Tree, machine: &Machine) -> bool {
+    let before = frame.found.found.len();
+    let wanted = plan::shared(asked);
+    let here: HashSet<_> = match wanted.is_empty() {
+        true => HashSet::new(),
+        false => held.objects().flat_map(|o| acts(o.options.as_ref())).map(|act| (&act.name, act.number())).collect(),
+    };
+    for ((name, number), Shared { interface, filter, act }) in &wanted {
+        if here.contains(&(name, Some(*number))) {
+            continue;
+        }
+        let facts = machine.facts(interface);
+        // who may not ask is told so by what comes next
+        let mut differs = || {
+            let stands = kernel.action(name, *number).ok()??;
+            plan::differences(act, &stands, &facts).0.into_iter().next()
+        };
+        // one that went with its last filter is there for some moments more
+        let mut first = differs();
+        for _ in 0..LET_GO {
+            if first.is_some() {
+                sleep(PAUSE);
+                first = differs();
+            }
+        }
+        let Some(first) = first else { continue };
+        let value = |text: &Option<String>| text.clone().unwrap_or_else(|| "not set".to_owned());
+        let message = format!(
+            "`{name}` {number} stands already and is others', with `{}` {} instead of {}",
+            first.word,
+            value(&first.held),
+            value(&first.asked)
+        );
+        let d = Diagnostic::new(&codes::SHARED_ACTION, message);
+        let d = filter.origin.span.map_or(d.clone(), |span| d.at(span, "asked for here"));
+        frame.found.push(d.help(format!("write another `index`, or only `index: {number}` to take it as it is")));
     }
     frame.found.found.len() > before
 }
@@ -330,7 +382,7 @@ pub(super) fn lacks(frame: &mut Frame, plan: &Plan) -> bool {
     let made = plan.steps.iter().filter(|step| matches!(step.verb, Verb::Add | Verb::Replace));
     let objects = made.clone().filter_map(|step| match &step.subject {
         Subject::Object(object) => Some(object),
-        Subject::Link(..) => None,
+        Subject::Action(..) | Subject::Link(..) => None,
     });
     let mut needs = doctor::needs_of(objects);
     needs.extend(made.filter_map(|step| match &step.subject {

@@ -147,11 +147,8 @@ impl Way<'_> {
         let kind = wait(step, &self.bare);
         let together =
             |s: &&Step| wait(s, &self.bare) == kind && (kind != Wait::Packets || s.interface == step.interface);
-        let run = rest.iter().take_while(together).map_while(|s| match &s.subject {
-            Subject::Object(o) => Some((s, o)),
-            Subject::Link(..) => None,
-        });
-        let run: Vec<(&Step, &Object)> = run.take(WINDOW).collect();
+        let sent = |s: &&Step| !matches!(s.subject, Subject::Link(..));
+        let run: Vec<&Step> = rest.iter().take_while(together).take_while(sent).take(WINDOW).collect();
         let messages = self.messages(&run)?;
         if kind == Wait::Packets {
             self.drain(&run).map_err(|e| stop(step, e))?;
@@ -163,11 +160,11 @@ impl Way<'_> {
         };
         let sent = sent.map_err(|e| stop(step, e))?;
         let Some((i, error)) = sent.refused.into_iter().next() else { return Ok(run.len()) };
-        let lacks = match (run.get(i), messages.get(i)) {
-            (Some((_, object)), Some(message)) => error.lacks(object, message),
+        let step = run.get(i).copied().unwrap_or(step);
+        let lacks = match (&step.subject, messages.get(i)) {
+            (Subject::Object(object), Some(message)) => error.lacks(object, message),
             _ => Vec::new(),
         };
-        let step = run.get(i).map_or(step, |(step, _)| step);
         Err(Stop::Refused(Box::new(Refused { step: step.clone(), error, lacks })))
     }
 
@@ -180,10 +177,10 @@ impl Way<'_> {
         Ok(Arc::clone(self.links.insert(Arc::new(table))))
     }
 
-    fn messages(&mut self, run: &[(&Step, &Object)]) -> Result<Vec<Message>, Stop> {
+    fn messages(&mut self, run: &[&Step]) -> Result<Vec<Message>, Stop> {
         let mut messages = Vec::with_capacity(run.len());
         let mut known: Option<(&str, u32, Facts)> = None;
-        for (step, object) in run {
+        for step in run {
             if known.as_ref().is_none_or(|(name, ..)| *name != step.interface) {
                 let links = self.links().map_err(|e| stop(step, e))?;
                 let index = match links.index_of(&step.interface) {
@@ -193,18 +190,25 @@ impl Way<'_> {
                 };
                 known = Some((&step.interface, index, Facts { links, ..(self.facts)(&step.interface) }));
             }
-            if let Some((_, index, facts)) = &known {
-                messages.push(netlink::encode(object, step.verb, *index, facts));
+            let Some((_, index, facts)) = &known else { continue };
+            match &step.subject {
+                Subject::Object(object) => messages.push(netlink::encode(object, step.verb, *index, facts)),
+                Subject::Action(act, _) => messages.push(netlink::change_action(act, facts)),
+                Subject::Link(..) => {}
             }
         }
         Ok(messages)
     }
 
     /// Waits until nothing waits in classes of one interface that are about to go.
-    fn drain(&mut self, run: &[(&Step, &Object)]) -> Result<(), Error> {
-        let Some((first, _)) = run.first() else { return Ok(()) };
+    fn drain(&mut self, run: &[&Step]) -> Result<(), Error> {
+        let Some(first) = run.first() else { return Ok(()) };
         let Some(index) = self.links()?.index_of(&first.interface) else { return Ok(()) };
-        let going: HashSet<Handle> = run.iter().filter_map(|(_, object)| object.handle()).collect();
+        let handle = |step: &&Step| match &step.subject {
+            Subject::Object(object) => object.handle(),
+            Subject::Action(..) | Subject::Link(..) => None,
+        };
+        let going: HashSet<Handle> = run.iter().filter_map(handle).collect();
         loop {
             let waits = self.kernel.waiting(index, &going)?;
             let end = *self.drained.get_or_insert_with(|| Instant::now() + DRAINED);

@@ -2,7 +2,8 @@
 
 use super::Error;
 use crate::netlink::{
-    RTM_DELQDISC, RTM_DELTCLASS, RTM_DELTFILTER, RTM_NEWQDISC, RTM_NEWTCLASS, RTM_NEWTFILTER, messages,
+    RTM_DELACTION, RTM_DELQDISC, RTM_DELTCLASS, RTM_DELTFILTER, RTM_NEWACTION, RTM_NEWQDISC, RTM_NEWTCLASS,
+    RTM_NEWTFILTER, messages,
 };
 use netlink_packet_route::tc::TcHeader;
 use netlink_sys::protocols::NETLINK_ROUTE;
@@ -25,7 +26,7 @@ pub struct Watch {
 pub struct Seen {
     /// The links on which others changed something, by number; sorted.
     pub links: Vec<u32>,
-    /// Whether the kernel had more to tell than there was room for.
+    /// Whether there may be more: the kernel had more to tell than there was room for, or something changed that is no link's.
     pub lost: bool,
 }
 
@@ -67,6 +68,8 @@ impl Watch {
             }
             for message in messages(&self.buffer) {
                 let message = message?;
+                // an action is no link's: what changed may be anywhere
+                seen.lost |= message.port != own && [RTM_NEWACTION, RTM_DELACTION].contains(&message.kind);
                 let ours = [RTM_NEWQDISC, RTM_DELQDISC, RTM_NEWTCLASS, RTM_DELTCLASS, RTM_NEWTFILTER, RTM_DELTFILTER];
                 if message.port == own || !ours.contains(&message.kind) {
                     continue;

@@ -166,11 +166,21 @@ impl Act {
         Act::of(&skbedit::KIND, Box::new(options))
     }
 
+    /// The number under which filters share it, if it is written or held.
+    pub fn number(&self) -> Option<u32> {
+        self.options.value::<control::Index>(control::INDEX.word).map(|index| index.0)
+    }
+
+    /// A figure of its kind that a held action has counted.
+    pub fn figure(&self, name: &str) -> Option<u64> {
+        let figures = self.counters.iter().flat_map(|counters| &counters.own);
+        figures.filter(|(figure, _)| *figure == name).map(|(_, n)| *n).next()
+    }
+
     /// Of a held action: forgets its number, if it is this filter's alone. The kernel gave it, and may have given it to
     /// another action since; asked for by that number, the filter would get that one.
     pub fn forget_number(&mut self) {
-        let figure = |name| self.counters.iter().flat_map(|c| &c.own).find(|(n, _)| *n == name).map(|(_, n)| *n);
-        let alone = figure("references") == Some(1) && figure("bindings") == Some(1);
+        let alone = self.figure("references") == Some(1) && self.figure("bindings") == Some(1);
         if let Some(row) = self.options.row("index").filter(|_| alone)
             && let Some(slot) = self.options.slot_mut(row)
         {
@@ -268,6 +278,15 @@ impl Act {
         let set = |i| self.options.slot(i).is_some_and(|s| s.is_set());
         let mut set = rows.filter(|(i, _)| set(*i)).map(|(_, row)| row.word);
         set.next() == Some(control::INDEX.word) && set.next().is_none()
+    }
+
+    /// Whether a row of a held action is as asked, to the wire's resolution; both are assumed. A number that the kernel gave
+    /// does not count where none is asked, and of one that stands elsewhere nothing else does.
+    pub(crate) fn same_row(&self, held: &Act, row: usize, facts: &Facts) -> bool {
+        let options = self.options.as_ref();
+        let word = options.rows().get(row).map(|row| row.word);
+        let given = word == Some(control::INDEX.word) || self.is_shared();
+        given && !options.slot(row).is_some_and(|s| s.is_set()) || options.same(held.options.as_ref(), row, facts)
     }
 
     /// [`Options::assume`]; of one that stands elsewhere nothing is known but its number.
@@ -621,13 +640,13 @@ impl Actions {
     }
 
     /// Every action but the last must hand on what it lets pass: a policer's `conform`, and the verdict of an edit whose
-    /// default is `pass`, become `pipe` where the policy is silent.
+    /// default is `pass`, become `pipe` where the policy is silent. One that stands elsewhere says it there.
     fn chain(mut self) -> Result<Self, Refusal> {
         if self.0.len() > MOST {
             return Err(Refusal::new(format!("{} actions on one rule: the kernel takes {MOST}", self.0.len())));
         }
         let last = self.0.len().saturating_sub(1);
-        for act in self.0.iter_mut().take(last) {
+        for act in self.0.iter_mut().take(last).filter(|act| !act.is_shared()) {
             if let Some(police) = act.options.as_kind_mut::<police::Police>() {
                 police.conform.get_or_insert(Control::PIPE);
                 continue;
@@ -718,10 +737,7 @@ impl Actions {
                 && a.flags & !h.flags == 0
                 && (a.flags ^ h.flags) & NO_PERCPU == 0
                 && options.as_any().type_id() == h.options.as_any().type_id()
-                && options.rows().iter().enumerate().all(|(i, row)| {
-                    let given = row.word == control::INDEX.word || a.is_shared();
-                    given && !options.slot(i).is_some_and(|s| s.is_set()) || options.same(h.options.as_ref(), i, facts)
-                })
+                && (0..options.rows().len()).all(|row| a.same_row(h, row, facts))
         };
         self.0.len() == held.0.len() && self.0.iter().zip(&held.0).all(|(a, h)| same(a, h))
     }

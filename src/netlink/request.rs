@@ -5,6 +5,7 @@ use super::{
     RTM_NEWTFILTER, body, header,
 };
 use crate::facts::Facts;
+use crate::kind::action::{Act, Actions};
 use crate::kind::wire::Attributes;
 use crate::tc::{Listed, Numbered, Request, Show, Subject, Target, Verb};
 use crate::tree::Object;
@@ -73,9 +74,7 @@ pub fn request(request: &Request, ifindex: u32, facts: &Facts) -> Message {
         Subject::Chain(object) => of(object, [RTM_NEWCHAIN, RTM_DELCHAIN, RTM_GETCHAIN], filter_flags),
         Subject::Actions(actions) => {
             let flags = if verb == Verb::Add { NLM_F_EXCL } else { NLM_F_REPLACE } | NLM_F_CREATE;
-            let mut out = Attributes { bytes: vec![0; ACTION_HEADER] };
-            actions.encode(ROOT_TAB, &mut out, facts);
-            Message { kind: RTM_NEWACTION, flags: NLM_F_REQUEST | flags, body: out.bytes }
+            Message { kind: RTM_NEWACTION, flags: NLM_F_REQUEST | flags, body: listed(actions, facts) }
         }
         Subject::Numbered(list) => {
             let kind = if verb == Verb::Delete { RTM_DELACTION } else { RTM_GETACTION };
@@ -96,6 +95,24 @@ pub fn request(request: &Request, ifindex: u32, facts: &Facts) -> Message {
         }
         Subject::Show(show) => shown(show, request, ifindex),
     }
+}
+
+/// The message that changes an action which stands under its number.
+pub fn change_action(act: &Act, facts: &Facts) -> Message {
+    let body = listed(&Actions(vec![act.clone()]), facts);
+    Message { kind: RTM_NEWACTION, flags: NLM_F_REQUEST | NLM_F_REPLACE, body }
+}
+
+/// A request for an action by its number; refused where there is none.
+pub fn one_action(name: &str, index: u32) -> Message {
+    let list = [Numbered { name: name.into(), index }];
+    Message { kind: RTM_GETACTION, flags: NLM_F_REQUEST, body: numbered(&list) }
+}
+
+fn listed(actions: &Actions, facts: &Facts) -> Vec<u8> {
+    let mut out = Attributes { bytes: vec![0; ACTION_HEADER] };
+    actions.encode(ROOT_TAB, &mut out, facts);
+    out.bytes
 }
 
 fn numbered(list: &[Numbered]) -> Vec<u8> {

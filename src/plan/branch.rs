@@ -777,7 +777,7 @@ mod tests {
                 let words: Vec<_> = s.differences.iter().map(|d| d.word).collect();
                 format!("{:?} {} {} {}", s.verb, o.name, o.handle().unwrap(), words.join(","))
             }
-            Subject::Link(..) => panic!("no link here"),
+            other => panic!("{other:?}"),
         };
         steps.iter().map(show).collect()
     }

@@ -8,6 +8,7 @@ mod layout;
 mod link;
 mod list;
 mod nat;
+mod numbered;
 mod quantum;
 mod reached;
 
@@ -64,6 +65,7 @@ fn whole(policy: &Policy, facts: &dyn Fn(&str) -> Facts, sink: &mut Sink) {
     for block in &policy.blocks {
         kinds::filters(&block.filters, &facts(""), sink);
     }
+    numbered::check(policy, facts, sink);
 }
 
 /// What masquerading makes of a budget's rules and disciplines, on the first link that does so of those whose packets leave

@@ -40,6 +40,10 @@ fn subject(step: &Step, names: &Names) -> String {
             LinkChange::Up => "link state".into(),
             LinkChange::TxQueueLen(_) => "link txqueuelen".into(),
         },
+        Subject::Action(act, _) => {
+            let number = act.number().map_or_else(String::new, |number| format!(" {number}"));
+            format!("shared action {}{number}", visible(&act.name))
+        }
         Subject::Object(object) => describe(&step.interface, object, names),
     }
 }
@@ -135,7 +139,7 @@ pub fn plan_json(plan: &Plan, names: &Names, sources: &Sources) -> Value {
                 step.differences.iter().map(|d| json!({"word": d.word, "held": d.held, "asked": d.asked})).collect();
             let object = match &step.subject {
                 Subject::Object(o) => super::tree::object_json(o),
-                Subject::Link(..) => Value::Null,
+                Subject::Action(..) | Subject::Link(..) => Value::Null,
             };
             let place = step.span().and_then(|s| sources.locate(s));
             json!({

@@ -591,7 +591,7 @@ fn bytes_make_what_words_made() {
         let steps = plan(&asked, &Tree::default(), &|_: &str| facts.clone()).steps;
         let messages = steps.iter().filter_map(|step| match &step.subject {
             Subject::Object(object) => Some(encode(object, step.verb, index, &facts)),
-            Subject::Link(..) => None,
+            Subject::Action(..) | Subject::Link(..) => None,
         });
         let sent = kernel.send(&messages.collect::<Vec<_>>()).unwrap();
         assert!(sent.refused.is_empty(), "{:?}\n{yaml}", sent.refused.first().map(|(_, e)| e.to_string()));
@@ -713,7 +713,7 @@ fn remake(case: &Case, held: &Tree, ours: &mut Bench) -> Result<String, String> 
             let index = if block_of(&step.interface).is_some() { netlink::BLOCK } else { index };
             Some(encode(object, step.verb, index, &facts))
         }
-        Subject::Link(..) => None,
+        Subject::Action(..) | Subject::Link(..) => None,
     });
     let sent = ours.kernel.send(&messages.collect::<Vec<_>>()).map_err(|e| e.to_string())?;
     match sent.refused.first() {

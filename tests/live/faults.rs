@@ -67,7 +67,7 @@ fn messages(host: &Host, policy: &Path) -> usize {
 }
 
 /// The same for any command.
-fn messages_of(host: &Host, words: &[&str]) -> usize {
+pub(crate) fn messages_of(host: &Host, words: &[&str]) -> usize {
     let log = tempfile::NamedTempFile::new().expect("a file");
     let log = log.path().to_str().expect("a plain path");
     with_fault(host, &format!("log {log}"), words).ok();

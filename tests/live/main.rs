@@ -2,6 +2,7 @@
 //! kernel of its own; `tests/run` does both.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod actions;
 #[path = "../bed/mod.rs"]
 mod bed;
 mod classful;

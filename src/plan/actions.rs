@@ -1,0 +1,170 @@
+//! Actions that filters share by number (tc's `index`).
+//!
+//! A filter that names an action that stands is bound to it as it is, whatever else it says of it (`TCA_ACT_FLAGS_BIND` in
+//! net/sched/act_*.c). So what such an action is to be is a step of its own, which all its filters feel at once; it comes
+//! before any filter moves, and finds the action also where that goes with its last filter: the kernel lets go of it some
+//! time later, and a filter made anew in its place may still be bound to it.
+
+use super::{Difference, Step, Subject, Verb};
+use crate::facts::Facts;
+use crate::kind::action::Act;
+use crate::kind::{acts, each_act};
+use crate::tree::{Object, Tree};
+use compact_str::CompactString;
+use indexmap::IndexMap;
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+/// What such an action is known by: its kind and its number.
+pub type Number = (CompactString, u32);
+
+/// What is asked of a shared action, and by whom.
+pub struct Shared<'t> {
+    /// The interface of the first filter that says what it is.
+    pub interface: &'t CompactString,
+    /// That filter.
+    pub filter: &'t Object,
+    /// The action.
+    pub act: &'t Act,
+}
+
+/// The actions that filters of a tree know by number and say more of than that.
+pub fn shared(tree: &Tree) -> IndexMap<Number, Shared<'_>> {
+    let mut all = IndexMap::new();
+    for (interface, filter) in filters(tree) {
+        for act in acts(filter.options.as_ref()).filter(|act| !act.is_shared()) {
+            let Some(number) = act.number() else { continue };
+            all.entry((act.name.clone(), number)).or_insert(Shared { interface, filter, act });
+        }
+    }
+    all
+}
+
+fn filters(tree: &Tree) -> impl Iterator<Item = (&CompactString, &Object)> {
+    tree.interfaces.iter().flat_map(|(name, interface)| {
+        let branches = [&interface.egress, &interface.ingress].into_iter().flatten();
+        branches.flat_map(|branch| &branch.objects).map(move |object| (name, object))
+    })
+}
+
+/// What an action that is asked for differs in from one that stands; and it as it is sent.
+pub fn differences(asked: &Act, held: &Act, facts: &Facts) -> (Vec<Difference>, Act) {
+    let mut send = asked.clone();
+    send.complete(facts);
+    let (mut wanted, mut standing) = (send.clone(), held.clone());
+    wanted.assume(facts);
+    standing.assume(facts);
+    let options = wanted.options.as_ref();
+    let differs = |i: &usize| !wanted.same_row(&standing, *i, facts);
+    let shown = |act: &Act, i: usize| act.options.slot(i).and_then(|slot| slot.show());
+    let rows = options.rows().iter().enumerate().filter(|(i, row)| !row.tool && differs(i));
+    let mut found: Vec<Difference> = rows
+        .map(|(i, row)| Difference { word: row.word, held: shown(&standing, i), asked: shown(&wanted, i) })
+        .collect();
+    if asked.cookie.is_some() && asked.cookie != held.cookie {
+        let shown = |act: &Act| act.cookie.as_ref().map(|cookie| cookie.0.iter().map(|b| format!("{b:02x}")).collect());
+        found.push(Difference { word: "cookie", held: shown(held), asked: shown(asked) });
+    }
+    (found, send)
+}
+
+/// The steps that make of shared actions what they are to be.
+pub(super) fn settle(asked: &Tree, held: &Tree, facts: &dyn Fn(&str) -> Facts) -> Vec<Step> {
+    let mut wanted = shared(asked);
+    if wanted.is_empty() {
+        return Vec::new();
+    }
+    let mut standing: HashMap<Number, &Act> = HashMap::new();
+    for act in filters(held).flat_map(|(_, filter)| acts(filter.options.as_ref())) {
+        if let Some(number) = act.number() {
+            standing.insert((act.name.clone(), number), act);
+        }
+    }
+    wanted.retain(|number, _| standing.contains_key(number));
+    let step = |(number, Shared { interface, filter, act }): (Number, Shared)| {
+        let held = standing.get(&number)?;
+        let (differences, send) = differences(act, held, &facts(interface));
+        let users = held.figure("bindings").filter(|users| *users > 1);
+        (!differences.is_empty()).then(|| Step {
+            interface: interface.clone(),
+            verb: Verb::Change,
+            subject: Subject::Action(Box::new(send), filter.origin.span),
+            differences,
+            remark: users.map(|users| format!("{users} filters share it")),
+            for_good: false,
+            drops: None,
+        })
+    };
+    wanted.into_iter().filter_map(step).collect()
+}
+
+/// What is held once these steps are done.
+pub(super) fn after<'t>(held: &'t Tree, steps: &[Step]) -> Cow<'t, Tree> {
+    let mut changed: HashMap<Number, &Act> = HashMap::new();
+    for step in steps {
+        if let Subject::Action(act, _) = &step.subject
+            && let Some(number) = act.number()
+        {
+            changed.insert((act.name.clone(), number), act);
+        }
+    }
+    if changed.is_empty() {
+        return Cow::Borrowed(held);
+    }
+    let mut after = held.clone();
+    let branches = after.interfaces.values_mut().flat_map(|i| [&mut i.egress, &mut i.ingress]).flatten();
+    for object in branches.flat_map(|branch| &mut branch.objects) {
+        each_act(object.options.as_mut(), |act| {
+            let Some(now) = act.number().and_then(|number| changed.get(&(act.name.clone(), number))) else { return };
+            act.options = now.options.clone();
+            act.cookie = now.cookie.clone().or(act.cookie.take());
+        });
+    }
+    Cow::Owned(after)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::kind::action::Actions;
+    use crate::kind::filter::matchall::{self, MatchAll};
+    use crate::plan::plan;
+    use crate::tree::{Branch, Id, Interface};
+    use crate::unit::{Handle, Reader, Unit};
+
+    fn tree(actions: &[&str]) -> Tree {
+        let hook = Id::Qdisc { parent: Handle::INGRESS, handle: Handle::new(0xffff, 0) };
+        let hook = Object::new(hook, &crate::kind::qdisc::clsact::KIND, (crate::kind::qdisc::clsact::KIND.options)());
+        let filters = (1..).zip(actions).map(|(prio, text)| {
+            let id = Id::Filter { parent: Handle::HOOK_INGRESS, chain: 0, prio, protocol: 3, handle: 1 };
+            let mut action = Actions::read(text, &mut Reader::default()).unwrap();
+            action.complete(&Facts::default());
+            Object::new(id, &matchall::KIND, Box::new(MatchAll { action: Some(action), ..MatchAll::default() }))
+        });
+        let ingress = Branch { objects: [hook].into_iter().chain(filters).collect(), ..Branch::default() };
+        let interface = Interface { ingress: Some(ingress), ..Interface::default() };
+        Tree { interfaces: [("eth0".into(), interface)].into_iter().collect() }
+    }
+
+    fn steps(asked: &[&str], held: &[&str]) -> Vec<String> {
+        let plan = plan(&tree(asked), &tree(held), &|_| Facts::default());
+        plan.steps.iter().map(|step| crate::script::command(step).join(" ")).collect()
+    }
+
+    /// The filters stay as they are: what they are bound to changes.
+    #[test]
+    fn a_shared_action_changes_alone_and_first() {
+        let police = |rate: &str| format!("police rate {rate} burst 10kb mtu 64kb exceed drop index 5");
+        let (slow, fast) = (police("1mbit"), police("2mbit"));
+        assert_eq!(steps(&[&slow, "police index 5"], &[&slow, &slow]), [""; 0]);
+        let changed = "tc actions change police rate 2mbit burst 10kb mtu 64kb conform-exceed drop index 5";
+        assert_eq!(steps(&[&fast, "police index 5"], &[&slow, &slow]), [changed]);
+        // also before a filter that comes
+        let planned = steps(&[&fast, &fast, &fast], &[&slow, &slow]);
+        assert_eq!((planned.len(), planned.first().unwrap().as_str()), (2, changed));
+        // another number is another action
+        assert!(steps(&[&fast.replace("index 5", "index 6")], &[&slow]).iter().all(|step| step.contains("filter")));
+        assert!(steps(&[&fast], &[]).iter().all(|step| !step.starts_with("tc actions")));
+    }
+}
