@@ -108,3 +108,46 @@ fn every_sample_with_marks_prints_a_table_that_nft_takes() {
     }
     assert!(checked >= 4, "{checked} samples");
 }
+
+/// What arrives: the packets of a connection that was marked when it began have its mark again, before netfilter sees them.
+#[test]
+fn what_arrives_has_the_mark_of_its_connection() {
+    needs!("htb", "veth", "ifb", "ctinfo", "ct", "dummy");
+    let Pair { near, far } = Pair::new();
+    let host = Host::of(near);
+    let classes = |first: u16| {
+        let class = |id: u16| format!("{{ id: {id:#x}, rate: 100mbit }}");
+        format!("htb: {{ default: rest, classes: {{ bulk: {}, rest: {} }} }}", class(first), class(first + 1))
+    };
+    let restore = "do: [ { ctinfo: { cpmark: yes } }, continue ]";
+    let bulk = "{ class: bulk, match: mark 0x70 }";
+    let arriving =
+        format!("ingress: {{ rules: [ {{ {restore} }} ], shape: {{ {}, rules: [ {bulk} ] }} }}", classes(0x10));
+    let both = format!("both: {{ {}, rules: [ {{ {restore}, match: down }}, {bulk} ] }}", classes(0x20));
+    // in the firewall's place: a connection of port 5001 begins on a link where its mark is set
+    host.netns.ip("link add other type dummy");
+    host.netns.ip("link set other up");
+    host.netns.run("tc", "qdisc add dev other clsact".split(' ')).ok();
+    let marks = "tc filter add dev other egress protocol ip u32 match ip dport 5001 0xffff action ct commit mark 0x70";
+    host.netns.run("tc", marks.split(' ').skip(1)).ok();
+    for (way, own, ids) in [(arriving, 6001, ["1:10", "1:11"]), (both, 6002, ["1:20", "1:21"])] {
+        host.apply_text(&format!("interfaces: {{ eth0: {{ {way} }} }}\n"));
+        let counted = || ids.map(|id| host.counters("class", "ifb-eth0", id).0);
+        let flow =
+            |to: String, from: u16| Flow::to(&to, 4_000_000, Duration::from_secs(1)).payload(100).source_port(from);
+        // a connection that is marked, and one that is not; the answers come from the ports that they went to
+        for (port, marked) in [(5001, true), (5003, false)] {
+            host.netns.ip("route add 10.9.0.2/32 dev other");
+            let begin = flow(format!("10.9.0.2:{port}"), own).source("10.9.0.1").datagrams(1);
+            assert_eq!(begin.start(&host.netns).join().unwrap(), 1);
+            host.netns.ip("route del 10.9.0.2/32 dev other");
+            let before = counted();
+            let answer = flow(format!("10.9.0.1:{own}"), port).datagrams(SENT);
+            assert_eq!(answer.start(&far).join().unwrap(), SENT);
+            let after = counted();
+            let (bulk, rest) = (after[0] - before[0], after[1] - before[1]);
+            // ARP, and what ICMP says of ports where nobody listens, may stand in the default class too
+            assert!(if marked { bulk == SENT } else { bulk == 0 && rest >= SENT }, "{way}: {bulk} {rest}");
+        }
+    }
+}

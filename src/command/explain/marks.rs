@@ -127,7 +127,8 @@ fn table(file: &str, marks: &BTreeMap<(u32, u32), Vec<Use>>) -> String {
     if arriving {
         out.push_str(
             "# What arrives has no mark before netfilter. The policy restores it:\n\
-             #     ingress: { rules: [ { do: [ { ctinfo: { cpmark: yes } }, continue ] } ], shape: … }\n",
+             #     ingress: { rules: [ { do: [ { ctinfo: { cpmark: yes } }, continue ] } ], shape: … }\n\
+             # or, in `both`, first of all rules { do: [ { ctinfo: { cpmark: yes } }, continue ], match: down }\n",
         );
     }
     out

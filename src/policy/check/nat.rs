@@ -19,11 +19,19 @@ use crate::syntax::expression::{Field, Item, Test};
 use crate::unit::{Flag, Unit};
 use std::net::IpAddr;
 
+/// The mark of examples, unless a rule matches it.
+const FREE: u64 = 5;
 /// So many addresses are taken over into a line that is to be pasted.
 const SHOWN: usize = 4;
 
-/// The line that gives what arrives the mark of its connection.
-const RESTORE: &str = "ingress: { rules: [ { do: [ { ctinfo: { cpmark: yes } }, continue ] } ], shape: … }";
+/// The line that gives what arrives the mark of its connection. In `both` it is a rule among the others: packets have come
+/// to the device where they are shaped by then, and still have none.
+fn restore(interface: &Interface) -> &'static str {
+    match interface.both {
+        Some(_) => "rules: [ { do: [ { ctinfo: { cpmark: yes } }, continue ], match: down }, … ]",
+        None => "ingress: { rules: [ { do: [ { ctinfo: { cpmark: yes } }, continue ] } ], shape: … }",
+    }
+}
 
 /// The place of `nat: yes`.
 fn masquerades(place: &Place) -> Option<Span> {
@@ -42,12 +50,28 @@ pub(super) fn addresses(place: &Place, rules: &[Rule], sink: &mut Sink) {
             let when = if place.arriving { "before they are changed back" } else { "after they are changed" };
             let message = format!("a private {side} is matched on a link that masquerades: packets are seen {when}");
             let d = Diagnostic::new(&NAT_SOURCE, message).at(test.span, "never there").at(nat, "the link masquerades");
-            sink.push(d.help(remedy(place, test)));
+            sink.push(d.help(remedy(place, test, unused(rules))));
         });
     }
 }
 
-fn remedy(place: &Place, test: &Test) -> String {
+/// A mark that no rule of a list matches.
+fn unused(rules: &[Rule]) -> u64 {
+    let mut taken = Vec::new();
+    for expression in rules.iter().filter_map(|rule| rule.matches.as_ref()) {
+        expression.value.visit(&mut |test| taken.extend(test.items.iter().filter(|_| test.field == Field::Mark)));
+    }
+    let takes = |mark: u64| {
+        taken.iter().any(|item| match item {
+            Item::Number(value) => *value == mark,
+            Item::Masked(value, mask) => mark & mask == *value,
+            _ => false,
+        })
+    };
+    (FREE..).find(|mark| !takes(*mark)).unwrap_or(FREE)
+}
+
+fn remedy(place: &Place, test: &Test, free: u64) -> String {
     let hosts = test.items.iter().filter(|item| private(item));
     let shown: Vec<String> = hosts.clone().take(SHOWN).map(|item| item.show(Field::Src)).collect();
     let more = if hosts.count() > SHOWN { ", …" } else { "" };
@@ -57,11 +81,11 @@ fn remedy(place: &Place, test: &Test) -> String {
     };
     let mark = format!(
         "match on the interface toward these hosts; or mark their connections before the addresses are changed, and write \
-         `match: mark 5` here:\nnft add rule inet filter forward ip saddr {set} ct mark set 5\nnft add rule inet filter \
+         `match: mark {free}` here:\nnft add rule inet filter forward ip saddr {set} ct mark set {free}\nnft add rule inet filter \
          forward meta mark set ct mark"
     );
     if place.arriving {
-        format!("{mark}\nand restore the mark, which comes too late for what arrives: `{RESTORE}`")
+        format!("{mark}\nand restore the mark, which comes too late for what arrives: `{}`", restore(place.interface))
     } else {
         mark
     }
@@ -156,9 +180,7 @@ pub(super) fn marks(interface: &Interface, ingress: &Ingress, shared: &[Rule], s
                 let at = if at.is_none() { expression.span } else { at };
                 let d =
                     Diagnostic::new(&MARK_ON_ARRIVAL, "what arrives has no mark yet: it is seen here before netfilter");
-                let instead =
-                    if interface.both.is_some() { "write `egress` and `ingress` in place of `both`, and " } else { "" };
-                let help = format!("{instead}give it the mark of its connection first: `{RESTORE}`");
+                let help = format!("give it the mark of its connection first: `{}`", restore(interface));
                 sink.push(d.at(at, "").help(help));
                 return;
             }

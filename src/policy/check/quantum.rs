@@ -39,10 +39,13 @@ pub(super) fn check(discipline: &Discipline, sink: &mut Sink) {
     });
 }
 
-/// The leaves without a quantum of their own.
+/// The leaves without a quantum of their own. A class of which something was refused may have classes, or a quantum.
 fn collect<'a>(classes: &'a [Class], out: &mut Vec<(&'a Class, Rate)>) {
     for class in classes {
         collect(&class.classes, out);
+        if class.places.spoilt(class.options.as_ref()) {
+            continue;
+        }
         let own = class.options.row("quantum").and_then(|r| class.options.slot(r)).is_some_and(|s| s.is_set());
         if let (true, false, Some(rate)) = (class.classes.is_empty(), own, class.options.value::<Rate>("rate")) {
             out.push((class, rate));

@@ -363,6 +363,10 @@ interfaces:
         let found = codes(&text);
         assert!(matches!(found.as_slice(), ["unknown-key"]), "{slip}: {found:?}");
     }
+    // of a class whose classes are not known nobody knows a quantum
+    let computed = whole.replace("        default:", "        r2q: 1\n        default:");
+    assert_eq!(codes(&computed), [""; 0]);
+    assert_eq!(codes(&computed.replace("classes:\n              ssh", "clases:\n              ssh")), ["unknown-key"]);
     // what is said for the other way alone is missing, and what was not meant is one more mistake
     assert_eq!(codes(&whole.replace("up: 1mbit, down: 20%", "up: 1mbit")), ["missing-option"]);
     assert_eq!(codes(&whole.replace("rate: { up: 1mbit, down: 20% }", "xyzzy: 1")), ["missing-option", "unknown-key"]);
