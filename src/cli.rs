@@ -343,7 +343,7 @@ pub struct ImportArgs {
     /// The notation to write
     #[arg(long, value_enum, default_value_t = To::Yaml)]
     pub to: To,
-    /// Write nothing if anything is left out, assumed or refused
+    /// Write nothing if anything is left out, assumed or refused, or left to the script because no policy says it
     #[arg(long)]
     pub strict: bool,
     /// A variable that the script does not set, or a parameter of it: `--set DEV=eth0`, `--set 1=start`

@@ -183,6 +183,7 @@ codes! {
     IMPORT_ASSUMED "import-assumed" Warning "a tc script that is read as if it had been told something";
     IMPORT_REFUSED "import-refused" Warning "a tc command that the kernel would refuse";
     IMPORT_OTHERWISE "import-otherwise" Warning "a tc command that does something else than it says";
+    IMPORT_NEEDED "import-needed" Warning "a command of a script that shaping depends on, and that a policy cannot say";
     IMPORT_PASSED "import-passed" Note "a command of a tc script that a policy has nothing to do with";
     STATE_LOST "state-lost" Warning "what was applied cannot be remembered";
     ACCEPT_NEEDLESS "accept-needless" Warning "something is accepted that does not occur";

@@ -107,6 +107,16 @@ fn standard_input_batches_and_several_files_are_read() {
     assert_eq!(run.go(&[&latin], "").code, 0);
 }
 
+/// A file that the script writes and reads again, under a name that has the shell's number in it.
+#[test]
+fn a_file_of_the_shells_own_number_is_read() {
+    let script = "echo \"qdisc add dev eth0 root sfq\" > /tmp/batch.$$\ntc -b /tmp/batch.$$; rm -f /tmp/batch.$$\n";
+    let answer = read(script, &["--strict"]);
+    assert_eq!((answer.code, answer.said.as_str()), (0, ""));
+    assert!(answer.policy.contains("sfq"), "{}", answer.policy);
+    assert_eq!(found("tc qdisc add dev eth0 root handle $$: sfq\ntc qdisc add dev eth0 root sfq\n", &[]).len(), 1);
+}
+
 #[test]
 fn every_code_is_earned() {
     let script = "#!/bin/sh
@@ -123,6 +133,7 @@ if grep -q x /etc/x; then tc class add dev eth0 parent 1: classid 1:30 htb rate 
 tc class add dev eth0 parent 1: classid 1:40 htb rate fast
 frobnicate --all
 tc qdisc add dev eth0 parent 1:20 handle 20: sfq $NOTHING
+ip link set dev eth0 mtu 1400
 ";
     let found = found(script, &[]);
     let expected = [
@@ -135,6 +146,7 @@ tc qdisc add dev eth0 parent 1:20 handle 20: sfq $NOTHING
         ("import-skipped", 12),
         ("import-skipped", 13),
         ("import-assumed", 14),
+        ("import-needed", 15),
     ];
     let expected: Vec<_> = expected.iter().map(|(code, line)| ((*code).to_owned(), *line)).collect();
     assert_eq!(found, expected);
@@ -236,8 +248,8 @@ tc qdisc add dev ifb0 root handle 1: tbf rate 5mbit burst 20kb latency 50ms
     // and no other is made: each is named by its line
     let script =
         format!("ip link add d0 type dummy\nip link set eth0 up\nip link set eth0 mtu 1400\nmodprobe ifb\n{shaped}");
-    let passed = ["import-passed", "import-passed", "import-passed"].map(str::to_owned);
-    assert_eq!(found(&script, &[]), passed.into_iter().zip(1..).collect::<Vec<_>>());
+    let needed = ["import-needed", "import-needed", "import-needed"].map(str::to_owned);
+    assert_eq!(found(&script, &[]), needed.into_iter().zip(1..).collect::<Vec<_>>());
     let said = read(&script, &[]).said;
     for what in ["makes no dummy", "brings up only", "sets no MTU"] {
         assert!(said.contains(what), "{said}");
@@ -280,4 +292,55 @@ fn a_burst_that_tc_chooses_is_kept_on_a_link_of_large_packets() {
     assert!(!read(shaped, &[]).policy.contains("burst"));
     let policy = read(&format!("ip link set eth0 mtu 9000\n{shaped}"), &[]).policy;
     assert!(policy.contains("burst: 1600b") && policy.contains("cburst: 1600b"), "{policy}");
+}
+
+/// What shaping depends on and no policy says fails where nothing may be left out; what a policy is whole without does not.
+#[test]
+fn strict_minds_what_shaping_depends_on_and_nothing_else() {
+    let shaped = "tc qdisc add dev eth0 root sfq\n";
+    let needed = [
+        "ip link add veth0 type veth peer name veth1",
+        "ip link add link eth0 name eth0.5 type vlan id 5",
+        "ip link add dummy0 type dummy",
+        "ip tunnel add tun0 mode gre remote 192.0.2.1",
+        "vconfig add eth0 5",
+        "ip link add ifb0 numtxqueues 4 type ifb",
+        "ip link set dev eth0 mtu 1400",
+        "ifconfig eth0 mtu 1400",
+        "ip link set dev eth0 up",
+        "ip link set eth5 name eth0",
+        "ip link set eth0 netns lab",
+        "ip link set eth0 gso_max_size 3000",
+        "ethtool -K eth0 tso off",
+        "iptables -t mangle -A POSTROUTING -p tcp --dport 22 -j MARK --set-mark 6",
+        "iptables -t mangle -A POSTROUTING -p tcp --dport 22 -j DSCP --set-dscp-class EF",
+        "nft add rule inet mangle post 'tcp dport 22 meta mark set 6'",
+        "nft add rule inet mangle post ip dscp set ef",
+        "ip route add 192.0.2.0/24 dev eth0 realm 5",
+        "sysctl -w net.core.default_qdisc=fq",
+    ];
+    for line in needed {
+        let script = format!("{shaped}{line}\n");
+        assert_eq!(found(&script, &[]), [("import-needed".to_owned(), 2)], "{line}");
+        assert_eq!(read(&script, &["--strict"]).code, 1, "{line}");
+    }
+    let passed = [
+        "modprobe sch_sfq",
+        "ip addr add 192.0.2.1/24 dev eth0",
+        "ip route add 192.0.2.0/24 dev eth0",
+        "ip link set eth0 promisc on",
+        "ip link set eth0 alias uplink",
+        "sysctl -w net.ipv4.ip_forward=1",
+        "iptables -A INPUT -p icmp -j ACCEPT",
+        "tc qdisc del dev eth0 ingress",
+    ];
+    for line in passed {
+        let script = format!("{shaped}{line}\n");
+        assert_eq!(found(&script, &[]), [("import-passed".to_owned(), 2)], "{line}");
+        assert_eq!(read(&script, &["--strict"]).code, 0, "{line}");
+    }
+    assert_eq!(found(&format!("{shaped}ip -batch links\n"), &[]), [("import-skipped".to_owned(), 2)]);
+    // what is said as a device is made is not lost
+    let policy = read("ip link add ifb0 txqueuelen 50 type ifb\ntc qdisc add dev ifb0 root sfq\n", &["--strict"]);
+    assert!(policy.policy.contains("txqueuelen: 50"), "{}{}", policy.policy, policy.said);
 }

@@ -41,6 +41,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("import-assumed", "tests/import.rs"),
     ("import-refused", "tests/import.rs"),
     ("import-otherwise", "tests/import.rs"),
+    ("import-needed", "tests/import.rs"),
     ("import-passed", "tests/import.rs"),
     ("state-spoilt", "commands on a machine"),
     ("state-lost", "commands on a machine"),

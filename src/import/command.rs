@@ -35,8 +35,16 @@ pub struct Reader<'a> {
     passed: IndexMap<(String, Option<&'static str>), (Span, usize)>,
 }
 
-/// What there is to do about commands that are passed over, and that shaping depends on.
+/// What there is to do about commands that a policy cannot say, and that shaping depends on.
 const MARKS: &str = "marks come from here: a policy that matches them needs it still";
+const FIELDS: &str = "what packets say of themselves comes from here: a policy that matches it needs it still";
+const REALMS: &str = "realms come from here: a policy that matches them needs it still";
+const DEVICES: &str = "keep the command where it is run now: a policy makes no such device";
+const NAMES: &str = "keep the command where it is run now: a policy is for the interface's new name";
+const MOVES: &str = "keep the command where it is run now: a policy moves no link to another namespace";
+const QUEUES: &str = "keep the command where it is run now: the devices that a policy makes have one queue";
+const DEFAULTS: &str =
+    "keep the command where it is run now: what stands where no discipline is written is chosen here";
 const UP: &str = "keep the command where it is run now: a policy brings up only the devices that it makes";
 const MTU: &str = "keep the command where it is run now: a policy sets no MTU";
 const OFFLOADS: &str = "keep the command where it is run now: of offloads depends how large the packets are that a discipline \
@@ -147,15 +155,20 @@ impl<'a> Reader<'a> {
                 1 => String::new(),
                 n => format!(", here and in {} more place{}", n - 1, if n == 2 { "" } else { "s" }),
             };
-            let d = Diagnostic::new(&codes::IMPORT_PASSED, format!("`{program}` is passed over{more}")).at(span, "");
             sink.push(match help {
-                Some(help) => d.help(help),
-                None => d,
+                None => {
+                    Diagnostic::new(&codes::IMPORT_PASSED, format!("`{program}` is passed over{more}")).at(span, "")
+                }
+                Some(help) => {
+                    let message = format!("`{program}` is left to the script{more}");
+                    Diagnostic::new(&codes::IMPORT_NEEDED, message).at(span, "").help(help)
+                }
             });
         }
         Imported { tree: self.machine.tree(), commands: self.commands, netns: self.netns.flatten() }
     }
 
+    /// Notes a command that no policy says: without `help`, because it is no affair of one.
     fn pass(&mut self, program: &str, help: Option<&'static str>, span: Span) {
         let (_, count) = self.passed.entry((program.to_owned(), help)).or_insert((span, 0));
         *count += 1;
@@ -392,6 +405,9 @@ impl<'a> Reader<'a> {
         let (mut at, mut netns) = (1, netns);
         while let Some(option) = texts.get(at).filter(|t| t.starts_with('-')) {
             at += 1;
+            if option.len() > 1 && "-batch".starts_with(option.as_str()) {
+                self.skip("the commands of a batch of ip's are not read".to_owned(), command.span, None, sink);
+            }
             if matches!(option.as_str(), "-n" | "-netns" | "-f" | "-family" | "-rc" | "-rcvbuf" | "-batch" | "-b") {
                 if option.starts_with("-n") {
                     netns = texts.get(at).cloned();
@@ -410,7 +426,13 @@ impl<'a> Reader<'a> {
             if is_show {
                 return None;
             }
-            self.pass(&format!("ip {object}"), None, command.span);
+            let makes = matches!(*object, "tunnel" | "tuntap") && rest.first().is_some_and(|v| "add".starts_with(v));
+            let help = match () {
+                () if makes => Some(DEVICES),
+                () if rest.iter().any(|w| matches!(*w, "realm" | "realms")) => Some(REALMS),
+                () => None,
+            };
+            self.pass(&format!("ip {object}"), help, command.span);
             return Some(0);
         }
         let Some((verb, rest)) = rest.split_first() else { return Some(0) };
@@ -452,7 +474,7 @@ impl<'a> Reader<'a> {
     }
 
     fn add_link(&mut self, words: &[&str], command: &Command, sink: &mut Sink) -> Option<i32> {
-        let (mut name, mut kind) = (None, None);
+        let (mut name, mut kind, mut settings) = (None, None, Vec::new());
         let mut rest = words.iter();
         while let Some(word) = rest.next() {
             match *word {
@@ -461,9 +483,11 @@ impl<'a> Reader<'a> {
                     kind = rest.next();
                     break;
                 }
-                "link" | "txqueuelen" | "txqlen" | "mtu" | "address" | "numtxqueues" | "numrxqueues" | "index"
-                | "netns" => {
+                "link" | "netns" => {
                     rest.next();
+                }
+                "txqueuelen" | "txqlen" | "mtu" | "address" | "numtxqueues" | "numrxqueues" | "index" => {
+                    settings.extend([*word].into_iter().chain(rest.next().copied()));
                 }
                 _ if name.is_none() => name = Some(word),
                 _ => {}
@@ -477,10 +501,13 @@ impl<'a> Reader<'a> {
         let origin = Origin { span: Some(command.span), ..Origin::default() };
         match self.machine.add_link(name, kind, &origin) {
             // that the policy makes itself
-            Ok(_) if Device::read(kind, &mut crate::unit::Reader::default()).is_ok() => Some(0),
+            Ok(_) if Device::read(kind, &mut crate::unit::Reader::default()).is_ok() => {
+                let words: Vec<&str> = [*name].into_iter().chain(settings).collect();
+                self.set_link(&words, command, sink)
+            }
             Ok(_) => {
                 let message = format!("a policy makes no `{name}`: it must be there before the policy is applied");
-                let d = Diagnostic::new(&codes::IMPORT_PASSED, message).at(command.span, "");
+                let d = Diagnostic::new(&codes::IMPORT_NEEDED, message).at(command.span, "");
                 sink.push(d.help(format!("keep the command where it is run now: a policy makes no {kind}")));
                 Some(0)
             }
@@ -499,7 +526,7 @@ impl<'a> Reader<'a> {
         let Some((name, rest)) = words.split_first() else { return Some(1) };
         let mut name = (*name).to_owned();
         let origin = Origin { span: Some(command.span), ..Origin::default() };
-        let mut rest = rest.iter();
+        let (mut rest, mut other) = (rest.iter(), false);
         while let Some(word) = rest.next() {
             match *word {
                 "dev" => name = rest.next().map_or(name, |n| (*n).to_owned()),
@@ -522,16 +549,30 @@ impl<'a> Reader<'a> {
                 }
                 "name" => {
                     if let Some(new) = rest.next() {
+                        if !self.machine.made(&name) {
+                            self.pass("ip link set name", Some(NAMES), command.span);
+                        }
                         self.machine.rename(&name, new);
                         name = (*new).to_owned();
                     }
                 }
-                "alias" | "address" | "master" | "group" | "netns" | "type" => {
+                "netns" => {
                     rest.next();
-                    self.pass("ip link set", None, command.span);
+                    self.pass("ip link set netns", Some(MOVES), command.span);
                 }
-                _ => {}
+                "numtxqueues" | "numrxqueues" => {
+                    rest.next();
+                    self.pass(&format!("ip link add {word}"), Some(QUEUES), command.span);
+                }
+                _ if word.starts_with("gso_") || word.starts_with("gro_") => {
+                    rest.next();
+                    self.pass(&format!("ip link set {word}"), Some(OFFLOADS), command.span);
+                }
+                _ => other = true,
             }
+        }
+        if other {
+            self.pass("ip link set", None, command.span);
         }
         Some(0)
     }
@@ -604,14 +645,7 @@ impl<'a> Reader<'a> {
                     self.skip(message, command.span, None, sink);
                     return None;
                 }
-                let marks =
-                    texts.iter().any(|w| matches!(*w, "MARK" | "--set-mark" | "CONNMARK" | "CLASSIFY" | "--set-xmark"));
-                let help = match base.as_str() {
-                    _ if marks => Some(MARKS),
-                    "ethtool" => Some(OFFLOADS),
-                    _ => None,
-                };
-                self.pass(&base, help, command.span);
+                self.pass(&base, what_depends_on(&base, &texts), command.span);
                 Some(0)
             }
         }
@@ -641,6 +675,27 @@ impl Host for Reader<'_> {
     fn wants(&self, program: &str) -> bool {
         let base = program.rsplit('/').next().unwrap_or(program);
         matches!(base, "tc" | "ip" | "ifconfig") || PREFIXES.contains(&base)
+    }
+}
+
+/// What of the shaping depends on a program that a policy has nothing to do with, by its words.
+fn what_depends_on(program: &str, words: &[&str]) -> Option<&'static str> {
+    // nft takes a rule as one word as well
+    let words: Vec<&str> = words.iter().flat_map(|word| word.split([' ', '=', '/', '.'])).collect();
+    let any = |of: &[&str]| words.iter().any(|word| of.contains(word));
+    let sets = |what: &str| words.windows(2).any(|two| two == [what, "set"]);
+    match program {
+        "ethtool" => Some(OFFLOADS),
+        "vconfig" | "brctl" if any(&["add", "addbr"]) => Some(DEVICES),
+        "sysctl" if any(&["default_qdisc"]) => Some(DEFAULTS),
+        _ if any(&["MARK", "CONNMARK", "CLASSIFY", "--set-mark", "--set-xmark"])
+            || sets("mark")
+            || sets("priority") =>
+        {
+            Some(MARKS)
+        }
+        _ if any(&["DSCP", "TOS", "--set-tos", "--set-dscp", "--set-dscp-class"]) || sets("dscp") => Some(FIELDS),
+        _ => None,
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Moment(pub i64);
 
 const PATTERN: Schema = Schema::Pattern(r"^[0-9]+(\.[0-9]+)?([sS]|secs?|ms|msecs?|us|usecs?|ns|nsecs?)$");
 
-/// A time in nanoseconds, read in whole steps of so many: tc cuts what is below its microsecond.
+/// A time in nanoseconds, read in whole steps of so many: tc cuts what is below its microsecond, or nanosecond.
 fn nanoseconds(text: &str, bare: Option<u64>, step: u64, reader: &Reader) -> Result<u64, Refusal> {
     let wrong = || Refusal::new(format!("`{text}` is not a time")).help(format!("write {}", Time::INFO.spellings));
     let (number, suffix) = split_amount(text, reader).ok_or_else(wrong)?;
@@ -45,7 +45,7 @@ fn nanoseconds(text: &str, bare: Option<u64>, step: u64, reader: &Reader) -> Res
         })?,
         _ => return Err(wrong()),
     };
-    let steps = scale(&number, factor / step, step > 1).and_then(|steps| steps.checked_mul(step));
+    let steps = scale(&number, factor / step, reader.tc).and_then(|steps| steps.checked_mul(step));
     steps.ok_or_else(|| Refusal::coded(&codes::OUT_OF_RANGE, format!("`{text}` is too long a time")))
 }
 
@@ -287,6 +287,8 @@ mod tests {
         assert_eq!(Time::read("1.9us", &mut Reader::tc()).unwrap(), Time(1_000), "tc cuts to microseconds");
         assert_eq!(FineTime::read("50", &mut Reader::tc()).unwrap(), FineTime(50));
         assert_eq!(FineTime::read("50ns", &mut Reader::tc()).unwrap(), FineTime(50));
+        assert_eq!(FineTime::read("1.9ns", &mut Reader::tc()).unwrap(), FineTime(1), "and to nanoseconds");
+        assert_eq!(FineTime::read("1.9ns", &mut r).unwrap(), FineTime(2));
         assert_eq!(Seconds::read("10s", &mut r).unwrap(), Seconds(10));
         assert_eq!(Seconds::read("10", &mut Reader::tc()).unwrap(), Seconds(10));
         assert!(Seconds::read("500ms", &mut r).is_err());

@@ -1,7 +1,8 @@
 //! Scripts of others: the real tc makes one thing of them, and `import tc` and `apply` the same.
 //!
 //! `tests/scripts/*.sh` are whole scripts, run by the real shell. Their heads say what they need: `# devs: eth0 ifb0`,
-//! `# args: start`; and `# makes: ifb0` what they make themselves, which is not there where the policy is applied. The folder that `SHAPECTL_CORPORA` names, if it does, has lists of commands (`NAME.tc`).
+//! `# args: start`; and `# makes: ifb0` what they make themselves, which is not there where the policy is applied. The
+//! folder that `SHAPECTL_CORPORA` names, if it does, has lists of commands (`NAME.tc`), and more such scripts.
 
 use crate::bed::dump;
 use crate::bed::kernel;
@@ -211,7 +212,8 @@ fn lacking(imported: &Imported) -> Vec<String> {
 fn whole_scripts() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
     let (mut wrong, mut count, mut skipped) = (Vec::new(), 0, BTreeSet::new());
-    for file in files(&folder, "sh") {
+    let foreign = std::env::var_os("SHAPECTL_CORPORA").map(|folder| files(Path::new(&folder), "sh"));
+    for file in files(&folder, "sh").into_iter().chain(foreign.unwrap_or_default()) {
         let name = file.file_stem().unwrap().to_string_lossy().into_owned();
         let text = std::fs::read_to_string(&file).unwrap();
         let (devices, parameters) = (said(&text, "devs"), said(&text, "args"));

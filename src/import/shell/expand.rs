@@ -308,7 +308,9 @@ impl Shell<'_> {
                     None => Value::unknown(not_known("$?"), Span::NONE),
                 });
             }
-            ("$" | "!" | "-", _) => {
+            // a number that nobody knows, and that names files: it stands for itself
+            ("$", _) => return Expansion::One(Value::new("$$".to_owned(), Span::NONE)),
+            ("!" | "-", _) => {
                 return Expansion::One(Value::unknown(not_known(&format!("${}", parameter.name)), Span::NONE));
             }
             (name, Some(index)) => {

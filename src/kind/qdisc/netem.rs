@@ -194,12 +194,11 @@ impl Share {
     }
 }
 
-/// A delay of tc: a bare number is microseconds, and nanoseconds can be said.
+/// A delay. To tc 6.1 that is whole microseconds, and what is below them is cut; a younger one has nanoseconds too, if they
+/// are written so.
 fn delay_of(text: &str, reader: &mut Reader) -> Result<u64, Refusal> {
-    if reader.tc && text.ends_with(|c: char| c.is_ascii_alphabetic()) {
-        return FineTime::read(text, reader).map(|t| t.0);
-    }
-    Time::read(text, reader).map(|t| t.0)
+    let fine = reader.tc && Time::read(text, reader).is_err();
+    if fine { FineTime::read(text, reader).map(|t| t.0) } else { Time::read(text, reader).map(|t| t.0) }
 }
 
 /// How long packets are held back, in nanoseconds.
@@ -237,15 +236,10 @@ impl Unit for Delay {
         Ok(delay)
     }
 
+    /// To tc too: nanoseconds are written so, which an old tc refuses and does not cut.
     fn show(&self) -> String {
         let jitter = self.jitter.or(self.correlation.map(|_| 0));
         let parts = [Some(Time(self.time).show()), jitter.map(|j| Time(j).show()), self.correlation.map(Share::show)];
-        parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
-    }
-
-    fn tc(&self) -> String {
-        let jitter = self.jitter.or(self.correlation.map(|_| 0));
-        let parts = [Some(Time(self.time).tc()), jitter.map(|j| Time(j).tc()), self.correlation.map(Share::show)];
         parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 
