@@ -363,33 +363,18 @@ impl Kernel {
         Ok(())
     }
 
-    /// Reads some classes of a tree again, each alone. False if one of them is not there.
+    /// One class as it stands now; `None` if it is not there.
     ///
     /// # Errors
     /// The kernel's refusal, or an answer that cannot be read.
-    pub fn renew<'o>(
-        &mut self,
-        held: &mut Tree,
-        classes: impl Iterator<Item = (&'o str, &'o Object)>,
-    ) -> Result<bool, Error> {
-        let machine = self.machine()?;
-        for (name, class) in classes {
-            let Some(interface) = held.interfaces.get_mut(name) else { return Ok(false) };
-            let branch = interface.egress.iter_mut().flat_map(|branch| &mut branch.objects);
-            let (Some(index), Some(stood)) = (interface.link.index, branch.into_iter().find(|o| o.id == class.id))
-            else {
-                return Ok(false);
-            };
-            let doing = "read a class";
-            let answer = match self.netlink.dump(&Message::one_class(index, class)) {
-                Err(e) if e.is(Errno::ENOENT) => return Ok(false),
-                answer => answer.map_err(|e| e.doing(doing))?,
-            };
-            let records = netlink::decode(&answer, &machine).map_err(|e| Error::from(e).doing(doing))?;
-            let Some(now) = records.into_iter().find(|record| record.object.id == class.id) else { return Ok(false) };
-            *stood = now.object;
-        }
-        Ok(true)
+    pub fn class(&mut self, index: u32, class: &Object, machine: &Machine) -> Result<Option<Object>, Error> {
+        let doing = "read a class";
+        let answer = match self.netlink.dump(&Message::one_class(index, class)) {
+            Err(e) if e.is(Errno::ENOENT) => return Ok(None),
+            answer => answer.map_err(|e| e.doing(doing))?,
+        };
+        let records = netlink::decode(&answer, machine).map_err(|e| Error::from(e).doing(doing))?;
+        Ok(records.into_iter().map(|record| record.object).find(|object| object.id == class.id))
     }
 
     /// How many packets wait in each of these classes of a link that is still there.

@@ -134,6 +134,11 @@ pub fn plan(asked: &Tree, held: &Tree, facts: &dyn Fn(&str) -> Facts) -> Plan {
     Plan { steps }
 }
 
+/// Whether an object that is asked, or that was sent, is what the kernel holds.
+pub fn is_held(asked: &Object, held: &Object, facts: &Facts) -> bool {
+    asked.name == held.name && branch::compare(asked, held, facts).is_same()
+}
+
 /// The priorities of filters on an interface's ingress hook that are somebody else's and stay.
 pub fn foreign_filters(held: &crate::tree::Interface) -> std::collections::BTreeSet<u16> {
     branch::foreign_prios(held.ingress.as_ref())

@@ -34,14 +34,11 @@ use crate::policy;
 use crate::source::{Notation, Source, Sources, Span, Spanned};
 use crate::syntax::document::{Document, Entry, Node, Trivia, Value};
 use crate::syntax::{Limits, write};
-use crate::tree::{Branch, Id, Interface, Object, Stab, Tree, block_of};
+use crate::tree::{Branch, Id, Interface, Names, Object, Stab, Tree, block_of};
 use crate::unit::{Estimator, Handle, Packing, Reader, Unit};
 use compact_str::{CompactString, ToCompactString, format_compact};
 use names::Named;
 use std::collections::{BTreeSet, HashMap};
-
-/// Names of classes by interface and handle; of a path the last name counts.
-pub type Names = HashMap<(String, Handle), String>;
 
 /// A policy made from a tree.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// The form of the file; another one is not read.
 const VERSION: u32 = 1;
 /// The memory of one network namespace.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// The form of the file.
     version: u32,
@@ -45,6 +45,12 @@ fn file(dir: &Path, netns: Option<&str>) -> PathBuf {
     match netns {
         Some(netns) => dir.join(format!("netns-{}.json", files::safe(netns))),
         None => dir.join("state.json"),
+    }
+}
+
+impl Default for State {
+    fn default() -> State {
+        State { version: VERSION, policy: None, owned: BTreeMap::new(), ids: Ids::default() }
     }
 }
 
@@ -96,7 +102,7 @@ impl State {
     /// # Errors
     /// Never with what a policy can make.
     pub fn text(&self) -> std::io::Result<String> {
-        serde_json::to_string(&State { version: VERSION, ..self.clone() }).map_err(std::io::Error::other)
+        serde_json::to_string(self).map_err(std::io::Error::other)
     }
 
     /// Writes it: beside the old file, flushed, then in its place. What is written there already is left alone.
@@ -167,7 +173,7 @@ mod tests {
     fn a_link_in_its_place_is_not_followed() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("elsewhere");
-        fs::write(&target, serde_json::to_string(&State { version: VERSION, ..some() }).unwrap()).unwrap();
+        fs::write(&target, some().text().unwrap()).unwrap();
         std::os::unix::fs::symlink(&target, dir.path().join("state.json")).unwrap();
         let (state, found) = State::load(dir.path(), None);
         assert_eq!(state, State::default());

@@ -7,6 +7,7 @@ use crate::unit::Handle;
 pub use crate::unit::{Estimator, Stab};
 use compact_str::{CompactString, format_compact};
 use indexmap::IndexMap;
+use std::collections::HashMap;
 
 /// Where an object sits, which is also what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -284,6 +285,42 @@ impl Tree {
     /// What the objects name that traffic control does not keep itself.
     pub fn references(&self) -> impl Iterator<Item = Reference> {
         self.objects().flat_map(|object| object.options.references())
+    }
+}
+
+/// What the handles of classes and disciplines stand for, by device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names(HashMap<CompactString, HashMap<Handle, CompactString>>);
+
+impl Names {
+    /// The name of a handle.
+    pub fn get(&self, device: &str, handle: Handle) -> Option<&str> {
+        self.0.get(device)?.get(&handle).map(CompactString::as_str)
+    }
+
+    /// The names of a device.
+    pub fn of(&mut self, device: &str) -> &mut HashMap<Handle, CompactString> {
+        self.0.entry(device.into()).or_default()
+    }
+
+    /// Others go before.
+    pub fn extend(&mut self, others: Names) {
+        for (device, names) in others.0 {
+            self.of(&device).extend(names);
+        }
+    }
+
+    /// The names that the objects of a tree have of themselves go before.
+    pub fn take_from(&mut self, tree: &Tree) {
+        for (device, interface) in &tree.interfaces {
+            let names = self.of(device);
+            let objects = [&interface.egress, &interface.ingress].into_iter().flatten().flat_map(|b| &b.objects);
+            for object in objects.filter(|object| !object.origin.name.is_empty()) {
+                if let Some(handle) = object.handle().filter(|handle| *handle != Handle(0)) {
+                    names.insert(handle, object.origin.name.clone());
+                }
+            }
+        }
     }
 }
 

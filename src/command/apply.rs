@@ -44,7 +44,7 @@ pub(super) fn run(frame: &mut Frame, args: &PolicyArgs, how: How) -> Exit {
     let memory = aim.memory();
     bring::weigh(frame, memory);
     let Some(guard) = guard else { return change::rehearse(frame, &aim, memory) };
-    if bring::is_for_good(frame, &aim.plan, &aim.names(), how.force) {
+    if bring::is_for_good(frame, &aim, how.force) {
         return frame.refuse(Exit::Kernel);
     }
     let exit = carry(frame, aim, guard, how);
@@ -58,14 +58,13 @@ fn carry(frame: &mut Frame, mut aim: Aim, mut guard: Guard, how: How) -> Exit {
         file => std::path::absolute(file).ok().map(|p| p.to_string_lossy().into_owned()),
     };
     let after = State::new(policy, ownership(&aim), aim.ids.clone());
-    let names = aim.names();
     let intent = Intent { what: format!("apply {}", aim.file), confirm: how.confirm, after };
     let entry = match change::make(frame, &mut aim, &mut guard, intent) {
         Ok(entry) => entry,
         Err(exit) => return exit,
     };
     if frame.is_json() || !aim.plan.is_empty() || !how.if_changed {
-        change::tell(frame, &aim, &names, entry.as_ref(), "the kernel holds what is asked");
+        change::tell(frame, &aim, entry.as_ref(), "the kernel holds what is asked");
     } else {
         frame.report();
     }
@@ -74,6 +73,7 @@ fn carry(frame: &mut Frame, mut aim: Aim, mut guard: Guard, how: How) -> Exit {
     if let (Some(entry), Some(_)) = (entry, how.confirm) {
         confirm::wait(frame, &entry);
     }
+    aim.leave();
     Exit::Done
 }
 

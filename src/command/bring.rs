@@ -15,9 +15,10 @@ use crate::netlink::Snapshot;
 use crate::plan::{self, LinkChange, Plan, Shared, Step, Subject, Verb};
 use crate::policy::model::Policy;
 use crate::state::State;
-use crate::tree::{Branch, Id, Interface, OWN_ALIAS, Tree};
-use crate::view::{self, Names};
+use crate::tree::{Branch, Id, Interface, Names, OWN_ALIAS, Tree};
+use crate::view;
 use serde_json::{Value, json};
+use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -37,6 +38,7 @@ pub(super) struct Aim {
     /// Devices of a change that is gone back from, which may stand without the mark of ours.
     pub half_made: Vec<String>,
     pub times: Times,
+    names: OnceCell<Names>,
 }
 
 /// A kernel that was read, and what is remembered of it.
@@ -103,7 +105,12 @@ impl Aim {
             }
         };
         let mut times = Times::start();
-        let policy = frame.policy(&file, &|name| machine.facts(name));
+        // the kernel tells what it holds of all that was shaped here while the policy is read
+        let (ahead, policy) = std::thread::scope(|scope| {
+            let reader = scope.spawn(|| read_and_keep(&mut kernel, state.owned.keys().map(String::as_str)));
+            let policy = frame.policy(&file, &|name| machine.facts(name));
+            (reader.join(), policy)
+        });
         times.end("policy");
         for interface in &policy.interfaces {
             if !machine.has(&interface.name.value) && interface.link.device.is_none() {
@@ -115,7 +122,10 @@ impl Aim {
             return Err(());
         }
         let names = policy.interfaces.iter().map(|i| i.name.value.as_str());
-        let read = read_and_keep(&mut kernel, names.chain(state.owned.keys().map(String::as_str)));
+        let read = match ahead {
+            Ok(read) if names.clone().all(|name| state.owned.contains_key(name)) => read,
+            _ => read_and_keep(&mut kernel, names.chain(state.owned.keys().map(String::as_str))),
+        };
         let (held, snapshot) = match read {
             Ok(read) => read,
             Err(e) => {
@@ -151,7 +161,8 @@ impl Aim {
             plan = plan::plan(&asked, &held, &|name: &str| machine.facts(name));
         }
         times.end("plan");
-        Ok(Some(Aim { file, kernel, snapshot, machine, state, ids, asked, held, plan, half_made: Vec::new(), times }))
+        let (half_made, names) = (Vec::new(), OnceCell::new());
+        Ok(Some(Aim { file, kernel, snapshot, machine, state, ids, asked, held, plan, half_made, times, names }))
     }
 }
 
@@ -185,7 +196,8 @@ impl Aim {
         let Stands { kernel, machine, state, held, snapshot } = stands;
         let plan = plan::plan(&asked, &held, &|name: &str| machine.facts(name));
         let (file, ids, half_made) = (String::new(), state.ids.clone(), Vec::new());
-        Aim { file, kernel, snapshot, machine, state, ids, asked, held, plan, half_made, times: Times::start() }
+        let (times, names) = (Times::start(), OnceCell::new());
+        Aim { file, kernel, snapshot, machine, state, ids, asked, held, plan, half_made, times, names }
     }
 
     /// Back to what stood before a change, of which it is remembered which name had which number.
@@ -197,16 +209,23 @@ impl Aim {
         aim
     }
 
+    /// Leaves all of it to the end of the process: to give large trees back object by object takes as long as to plan.
+    pub fn leave(self) {
+        std::mem::forget(self);
+    }
+
     /// What the plan makes takes of the kernel's memory.
     pub fn memory(&self) -> Memory {
         memory_of(&self.plan, &|name: &str| self.machine.facts(name))
     }
 
     /// Names of handles: those of the policy, and what went before it for what is taken away.
-    pub fn names(&self) -> Names {
-        let mut names = self.state.ids.names();
-        names.extend(frame::names(&self.ids, &self.asked));
-        names
+    pub fn names(&self) -> &Names {
+        self.names.get_or_init(|| {
+            let mut names = self.state.ids.names();
+            names.extend(frame::names(&self.ids, &self.asked));
+            names
+        })
     }
 }
 
@@ -349,19 +368,31 @@ const FEW: usize = 50;
 /// Reads back what a plan that was carried out to its end has made, and says what is left to do. A class that is changed in
 /// place touches nothing else: of a few such changes in a large tree only the classes are read again.
 pub(super) fn read_back(aim: &mut Aim) -> Result<Plan, Error> {
-    let changed = aim.plan.steps.iter().map(|step| match &step.subject {
-        Subject::Object(object) if step.verb == Verb::Change && matches!(object.id, Id::Class { .. }) => {
-            Some((step.interface.as_str(), object))
-        }
-        _ => None,
-    });
-    if aim.plan.steps.len() <= FEW
-        && changed.clone().all(|class| class.is_some())
-        && aim.kernel.renew(&mut aim.held, changed.flatten())?
-    {
-        return Ok(plan::plan(&aim.asked, &aim.held, &|name: &str| aim.machine.facts(name)));
+    if aim.plan.steps.len() <= FEW && are_classes_that_stand(aim)? {
+        return Ok(Plan::default());
     }
     what_is_left(aim)
+}
+
+/// Whether a plan does nothing but change classes in place, and all of them stand as they are asked.
+fn are_classes_that_stand(aim: &mut Aim) -> Result<bool, Error> {
+    let changed = |step: &Step| match &step.subject {
+        Subject::Object(object) => step.verb == Verb::Change && matches!(object.id, Id::Class { .. }),
+        _ => false,
+    };
+    if !aim.plan.steps.iter().all(changed) {
+        return Ok(false);
+    }
+    let machine = aim.kernel.machine()?;
+    for step in &aim.plan.steps {
+        let Subject::Object(object) = &step.subject else { continue };
+        let index = aim.held.interfaces.get(&step.interface).and_then(|i| i.link.index);
+        let held = index.map(|index| aim.kernel.class(index, object, &machine)).transpose()?.flatten();
+        if !held.is_some_and(|held| plan::is_held(object, &held, &aim.machine.facts(&step.interface))) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Reads the kernel again after a plan was carried out: what is held is renewed, and what is left to do comes back. The
@@ -429,12 +460,12 @@ fn lacking_thing(need: &Need, installed: &doctor::Installed) -> Diagnostic {
 }
 
 /// Finds what a plan takes away for good, which must be wanted. True if it must not go on.
-pub(super) fn is_for_good(frame: &mut Frame, plan: &Plan, names: &Names, force: bool) -> bool {
-    let steps: Vec<Step> = plan.steps.iter().filter(|step| step.for_good).cloned().collect();
+pub(super) fn is_for_good(frame: &mut Frame, aim: &Aim, force: bool) -> bool {
+    let steps: Vec<Step> = aim.plan.steps.iter().filter(|step| step.for_good).cloned().collect();
     if force || steps.is_empty() {
         return false;
     }
-    let text = view::plan_text(&Plan { steps }, names, view::Paint { on: false });
+    let text = view::plan_text(&Plan { steps }, aim.names(), view::Paint { on: false });
     let message = "the plan takes away what could not be brought back, so nothing is done";
     frame
         .found

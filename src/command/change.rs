@@ -15,7 +15,7 @@ use crate::plan::{self, Plan};
 use crate::script;
 use crate::state::State;
 use crate::state::history::{self, Draft, Entry, Outcome};
-use crate::view::{self, Names};
+use crate::view;
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 
@@ -72,11 +72,11 @@ pub(super) struct Intent {
 /// neither the old nor the new.
 pub(super) fn make(frame: &mut Frame, aim: &mut Aim, guard: &mut Guard, intent: Intent) -> Result<Option<Entry>, Exit> {
     if aim.plan.is_empty() {
-        save(frame, &intent.after);
+        save(frame, &intent.after, &aim.state);
         return Ok(None);
     }
     untouched(frame, aim, guard)?;
-    let mut entry = begin(frame, aim, &intent)?;
+    let (mut entry, meanwhile) = begin(frame, aim, &intent)?;
     let outcome = match send(frame, aim, guard) {
         Ok(()) if intent.confirm.is_some() => Outcome::Waiting,
         Ok(()) => Outcome::Done,
@@ -84,9 +84,9 @@ pub(super) fn make(frame: &mut Frame, aim: &mut Aim, guard: &mut Guard, intent: 
     };
     let good = matches!(outcome, Outcome::Waiting | Outcome::Done);
     if good {
-        save(frame, &intent.after);
+        save(frame, &intent.after, &meanwhile);
     } else if outcome == Outcome::PutBack {
-        save(frame, &aim.state);
+        save(frame, &aim.state, &meanwhile);
     }
     ended(frame, &mut entry, outcome);
     if good { Ok(Some(entry)) } else { Err(Exit::Kernel) }
@@ -100,10 +100,10 @@ pub(super) fn ended(frame: &mut Frame, entry: &mut Entry, outcome: Outcome) {
 }
 
 /// Says what was done; `why` there was nothing to do, if there was nothing.
-pub(super) fn tell(frame: &mut Frame, aim: &Aim, names: &Names, entry: Option<&Entry>, why: &str) {
+pub(super) fn tell(frame: &mut Frame, aim: &Aim, entry: Option<&Entry>, why: &str) {
     let diagnostics = frame.report();
     if frame.is_json() {
-        let mut json = view::plan_json(&aim.plan, names, &frame.sources);
+        let mut json = view::plan_json(&aim.plan, aim.names(), &frame.sources);
         if let Some(map) = json.as_object_mut() {
             map.insert("ok".into(), json!(true));
             map.insert("change".into(), json!(entry.map(|e| e.number)));
@@ -113,7 +113,7 @@ pub(super) fn tell(frame: &mut Frame, aim: &Aim, names: &Names, entry: Option<&E
         frame.json(&json);
         return;
     }
-    frame.print(&view::plan_text(&aim.plan, names, frame.paint()));
+    frame.print(&view::plan_text(&aim.plan, aim.names(), frame.paint()));
     let said = match aim.plan.steps.len() {
         0 => format!("nothing to do: {why}"),
         1 => "1 step done, read back and verified".to_owned(),
@@ -126,7 +126,7 @@ pub(super) fn tell(frame: &mut Frame, aim: &Aim, names: &Names, entry: Option<&E
 pub(super) fn rehearse(frame: &mut Frame, aim: &Aim, memory: Memory) -> Exit {
     let diagnostics = frame.report();
     if frame.is_json() {
-        let mut json = view::plan_json(&aim.plan, &aim.names(), &frame.sources);
+        let mut json = view::plan_json(&aim.plan, aim.names(), &frame.sources);
         if let Some(map) = json.as_object_mut() {
             map.insert("ok".into(), Value::Bool(true));
             map.insert("memory".into(), json!({ "tables": memory.tables, "packets": memory.packets }));
@@ -163,7 +163,7 @@ fn untouched(frame: &mut Frame, aim: &mut Aim, guard: &mut Guard) -> Result<(), 
     match looked {
         Ok(changes) if changes.is_empty() => Ok(()),
         Ok(changes) => {
-            let text = view::plan_text(&changes, &aim.names(), view::Paint { on: false });
+            let text = view::plan_text(&changes, aim.names(), view::Paint { on: false });
             let message = "somebody else changed the same interface while the plan was made; nothing has been done";
             let d = Diagnostic::new(&codes::CHANGED_MEANWHILE, message);
             frame.found.push(d.help(format!("do it again if this is as it should be:\n{text}")));
@@ -179,13 +179,14 @@ fn stopped(frame: &mut Frame, error: &Error) -> Exit {
 }
 
 /// Writes down what is about to be done, and sees that somebody watches if it must be confirmed.
-fn begin(frame: &mut Frame, aim: &Aim, intent: &Intent) -> Result<Entry, Exit> {
+/// What is remembered from here on comes with the entry.
+fn begin(frame: &mut Frame, aim: &Aim, intent: &Intent) -> Result<(Entry, State), Exit> {
     let before = Before::of(&aim.asked, &aim.held);
     let all = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let draft = Draft {
         what: intent.what.clone(),
         steps: aim.plan.steps.len(),
-        difference: view::plan_text(&aim.plan, &aim.names(), view::Paint { on: false }),
+        difference: view::plan_text(&aim.plan, aim.names(), view::Paint { on: false }),
         interfaces: all(&before.interfaces),
         makes: all(&before.makes),
         deadline: intent.confirm.map(|seconds| history::now() + seconds),
@@ -205,15 +206,16 @@ fn begin(frame: &mut Frame, aim: &Aim, intent: &Intent) -> Result<Entry, Exit> {
         frame.found.push(Diagnostic::new(&codes::STATE_LOST, message));
         return Err(Exit::Kernel);
     }
-    save(frame, &meanwhile(aim, &intent.after));
+    let meanwhile = meanwhile(aim, &intent.after);
+    save(frame, &meanwhile, &aim.state);
     frame.shed()?;
-    Ok(entry)
+    Ok((entry, meanwhile))
 }
 
 /// What is remembered while a change is under way: cut off, the next one finds the numbers that are being given out, and
 /// all that is ours before or after.
 fn meanwhile(aim: &Aim, after: &State) -> State {
-    let State { policy, owned, .. } = aim.state.clone();
+    let (policy, owned) = (aim.state.policy.clone(), aim.state.owned.clone());
     let mut meanwhile = State::new(policy, owned, aim.ids.clone());
     for (name, owned) in &after.owned {
         let had = meanwhile.owned.entry(name.clone()).or_default();
@@ -250,7 +252,7 @@ fn send(frame: &mut Frame, aim: &mut Aim, guard: &mut Guard) -> Result<(), Outco
                 format!("somebody else changed the same interface meanwhile: stopped after {done} of {steps} steps");
             let mut d = Diagnostic::new(&codes::CHANGED_MEANWHILE, message);
             if let Ok(left) = bring::what_is_left(aim) {
-                let text = view::plan_text(&left, &aim.names(), view::Paint { on: false });
+                let text = view::plan_text(&left, aim.names(), view::Paint { on: false });
                 d = d.help(format!("done again, it would go on with:\n{text}"));
             }
             frame.found.push(d);
@@ -279,7 +281,7 @@ fn send(frame: &mut Frame, aim: &mut Aim, guard: &mut Guard) -> Result<(), Outco
         Ok(left) if left.is_empty() => {}
         Ok(left) => {
             let message = "the kernel holds something else than what was asked";
-            let text = view::plan_text(&left, &aim.names(), view::Paint { on: false });
+            let text = view::plan_text(&left, aim.names(), view::Paint { on: false });
             frame.found.push(Diagnostic::new(&codes::NOT_HELD, message).help(format!("what is left:\n{text}")));
             return Err(Outcome::Broken);
         }
@@ -292,8 +294,11 @@ fn send(frame: &mut Frame, aim: &mut Aim, guard: &mut Guard) -> Result<(), Outco
     Ok(())
 }
 
-/// Writes what is to be remembered; that it cannot be is a warning.
-fn save(frame: &mut Frame, state: &State) {
+/// Writes what is to be remembered, if something else `stands`; that it cannot be is a warning.
+fn save(frame: &mut Frame, state: &State, stands: &State) {
+    if state == stands {
+        return;
+    }
     if let Err(e) = state.save(&frame.global.state_dir, frame.global.netns.as_deref()) {
         frame.found.push(
             Diagnostic::new(&codes::STATE_LOST, format!("what was applied cannot be remembered: {e}"))

@@ -23,7 +23,7 @@ struct Ground {
     /// The policy, whose names may stand in descriptions; nothing of it where the kernel's tree is asked.
     documents: Documents,
     tree: Tree,
-    names: crate::view::Names,
+    names: crate::tree::Names,
     /// The links whose packets are asked about.
     links: Vec<CompactString>,
 }

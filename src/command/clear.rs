@@ -35,9 +35,8 @@ pub(super) fn run(frame: &mut Frame, name: &str, dry_run: bool, force: bool, wai
         Err(e) => return frame.fail(&e),
     };
     let mut aim = Aim::to(asked, Stands { kernel, machine, state, held, snapshot });
-    let names = aim.names();
     let Some(mut guard) = guard else { return change::rehearse(frame, &aim, aim.memory()) };
-    if bring::is_for_good(frame, &aim.plan, &names, force) {
+    if bring::is_for_good(frame, &aim, force) {
         return frame.refuse(Exit::Kernel);
     }
     let mut after = aim.state.clone();
@@ -46,7 +45,7 @@ pub(super) fn run(frame: &mut Frame, name: &str, dry_run: bool, force: bool, wai
     let intent = Intent { what: format!("clear {name}"), confirm: None, after };
     match change::make(frame, &mut aim, &mut guard, intent) {
         Ok(entry) => {
-            change::tell(frame, &aim, &names, entry.as_ref(), &format!("{name} has its default already"));
+            change::tell(frame, &aim, entry.as_ref(), &format!("{name} has its default already"));
             Exit::Done
         }
         Err(exit) => frame.refuse(exit),

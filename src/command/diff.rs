@@ -11,9 +11,8 @@ pub(super) fn run(frame: &mut Frame, args: &PolicyArgs, quiet: bool) -> Exit {
     let Ok(aim) = Aim::take(frame, args) else { return frame.refuse(Exit::Refused) };
     let Some(aim) = aim else { return frame.refuse(Exit::Kernel) };
     let diagnostics = frame.report();
-    let names = aim.names();
     if frame.is_json() {
-        let mut json = view::plan_json(&aim.plan, &names, &frame.sources);
+        let mut json = view::plan_json(&aim.plan, aim.names(), &frame.sources);
         if let Some(map) = json.as_object_mut() {
             map.insert("ok".into(), Value::Bool(true));
             map.insert("milliseconds".into(), aim.times.json());
@@ -23,10 +22,12 @@ pub(super) fn run(frame: &mut Frame, args: &PolicyArgs, quiet: bool) -> Exit {
         }
         frame.json(&json);
     } else if !quiet {
-        frame.print(&view::plan_text(&aim.plan, &names, frame.paint()));
+        frame.print(&view::plan_text(&aim.plan, aim.names(), frame.paint()));
         if aim.plan.is_empty() {
             frame.say(&format!("no difference between {} and the kernel", aim.file));
         }
     }
-    if aim.plan.is_empty() { Exit::Done } else { Exit::Different }
+    let exit = if aim.plan.is_empty() { Exit::Done } else { Exit::Different };
+    aim.leave();
+    exit
 }

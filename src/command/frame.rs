@@ -14,9 +14,8 @@ use crate::source::Sources;
 use crate::state::State;
 use crate::state::history::{self, History, Outcome};
 use crate::syntax::Limits;
-use crate::tree::{Id, Tree};
-use crate::unit::Handle;
-use crate::view::{Names, Paint};
+use crate::tree::{Id, Names, Tree};
+use crate::view::Paint;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
@@ -326,13 +325,6 @@ fn holds(tree: &Tree, kind: &str) -> bool {
 /// Names of handles: what the numbers stand for.
 pub(super) fn names(ids: &Ids, asked: &Tree) -> Names {
     let mut names = ids.names();
-    for (interface, i) in &asked.interfaces {
-        for object in [&i.egress, &i.ingress].into_iter().flatten().flat_map(|b| &b.objects) {
-            if let (Some(handle), false) = (object.handle().filter(|h| *h != Handle(0)), object.origin.name.is_empty())
-            {
-                names.insert((interface.to_string(), handle), object.origin.name.to_string());
-            }
-        }
-    }
+    names.take_from(asked);
     names
 }

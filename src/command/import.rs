@@ -8,10 +8,11 @@ use crate::facts::Facts;
 use crate::import::{Settings, import};
 use crate::kind::Vocabulary;
 use crate::policy::load;
-use crate::raise::{self, Names};
+use crate::raise;
 use crate::source::{FileId, Notation, Source, Sources};
 use crate::syntax::document::Document;
 use crate::syntax::{Limits, write};
+use crate::tree::Names;
 use serde_json::json;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -44,7 +45,7 @@ pub(super) fn run(frame: &mut Frame, args: &ImportArgs) -> Exit {
     // what the policy says by itself depends on the link's mtu
     let mtu = |name: &str| imported.tree.interfaces.get(name)?.link.mtu;
     let facts = |name: &str| Facts { mtu: mtu(name).unwrap_or(Facts::default().mtu), ..Facts::default() };
-    let raised = raise::raise(&imported.tree, &Names::new(), &facts);
+    let raised = raise::raise(&imported.tree, &Names::default(), &facts);
     raised.remarks.into_iter().for_each(|remark| frame.found.push(remark));
     let notation = match args.to {
         To::Yaml => Notation::Yaml,

@@ -59,7 +59,6 @@ pub(super) fn run(frame: &mut Frame, args: &PolicyArgs) -> Exit {
         frame.found.push(finding(&refused));
         return frame.refuse(Exit::Kernel);
     }
-    let names = aim.names();
     let left = match bring::what_is_left(&mut aim) {
         Ok(left) => left,
         Err(e) => {
@@ -67,14 +66,14 @@ pub(super) fn run(frame: &mut Frame, args: &PolicyArgs) -> Exit {
         }
     };
     if !left.is_empty() {
-        let text = view::plan_text(&left, &names, view::Paint { on: false });
+        let text = view::plan_text(&left, aim.names(), view::Paint { on: false });
         let message = "the kernel took every step and holds something else than what was asked";
         frame.found.push(Diagnostic::new(&codes::NOT_HELD, message).help(format!("what is left:\n{text}")));
         return frame.refuse(Exit::Kernel);
     }
     let diagnostics = frame.report();
     if frame.is_json() {
-        let mut json = view::tree_json(&aim.held, &names);
+        let mut json = view::tree_json(&aim.held, aim.names());
         if let Some(map) = json.as_object_mut() {
             map.insert("ok".into(), json!(true));
             map.insert("steps".into(), json!(aim.plan.steps.len()));
@@ -82,9 +81,9 @@ pub(super) fn run(frame: &mut Frame, args: &PolicyArgs) -> Exit {
         }
         frame.json(&json);
     } else {
-        let mut shown = aim.held;
+        let mut shown = std::mem::take(&mut aim.held);
         shown.interfaces.retain(|name, _| aim.asked.interfaces.contains_key(name));
-        frame.print(&view::tree_text(&shown, &names, frame.paint()));
+        frame.print(&view::tree_text(&shown, aim.names(), frame.paint()));
         frame.say(&format!(
             "{}: {} steps taken by this kernel in a namespace of its own, read back and the same as asked; nothing is left of it",
             aim.file,

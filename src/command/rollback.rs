@@ -76,14 +76,13 @@ pub(super) fn go_back(frame: &mut Frame, mut kernel: Kernel, mut entry: Entry, m
         Err(e) => return frame.fail(&e),
     };
     let mut aim = Aim::back(&before, after.ids.clone(), Stands { kernel, machine, state, held, snapshot });
-    let names = aim.names();
     let intent = Intent { what: format!("back to before {}", entry.number), confirm: None, after };
     let own = match change::make(frame, &mut aim, &mut guard, intent) {
         Ok(own) => own,
         Err(exit) => return frame.refuse(exit),
     };
     change::ended(frame, &mut entry, Outcome::Reverted);
-    change::tell(frame, &aim, &names, own.as_ref(), &format!("what stood before change {} stands", entry.number));
+    change::tell(frame, &aim, own.as_ref(), &format!("what stood before change {} stands", entry.number));
     Exit::Done
 }
 

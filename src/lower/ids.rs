@@ -4,11 +4,12 @@
 use super::order::Place;
 use super::tables::Window;
 use crate::kind::qdisc::htb;
+use crate::tree::Names;
 use crate::unit::Handle;
 use compact_str::{CompactString, format_compact};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 /// The numbers of a machine, by interface.
@@ -28,24 +29,25 @@ impl Ids {
         self.interfaces.shift_remove(interface);
     }
 
-    /// What the handles of classes and disciplines stand for, by device: paths of the policy. The root has no name.
-    pub fn names(&self) -> HashMap<(String, Handle), String> {
-        let mut names = HashMap::new();
+    /// What the handles of classes and disciplines stand for: paths of the policy. The root has no name.
+    pub fn names(&self) -> Names {
+        let mut all = Names::default();
         for (interface, table) in &self.interfaces {
             let ifb = table.ifb_name.as_ref().map(|name| (name, &table.ifb));
             for (device, numbers) in [(interface, &table.egress)].into_iter().chain(ifb) {
+                let names = all.of(device);
                 for (key, major) in &numbers.disciplines {
                     if let Some((_, path)) = key.split_once(':').filter(|(_, path)| !path.is_empty()) {
-                        names.insert((device.to_string(), Handle::new(*major, 0)), path.to_owned());
+                        names.insert(Handle::new(*major, 0), path.into());
                     }
                     for (path, minor) in numbers.classes.get(key).into_iter().flatten() {
                         let path = path.strip_suffix(HOLDS).unwrap_or(path);
-                        names.insert((device.to_string(), Handle::new(*major, *minor)), path.to_owned());
+                        names.insert(Handle::new(*major, *minor), path.into());
                     }
                 }
             }
         }
-        names
+        all
     }
 }
 

@@ -398,7 +398,7 @@ interfaces:
     assert!(root.origin.remark.as_deref().unwrap().contains("overhead 18 over the IP packet is 4 over the frame"));
     assert!(ifb.egress.as_ref().unwrap().objects[1..].iter().all(|o| o.stab.is_none()));
     assert_eq!(lowered(&policy, &ids).1, ids);
-    assert_eq!(ids.names()[&("ifb-eth1".to_owned(), Handle::new(1, 1))], "all");
+    assert_eq!(ids.names().get("ifb-eth1", Handle::new(1, 1)).unwrap(), "all");
 }
 
 /// The filters of an expression, without what stands before and behind its selectors.
@@ -522,7 +522,8 @@ proptest! {
 #[test]
 fn numbers_lead_back_to_names() {
     let (_, ids) = lowered(&text(HOME), &Ids::default());
-    let names: BTreeMap<_, _> = ids.names().into_iter().map(|((_, h), name)| (h.to_string(), name)).collect();
+    let mut all = ids.names();
+    let names: BTreeMap<_, _> = all.of("eth0").iter().map(|(h, name)| (h.to_string(), name.clone())).collect();
     let shown: Vec<_> = names.iter().map(|(h, name)| format!("{h} {name}")).collect();
     assert_eq!(shown, ["1:1 line", "1:2 line/ssh", "1:3 line/rest", "2: line/ssh", "3: line/rest"]);
     let text = serde_json::to_string(&ids).unwrap();

@@ -56,28 +56,55 @@ pub(super) fn foreign_tables(held: Option<&Branch>) -> std::collections::BTreeSe
 }
 
 /// How an object comes from what it is to what it should be.
-struct Comparison {
+pub(super) struct Comparison {
     differences: Vec<Difference>,
     /// All differences can be had without making the object anew.
     in_place: bool,
-    /// The options to send: what is written, and the kernel's own defaults where the held value is another.
-    send: Object,
+    /// What the kernel makes of what is asked.
+    wanted: Box<dyn Options>,
+    /// The rows that differ and can be said.
+    rows: Vec<usize>,
     /// What is lost if it changes in place.
     drops: Option<Drops>,
+}
+
+impl Comparison {
+    /// Whether nothing is to be done.
+    pub(super) fn is_same(&self) -> bool {
+        self.differences.is_empty()
+    }
+
+    /// What to send: what is written, and the kernel's own defaults where the held value is another.
+    fn send(&self, asked: &Object, facts: &Facts) -> Object {
+        let mut send = asked.clone();
+        send.options.complete(facts);
+        for row in &self.rows {
+            if let (Some(slot), Some(want)) = (send.options.slot_mut(*row), self.wanted.slot(*row)) {
+                slot.copy_from(want);
+            }
+        }
+        if self.in_place && asked.is_qdisc() {
+            // the kernel refuses some of these in a change even where they say nothing new (`flows` of fq_codel)
+            for (i, _) in asked.options.rows().iter().enumerate().filter(|(_, row)| row.fixed && !row.repeated) {
+                send.options.slot_mut(i).into_iter().for_each(Slot::clear);
+            }
+        }
+        send
+    }
 }
 
 fn show_stab(stab: Option<&Stab>) -> Option<String> {
     stab.map(|s| format!("overhead {} mpu {} linklayer {:?}", s.overhead, s.mpu, s.layer()).to_lowercase())
 }
 
-fn compare(asked: &Object, held: &Object, facts: &Facts) -> Comparison {
-    let mut send = asked.clone();
-    send.options.complete(facts);
-    let mut wanted = send.options.clone();
+/// What of an object that stands is not what is asked.
+pub(super) fn compare(asked: &Object, held: &Object, facts: &Facts) -> Comparison {
+    let mut wanted = asked.options.clone();
+    wanted.complete(facts);
     wanted.assume(facts);
     let mut standing = held.options.clone();
     standing.assume(facts);
-    let mut differences = Vec::new();
+    let (mut differences, mut rows) = (Vec::new(), Vec::new());
     let mut in_place = asked.kind.is_some_and(|k| k.change) || matches!(asked.id, Id::Class { .. });
     for (i, row) in wanted.rows().iter().enumerate() {
         if row.tool || wanted.same(standing.as_ref(), i, facts) {
@@ -92,15 +119,7 @@ fn compare(asked: &Object, held: &Object, facts: &Facts) -> Comparison {
         differences.push(Difference { word: row.word, held: stand.show(), asked: want.show() });
         let sayable = want.is_set() && !want.number().is_some_and(|n| row.sends_none(n));
         in_place &= sayable && !row.fixed;
-        if let Some(slot) = send.options.slot_mut(i) {
-            slot.copy_from(want);
-        }
-    }
-    if in_place && asked.is_qdisc() {
-        // the kernel refuses some of these in a change even where they say nothing new (`flows` of fq_codel)
-        for (i, _) in asked.options.rows().iter().enumerate().filter(|(_, row)| row.fixed && !row.repeated) {
-            send.options.slot_mut(i).into_iter().for_each(Slot::clear);
-        }
+        rows.push(i);
     }
     let full = |s: &Stab| Stab { linklayer: Some(s.layer()), ..s.complete() };
     let plain = |s: &Option<Stab>| s.as_ref().map(full).filter(|s| *s != full(&Stab::default()));
@@ -119,7 +138,7 @@ fn compare(asked: &Object, held: &Object, facts: &Facts) -> Comparison {
         in_place = false;
     }
     let drops = wanted.change_drops(standing.as_ref()).filter(|_| in_place && !differences.is_empty());
-    Comparison { differences, in_place, send, drops }
+    Comparison { differences, in_place, wanted, rows, drops }
 }
 
 struct Settler<'a> {
@@ -150,14 +169,21 @@ impl Settler<'_> {
     }
 
     /// Changes in place what differs, and says what that costs.
-    fn change(&mut self, comparison: Comparison, remark: Option<&str>) {
-        let Comparison { differences, send, drops, .. } = comparison;
+    fn change(&mut self, send: Object, comparison: Comparison, remark: Option<&str>) {
+        let Comparison { differences, drops, .. } = comparison;
         let cost = drops.map(Drops::words);
         let said: Vec<&str> = remark.into_iter().chain(cost).collect();
         let said = (!said.is_empty()).then(|| said.join("; "));
         self.push(Verb::Change, send, differences, said.as_deref());
         if let Some(step) = self.steps.last_mut() {
             step.drops = drops;
+        }
+    }
+
+    /// Changes a class that stays, if it differs.
+    fn change_class(&mut self, asked: &Object, comparison: &Comparison) {
+        if !comparison.is_same() {
+            self.push(Verb::Change, comparison.send(asked, self.facts), comparison.differences.clone(), None);
         }
     }
 
@@ -222,7 +248,7 @@ pub(super) fn settle(
     let root = |b: &Branch| b.objects.iter().find(|o| is_root(o)).cloned();
     match (root(asked), root(held)) {
         // a shared block
-        (None, None) => settle_below(asked, held, None, &HashSet::new(), &mut s),
+        (None, None) => settle_below(asked, held, None, (&HashMap::new(), &HashSet::new()), &mut s),
         (None, Some(held_root)) => {
             let foreign = held.objects.iter().any(is_foreign);
             if foreign {
@@ -239,14 +265,15 @@ pub(super) fn settle(
         (Some(asked_root), Some(held_root)) => {
             let comparison = compare(&asked_root, &held_root, facts);
             let same_kind = asked_root.name == held_root.name && asked_root.handle() == held_root.handle();
-            let stuck = stuck(asked, held, facts);
+            let differing = differing(asked, held, facts);
+            let stuck = stuck(&differing);
             let has_stuck = asked_root.handle().is_some_and(|h| stuck.contains(&h));
-            if same_kind && !has_stuck && (comparison.differences.is_empty() || comparison.in_place) {
-                let changed = (!comparison.differences.is_empty()).then_some(&asked_root);
+            if same_kind && !has_stuck && (comparison.is_same() || comparison.in_place) {
+                let changed = (!comparison.is_same()).then_some(&asked_root);
                 if changed.is_some() {
-                    s.change(comparison, None);
+                    s.change(comparison.send(&asked_root, facts), comparison, None);
                 }
-                settle_below(asked, held, changed, &stuck, &mut s);
+                settle_below(asked, held, changed, (&differing, &stuck), &mut s);
             } else {
                 let remark = match has_stuck {
                     true => STUCK,
@@ -305,21 +332,36 @@ fn own(handle: Handle) -> Handle {
     Handle::new(handle.major(), 0)
 }
 
-/// The disciplines with a class that differs in what the kernel does not change on a living class (a curve of hfsc that is
-/// to go). They are made anew with all that is below: a class that filters name cannot be taken away alone.
-fn stuck(asked: &Branch, held: &Branch, facts: &Facts) -> HashSet<Handle> {
+/// The classes that stand and differ, and how.
+fn differing(asked: &Branch, held: &Branch, facts: &Facts) -> Differing {
     let class = |o: &Object| matches!(o.id, Id::Class { .. }).then(|| o.handle()).flatten();
     let standing: HashMap<Handle, &Object> = held.objects.iter().filter_map(|o| Some((class(o)?, o))).collect();
     let differs = |o: &Object| {
-        let held = class(o).and_then(|handle| standing.get(&handle));
-        held.is_some_and(|held| held.name == o.name && !compare(o, held, facts).in_place)
+        let handle = class(o)?;
+        let held = standing.get(&handle).filter(|held| held.name == o.name)?;
+        let comparison = compare(o, held, facts);
+        (!comparison.is_same()).then_some((handle, comparison))
     };
-    asked.objects.iter().filter(|o| differs(o)).filter_map(|o| o.handle()).map(own).collect()
+    asked.objects.iter().filter_map(differs).collect()
 }
 
-/// The tree below a root that stays; `changed` is the root if it changes in place, `stuck` has the disciplines below that
-/// have to be made anew.
-fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: &HashSet<Handle>, s: &mut Settler) {
+type Differing = HashMap<Handle, Comparison>;
+
+/// The disciplines with a class that differs in what the kernel does not change on a living class (a curve of hfsc that is
+/// to go). They are made anew with all that is below: a class that filters name cannot be taken away alone.
+fn stuck(differing: &Differing) -> HashSet<Handle> {
+    differing.iter().filter(|(_, comparison)| !comparison.in_place).map(|(handle, _)| own(*handle)).collect()
+}
+
+/// The tree below a root that stays; `changed` is the root if it changes in place, `differing` are the classes that stay and
+/// change, `stuck` has the disciplines below that have to be made anew.
+fn settle_below(
+    asked: &Branch,
+    held: &Branch,
+    changed: Option<&Object>,
+    (differing, stuck): (&Differing, &HashSet<Handle>),
+    s: &mut Settler,
+) {
     let mut classes = HashMap::new();
     let mut qdiscs = HashMap::new();
     let mut filters = HashMap::new();
@@ -370,9 +412,10 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
                             if waits {
                                 let mut leaf = Object::clone(held);
                                 leaf.options.become_leaf();
-                                change(object, &leaf, &mut s.among(&mut late, true));
-                            } else {
-                                change(object, held, s);
+                                let c = compare(object, &leaf, s.facts);
+                                s.among(&mut late, true).change_class(object, &c);
+                            } else if let Some(c) = differing.get(&handle) {
+                                s.change_class(object, c);
                             }
                         } else {
                             s.delete(held, None);
@@ -407,16 +450,17 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
                         s.push(Verb::Add, object, Vec::new(), Some("the change above it put a fifo in its place"));
                     }
                     Some(held) if held.name == object.name && held.handle() == object.handle() => {
-                        let mut c = compare(object, held, s.facts);
+                        let c = compare(object, held, s.facts);
                         let stuck = stuck.contains(&handle);
-                        if c.differences.is_empty() && reset.is_none() && !stuck {
+                        if c.is_same() && reset.is_none() && !stuck {
                         } else if c.in_place && !stuck {
                             changed.insert(handle, object);
                             let remark = reset.map(|_| "the change above it set its limit");
+                            let mut send = c.send(object, s.facts);
                             if reset.is_some() {
-                                c.send.options.assume(s.facts);
+                                send.options.assume(s.facts);
                             }
-                            s.change(c, remark);
+                            s.change(send, c, remark);
                         } else {
                             anew.insert(handle);
                             let remark = match stuck {
@@ -424,7 +468,7 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
                                 false => "the kernel cannot change this in place: packets that wait are lost",
                             };
                             s.delete(held, Some(remark));
-                            s.push(Verb::Add, c.send, c.differences, None);
+                            s.push(Verb::Add, c.send(object, s.facts), c.differences, None);
                         }
                     }
                     Some(held) => {
@@ -462,15 +506,16 @@ fn settle_below(asked: &Branch, held: &Branch, changed: Option<&Object>, stuck: 
             _ if !stands(object) => s.add(object),
             Some(held) if held.name == object.name && protocol(held) == protocol(object) => {
                 let c = compare(object, held, s.facts);
-                if c.differences.is_empty() {
+                if c.is_same() {
                     continue;
                 }
+                let send = c.send(object, s.facts);
                 if c.in_place {
                     // a change is for the number that is held: of u32 the table is part of it
-                    s.push(Verb::Change, Object { id: held.id, ..c.send }, c.differences, None);
+                    s.push(Verb::Change, Object { id: held.id, ..send }, c.differences, None);
                 } else {
                     s.delete(held, None);
-                    s.push(Verb::Add, c.send, c.differences, None);
+                    s.push(Verb::Add, send, c.differences, None);
                 }
             }
             Some(held) => {
@@ -586,9 +631,8 @@ fn remake_chains(asked: &Branch, held: &Branch, anew: &HashSet<Handle>, s: &mut 
     let occupied: HashSet<(Handle, u32)> = held.objects.iter().filter_map(chain).collect();
     let mut going: Vec<(&Object, &str)> = Vec::new();
     for (place, held) in &standing {
-        let same = wanted
-            .get(place)
-            .is_some_and(|asked| asked.name == held.name && compare(asked, held, s.facts).differences.is_empty());
+        let same =
+            wanted.get(place).is_some_and(|asked| asked.name == held.name && compare(asked, held, s.facts).is_same());
         let foreign = !wanted.contains_key(place) && is_foreign(held);
         if !same && !foreign && !anew.contains(&own(place.0)) {
             going.push((held, "a template is not changed: all filters of its chain are made anew"));
@@ -619,6 +663,9 @@ fn remake_chains(asked: &Branch, held: &Branch, anew: &HashSet<Handle>, s: &mut 
 /// others otherwise. Hash tables would outlive it unseen as long as u32 has anything below the discipline, so they go
 /// before it: first what leads to them, without which they cannot go, then they with all that is in them.
 fn take_away(going: &[&Object], asked: &Branch, held: &Branch, s: &mut Settler) {
+    if going.is_empty() {
+        return;
+    }
     let foreign = held.objects.iter().filter(|o| is_foreign(o));
     let staying: Vec<&Object> = asked.objects.iter().chain(foreign).filter(|o| o.place().is_some()).collect();
     let stays: HashSet<_> = staying.iter().filter_map(|o| o.place()).collect();
@@ -724,14 +771,6 @@ fn parents_of_classes(branch: &Branch) -> HashSet<Handle> {
 fn kinds(held: &Object, asked: &Object) -> Vec<Difference> {
     let name = |o: &Object| Some(format!("{} {}", o.name, o.handle().map_or_else(String::new, |h| h.to_string())));
     vec![Difference { word: "kind", held: name(held), asked: name(asked) }]
-}
-
-/// A class that stays.
-fn change(asked: &Object, held: &Object, s: &mut Settler) {
-    let c = compare(asked, held, s.facts);
-    if !c.differences.is_empty() {
-        s.push(Verb::Change, c.send, c.differences, None);
-    }
 }
 
 #[cfg(test)]
@@ -876,8 +915,9 @@ mod tests {
         let (asked, held) = (asked(100), asked(200));
         let comparison = compare(&asked, &held, &Facts::default());
         assert!(comparison.in_place);
-        assert_eq!(comparison.send.options.show("flows"), None);
-        assert_eq!(comparison.send.options.show("limit").unwrap(), "100");
+        let send = comparison.send(&asked, &Facts::default());
+        assert_eq!(send.options.show("flows"), None);
+        assert_eq!(send.options.show("limit").unwrap(), "100");
     }
 
     #[test]

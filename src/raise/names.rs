@@ -24,7 +24,7 @@ impl Named {
         for object in objects {
             match object.id {
                 Id::Class { parent, handle } => {
-                    let told = given.get(&(interface.to_owned(), handle)).map(String::as_str);
+                    let told = given.get(interface, handle);
                     let told = told.or(Some(object.origin.name.as_str())).and_then(sound);
                     let own = format_compact!("c{:x}", handle.minor());
                     let free = |name: &CompactString| !taken.contains(&(handle.major(), name.clone()));

@@ -49,7 +49,7 @@ fn steps(asked: &Tree, held: &Tree) -> Vec<String> {
 
 /// The policy of a tree in both notations; each makes the tree again, and nothing is left out.
 fn come_back(tree: &Tree) -> Result<String, String> {
-    let raised = raise(tree, &Names::new(), &facts);
+    let raised = raise(tree, &Names::default(), &facts);
     let remarks: Vec<_> = raised.remarks.iter().map(|d| d.message.as_str()).collect();
     let text = write::write(&raised.document, Notation::Yaml, &Vocabulary);
     if !remarks.is_empty() {
@@ -328,7 +328,7 @@ fn what_nobody_knows_comes_back_as_its_bytes() {
     ] {
         assert!(text.contains(said), "{said}\n{text}");
     }
-    let raised = raise(&tree, &Names::new(), &facts);
+    let raised = raise(&tree, &Names::default(), &facts);
     let (asked, sink) = checked(&raised.document, &facts);
     assert!(!sink.has_errors(), "{:?}", sink.found);
     let messages = |tree: &Tree| -> Vec<_> {

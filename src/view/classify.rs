@@ -1,12 +1,13 @@
 //! Where packets go, in words and as JSON.
 
-use super::plan::{Names, describe};
+use super::plan::describe;
 use super::{Paint, bytes};
 use crate::classify::{End, Place, Side, Stop, Verdict};
 use crate::diagnostic::visible;
 use crate::packet::Packet;
 use crate::packet::capture::Remains;
 use crate::source::Sources;
+use crate::tree::Names;
 use crate::tree::{Id, Object, Tree};
 use crate::unit::{Handle, Unit as _};
 use compact_str::CompactString;
@@ -139,7 +140,7 @@ impl Report<'_> {
     /// The name of a class: its path, and its number.
     fn class(&self, link: &str, object: Option<&Place>, class: Handle) -> String {
         let own = object.and_then(|place| self.object(place)).map(|o| visible(&o.origin.name));
-        let known = self.names.get(&(link.to_owned(), class)).map(|name| visible(name));
+        let known = self.names.get(link, class).map(visible);
         match own.filter(|name| !name.is_empty()).or(known) {
             Some(name) => format!("{name} ({class})"),
             None => class.to_string(),
@@ -282,7 +283,7 @@ impl Report<'_> {
     fn class_name(&self, stop: &Stop) -> Option<String> {
         let own = stop.object.as_ref().and_then(|place| self.object(place)).map(|o| o.origin.name.to_string());
         let link = stop.discipline.as_ref().map(|place| place.link.to_string()).unwrap_or_default();
-        own.filter(|name| !name.is_empty()).or_else(|| self.names.get(&(link, stop.class?)).cloned())
+        own.filter(|name| !name.is_empty()).or_else(|| self.names.get(&link, stop.class?).map(str::to_owned))
     }
 
     fn rule_json(&self, place: &Place) -> Value {

@@ -5,14 +5,10 @@ use crate::diagnostic::visible;
 use crate::plan::{LinkChange, Plan, Step, Subject, Verb};
 use crate::script;
 use crate::source::Sources;
-use crate::tree::{Id, Object};
+use crate::tree::{Id, Names, Object};
 use crate::unit::Handle;
 use serde_json::{Value, json};
-use std::collections::HashMap;
 use std::fmt::Write;
-
-/// Names of handles for objects that do not bring their own: what the state remembers.
-pub type Names = HashMap<(String, Handle), String>;
 
 fn sign(verb: Verb) -> &'static str {
     match verb {
@@ -50,7 +46,7 @@ fn subject(step: &Step, names: &Names) -> String {
 
 /// An object in words: `class line/ssh (htb 1:10)`.
 pub fn describe(interface: &str, object: &Object, names: &Names) -> String {
-    let known = |handle: Handle| names.get(&(interface.to_owned(), handle)).map(|n| visible(n));
+    let known = |handle: Handle| names.get(interface, handle).map(visible);
     let own = (!object.origin.name.is_empty()).then(|| visible(&object.origin.name));
     match object.id {
         Id::Qdisc { parent, handle } => {

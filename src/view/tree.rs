@@ -1,10 +1,10 @@
 //! The picture of what stands.
 
-use super::plan::Names;
 use super::{Paint, bytes};
 use crate::diagnostic::visible;
 use crate::kind::action::{Act, Actions};
 use crate::script;
+use crate::tree::Names;
 use crate::tree::{Branch, Id, Object, Stats, Tree};
 use crate::unit::{Handle, Rate, Unit};
 use serde_json::{Map, Value, json};
@@ -81,7 +81,7 @@ struct Drawer<'a> {
 
 impl Drawer<'_> {
     fn label(&self, object: &Object) -> String {
-        let name = object.handle().and_then(|h| self.names.get(&(self.interface.to_owned(), h)));
+        let name = object.handle().and_then(|h| self.names.get(self.interface, h));
         let options = options(object);
         let named = name.map(|n| format!("{} ", self.colors.name(&visible(n)))).unwrap_or_default();
         match object.id {
@@ -275,7 +275,7 @@ pub fn tree_json(tree: &Tree, names: &Names) -> Value {
     let branch = |interface: &str, branch: &Option<Branch>| {
         let objects = branch.iter().flat_map(|b| &b.objects).map(|o| {
             let mut json = object_json(o);
-            let name = o.handle().and_then(|h| names.get(&(interface.to_owned(), h)));
+            let name = o.handle().and_then(|h| names.get(interface, h));
             if let (Some(name), Some(map)) = (name, json.as_object_mut()) {
                 map.insert("name".into(), json!(name));
             }

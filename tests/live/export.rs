@@ -20,10 +20,11 @@ use shapectl::lower::{Ids, lower};
 use shapectl::netlink::{self, encode};
 use shapectl::plan::{Subject, plan};
 use shapectl::policy::{check, load, model::Policy, read};
-use shapectl::raise::{Names, raise};
+use shapectl::raise::raise;
 use shapectl::source::{Notation, Source, Sources};
 use shapectl::syntax::{Limits, write};
 use shapectl::tc;
+use shapectl::tree::Names;
 use shapectl::tree::{Object, Tree, block_of};
 use shapectl::unit::Octets;
 
@@ -575,7 +576,7 @@ fn bytes_make_what_words_made() {
     for object in &mut branch.objects {
         *object = as_bytes(object, &facts);
     }
-    let raised = raise(&held, &Names::new(), &|_| facts.clone());
+    let raised = raise(&held, &Names::default(), &|_| facts.clone());
     let yaml = write::write(&raised.document, Notation::Yaml, &Vocabulary);
     let mut sink = Sink::new();
     let source = Source::with_notation("-", yaml.as_str(), Notation::Yaml);
@@ -613,7 +614,7 @@ fn policy(text: &str, notation: Notation, facts: &dyn Fn(&str) -> Facts, sink: &
 /// nothing.
 fn there_and_back(held: &Tree, facts: &Facts) -> Result<(String, shapectl::plan::Plan), String> {
     let facts = |_: &str| facts.clone();
-    let raised = raise(held, &Names::new(), &facts);
+    let raised = raise(held, &Names::default(), &facts);
     let text = write::write(&raised.document, Notation::Yaml, &Vocabulary);
     let said = raised.remarks.iter().map(|d| format!("{}\n", d.message)).collect::<String>();
     if !said.is_empty() {

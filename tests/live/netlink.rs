@@ -402,17 +402,18 @@ fn one_class_is_read_again() {
     netns.tc("class add dev eth0 parent 1: classid 1:1 htb rate 9mbit");
     netns.tc("class add dev eth0 parent 1:1 classid 1:2 htb rate 1mbit");
     let mut kernel = netns.enter(|| Kernel::open(None).unwrap());
-    let mut held = kernel.read(None).unwrap();
+    let held = kernel.read(None).unwrap();
     let class = |tree: &Tree| egress(tree, "eth0").objects.into_iter().find(|o| o.handle() == Some(Handle::new(1, 2)));
     let stood = class(&held).unwrap();
     netns.tc("class change dev eth0 parent 1:1 classid 1:2 htb rate 3mbit");
-    assert!(kernel.renew(&mut held, [("eth0", &stood)].into_iter()).unwrap());
-    let now = class(&held).unwrap();
+    let machine = kernel.machine().unwrap();
+    let index = held.interfaces.get("eth0").unwrap().link.index.unwrap();
+    let now = kernel.class(index, &stood, &machine).unwrap().unwrap();
     assert_eq!(now.options.show("rate").as_deref(), Some("3mbit"));
     let read = class(&kernel.read(None).unwrap()).unwrap();
     assert_eq!(format!("{now:?}"), format!("{read:?}"));
     netns.tc("class del dev eth0 classid 1:2");
-    assert!(!kernel.renew(&mut held, [("eth0", &stood)].into_iter()).unwrap());
+    assert!(kernel.class(index, &stood, &machine).unwrap().is_none());
 }
 
 /// An fw without number and options ends the kernel's dump of filters: those behind it are asked for, and the whole is held
