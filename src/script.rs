@@ -225,6 +225,20 @@ pub fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
+/// A word as `tc -batch` reads it (`makeargs` and `getcmdline` in iproute2's lib/utils.c): a quote of either kind counts at the
+/// beginning only, nothing is escaped, and `#` ends the line wherever it stands. What misleads the eye stands as it is: tc
+/// knows nothing else. `None` for a word that cannot be said.
+fn quote_for_batch(word: &str) -> Option<String> {
+    let plain = !word.is_empty() && !word.contains(char::is_whitespace) && !word.starts_with(['\'', '"']);
+    match word {
+        _ if word.contains(['#', '\n']) || word.ends_with('\\') => None,
+        _ if plain => Some(word.to_owned()),
+        _ if !word.contains('\'') => Some(format!("'{word}'")),
+        _ if !word.contains('"') => Some(format!("\"{word}\"")),
+        _ => None,
+    }
+}
+
 /// A command as a line of `sh`.
 pub fn line(command: &[String]) -> String {
     command.iter().map(|w| quote(w)).collect::<Vec<_>>().join(" ")
@@ -277,6 +291,9 @@ pub fn batch(plan: &Plan, from: &str) -> String {
     let mut out = format!("# tc -batch commands of {}\n", comment(from));
     for interface in interfaces(plan) {
         let _ = writeln!(out, "# starts from: no discipline of anybody's on {}", comment(&interface));
+        if interface.contains(misleads) {
+            out.push_str("# its name is not what it looks like: below it stands as it is, as tc wants it\n");
+        }
     }
     for step in &plan.steps {
         for said in remarks(step) {
@@ -285,7 +302,11 @@ pub fn batch(plan: &Plan, from: &str) -> String {
         for command in commands(step) {
             match command.split_first() {
                 Some((tc, rest)) if tc == "tc" => {
-                    let _ = writeln!(out, "{}{}", unsayable(step), line(rest));
+                    let words: Option<Vec<String>> = rest.iter().map(|word| quote_for_batch(word)).collect();
+                    let _ = match words {
+                        Some(words) => writeln!(out, "{}{}", unsayable(step), words.join(" ")),
+                        None => writeln!(out, "# tc -batch has no way to say: {}", comment(&rest.join(" "))),
+                    };
                 }
                 _ => {
                     let _ = writeln!(out, "# first, in a shell: {}", line(&command));
@@ -413,6 +434,24 @@ mod tests {
         assert_eq!(quote("it's"), r"'it'\''s'");
         assert_eq!(quote("a b"), "'a b'");
         assert_eq!(quote("\u{202e}e'0"), r#""$(printf '\342\200\256e\0470')""#);
+    }
+
+    #[test]
+    fn words_are_quoted_for_a_batch() {
+        for (word, quoted) in [
+            ("eth0", Some("eth0")),
+            ("it's", Some("it's")),
+            ("'s", Some("\"'s\"")),
+            ("\"s", Some("'\"s'")),
+            ("'\"", None),
+            ("a b", Some("'a b'")),
+            ("", Some("''")),
+            ("a#b", None),
+            ("$(>X)", Some("$(>X)")),
+            ("\u{202e}eth0", Some("\u{202e}eth0")),
+        ] {
+            assert_eq!(quote_for_batch(word).as_deref(), quoted, "{word}");
+        }
     }
 
     #[test]

@@ -39,11 +39,13 @@ pub mod taprio;
 pub mod tbf;
 pub mod teql;
 
-use crate::kind::Options;
+use crate::diagnostic::codes;
+use crate::facts::Facts;
 use crate::kind::walk::{Choice, Walk};
 use crate::kind::wire::Cursor;
+use crate::kind::{Finding, Options};
 use crate::rows;
-use crate::unit::{Handle, Unit};
+use crate::unit::{Bytes, Handle, Unit};
 
 rows! {
     /// The options of a kind that has none.
@@ -108,6 +110,16 @@ fn by_queue(walk: &mut dyn Walk, why: &str) -> Choice {
     match walk.packet().meta.queue {
         Some(queue) => Choice::Class(Handle::new(walk.discipline().major(), queue.saturating_add(1))),
         None => Choice::Queue(format!("a transmit queue: {why}").into()),
+    }
+}
+
+/// Finds a bound of memory that has no room for a packet.
+fn check_memory(word: &'static str, bound: Option<u64>, facts: &Facts, out: &mut Vec<Finding>) {
+    let packet = u64::from(facts.frame());
+    if let Some(bound) = bound.filter(|bound| *bound < packet) {
+        let message = format!("a {word} of {} has no room for a packet of {packet} bytes", Bytes(bound).show());
+        let f = Finding::new(&codes::LIMIT_BELOW_PACKET, word, message);
+        out.push(f.help(format!("write `{word}: 4mb`, or leave it out")));
     }
 }
 

@@ -64,6 +64,16 @@ fn names_of_interfaces_are_names_and_nothing_else() {
     host.netns.run("sh", ["-c", "cd \"$1\" && sh ./script.sh", "sh", path(&folder)]).ok();
     assert_plain("a script", &script);
     assert_eq!(limits(&host), applied, "{script}");
+    // as does the batch, which runs nothing either; only tc's own commands have the names as they are
+    let batch = host.shapectl(&["script", "--batch", path(&policy)]).ok();
+    let file = folder.join("batch");
+    std::fs::write(&file, &batch).expect("it is writable");
+    for name in INTERFACES {
+        host.netns.run("tc", ["qdisc", "del", "dev", name, "root"]).ok();
+    }
+    host.netns.run("tc", ["-batch", path(&file)]).ok();
+    batch.lines().filter(|line| line.starts_with('#')).for_each(|line| assert_plain("a comment of a batch", line));
+    assert_eq!(limits(&host), applied, "{batch}");
     // and what is exported, in either notation
     for notation in ["yaml", "shape"] {
         let exported = host.shapectl(&["export", "--to", notation]).ok();

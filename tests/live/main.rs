@@ -22,6 +22,7 @@ mod layout;
 mod marks;
 mod memory;
 mod netlink;
+mod nonsense;
 mod options;
 mod passage;
 mod programs;

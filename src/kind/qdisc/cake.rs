@@ -220,11 +220,16 @@ impl Unit for Bandwidth {
 
     fn read(text: &str, reader: &mut Reader) -> Result<Self, Refusal> {
         match text {
-            "unlimited" if !reader.tc => Ok(Bandwidth::default()),
             "unlimited" => Ok(Bandwidth::default()),
             // tc's cake takes no percentage
             _ if reader.tc && text.contains('%') => Err(Refusal::new(format!("`{text}` is not a rate"))),
-            _ => Rate::read(text, reader).map(Bandwidth),
+            _ => match Rate::read(text, reader)? {
+                rate if rate.bytes() == 0 && !reader.tc => {
+                    Err(Refusal::new(format!("a bandwidth of `{text}` is none at all: cake would shape nothing"))
+                        .help("write `unlimited` if that is meant"))
+                }
+                rate => Ok(Bandwidth(rate)),
+            },
         }
     }
 
@@ -595,9 +600,10 @@ impl Options for Cake {
         }
     }
 
-    fn check(&self, _facts: &Facts, out: &mut Vec<Finding>) {
+    fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
         self.check_widths(out);
-        let Cake { bandwidth, diffserv, atm, overhead, raw, mpu, fwmark, .. } = self;
+        let Cake { bandwidth, diffserv, atm, overhead, raw, mpu, fwmark, memlimit, .. } = self;
+        super::check_memory("memlimit", memlimit.map(|b| b.0).filter(|n| *n != 0), facts, out);
         if let Some(Signed(n)) = overhead.filter(|o| !OVERHEAD.contains(&o.0)) {
             let refusal = overhead_beyond(n);
             out.push(Finding { help: refusal.help, ..Finding::new(refusal.code, "overhead", refusal.message) });

@@ -56,10 +56,12 @@ impl Options for Codel {
 
 /// A target that is no part of its interval: codel looks for a minimum in each interval, and would find none.
 pub(crate) fn check_codel(target: Option<Time>, interval: Option<Time>, out: &mut Vec<Finding>) {
-    let interval = interval.unwrap_or(Time(100_000_000));
-    if let Some(target) = target.filter(|target| *target >= interval && interval.0 != 0) {
+    let word = if target.is_some() { "target" } else { "interval" };
+    let (target, interval) = (target.unwrap_or(Time(5_000_000)), interval.unwrap_or(Time(100_000_000)));
+    if target >= interval && interval.0 != 0 {
         let message = format!("target {} is not below the interval {}", target.show(), interval.show());
-        let finding = Finding::new(&codes::TARGET_ABOVE_INTERVAL, "target", message).and("interval", "");
+        let other = if word == "target" { "interval" } else { "target" };
+        let finding = Finding::new(&codes::TARGET_ABOVE_INTERVAL, word, message).and(other, "");
         out.push(finding.help(format!("write `target: {}`: a twentieth is usual", Time(interval.0 / 20).show())));
     }
 }

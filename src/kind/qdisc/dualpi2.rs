@@ -290,8 +290,9 @@ impl Options for Dualpi2 {
         }
     }
 
-    fn check(&self, _facts: &Facts, out: &mut Vec<Finding>) {
+    fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
         self.check_widths(out);
+        super::check_memory("memlimit", self.memlimit.map(|length| u64::from(length.0)), facts, out);
         let word = if self.max_rtt.is_some() { "max_rtt" } else { "typical_rtt" };
         match self.tuned() {
             Some(Err(message)) => {

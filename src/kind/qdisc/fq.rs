@@ -277,9 +277,22 @@ impl Options for Fq {
         }
     }
 
-    fn check(&self, _facts: &Facts, out: &mut Vec<Finding>) {
+    fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
         self.check_widths(out);
-        let Fq { buckets, limit, flow_limit, pacing, maxrate, defrate, priomap, .. } = self;
+        let Fq { buckets, limit, flow_limit, pacing, maxrate, defrate, priomap, horizon, horizon_drop, .. } = self;
+        // `fq_dequeue`
+        if let Some(rate) = maxrate.filter(|rate| rate.bytes() < u64::from(facts.frame())) {
+            let message =
+                format!("a maxrate of {}: the kernel holds no packet back for more than a second", rate.show());
+            let least = Rate::from_bytes(u64::from(facts.frame()));
+            let f = Finding::new(&codes::CUT_SHORT, "maxrate", message);
+            out.push(f.help(format!("write `maxrate: {}` or more, or leave it out for no bound", least.show())));
+        }
+        if *horizon == Some(Time(0)) && *horizon_drop != Some(Flag(false)) {
+            let message = "with a horizon of 0 every packet is dropped that is to leave later";
+            let f = Finding::new(&codes::NEVER_SERVED, "horizon", message).and("horizon_drop", "");
+            out.push(f.help("write `horizon: 10s`, or `horizon_drop: no`"));
+        }
         if let Some(Number(n)) = buckets.filter(|n| (2..1 << 18).contains(&n.0) && !n.0.is_power_of_two()) {
             let message = format!("buckets {n} is no power of two: the kernel takes {}", n.next_power_of_two());
             out.push(

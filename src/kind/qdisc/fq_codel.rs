@@ -87,9 +87,10 @@ impl Options for FqCodel {
         self.quantum.get_or_insert(Length(facts.frame().clamp(256, 1 << 20)));
     }
 
-    fn check(&self, _facts: &Facts, out: &mut Vec<Finding>) {
+    fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
         self.check_widths(out);
         check_codel(self.target, self.interval, out);
+        super::check_memory("memory_limit", self.memory_limit.map(|b| b.0), facts, out);
         if self.ce_threshold_selector.is_some() && self.ce_threshold.is_none() {
             let message = "`ce_threshold_selector` does nothing without a `ce_threshold`";
             let f = Finding::new(&codes::NO_EFFECT, "ce_threshold_selector", message);

@@ -3,7 +3,7 @@
 use super::pie::same_pie;
 use crate::facts::Facts;
 use crate::kind::wire::Payload;
-use crate::kind::{Attribute, Children, Kind, Options, Role, Row, Wire, attribute};
+use crate::kind::{Attribute, Children, Finding, Kind, Options, Role, Row, Wire, attribute};
 use crate::rows;
 use crate::unit::{Bytes, Flag, Number, Packets, Time};
 
@@ -73,6 +73,11 @@ impl Options for FqPie {
     /// `struct fq_pie_flow` for each queue.
     fn tables(&self) -> u64 {
         self.flows.map_or(0, |n| u64::from(n.0) * 128)
+    }
+
+    fn check(&self, facts: &Facts, out: &mut Vec<Finding>) {
+        self.check_widths(out);
+        super::check_memory("memory_limit", self.memory_limit.map(|b| b.0), facts, out);
     }
 
     fn refuses_change(&self, word: &str) -> bool {

@@ -292,9 +292,7 @@ impl Vq {
             let size = |b: Option<Bytes>| b.unwrap_or_default().0;
             let of = Backlog::Bytes(size(self.avpkt));
             let burst = self.burst.map(|b| b.0).filter(|b| *b != 0);
-            // tc does not hold max against the limit
-            let limit = size(self.limit).max(size(self.max));
-            check_average((size(self.min), size(self.max)), (limit, "limit"), burst, of, &mut found);
+            check_average((size(self.min), size(self.max)), (size(self.limit), "limit"), burst, of, &mut found);
         }
         if whole.part.is_none() {
             if let (Some(own), Some(all)) = (self.limit, whole.limit)

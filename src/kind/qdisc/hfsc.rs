@@ -254,6 +254,14 @@ impl Options for Class {
             };
             out.push(Finding::new(&codes::NO_EFFECT, word, message).help(format!("write `{word}: {}`", m2.show())));
         }
+        // `rtsc_y2x`: what comes behind a curve that does not rise comes never
+        for (word, curve) in [("ls", ls), ("ul", ul)] {
+            let Some(Curve { m1, d, .. }) = curve.filter(|curve| curve.m2.bytes() == 0) else { continue };
+            let (word, share) = if word == "ls" { (words[1], "share of the link") } else { (words[2], "upper limit") };
+            let message = format!("the {share} of a class that waits falls to nothing after {}", d.show());
+            let f = Finding::new(&codes::CURVES, word, message);
+            out.push(f.help(format!("write `{word}: {}`, or a slope for afterwards too", m1.show())));
+        }
         if let (Some(rt), Some(ul)) = (rt, ul)
             && ul.m2 < rt.m2
         {

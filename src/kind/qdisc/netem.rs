@@ -914,8 +914,24 @@ impl Options for Netem {
             let f = Finding::new(&codes::LIMIT_BELOW_PACKET, "limit", "a limit of 0 packets drops everything");
             out.push(f.help("write `limit: 1000`"));
         }
+        if let Some(Line { rate, .. }) = self.rate.filter(|line| line.rate.bytes() == 0) {
+            let message = format!("a rate of {} is none at all: packets are not held back", rate.show());
+            let f = Finding::new(&codes::NO_EFFECT, "rate", message);
+            out.push(f.help("leave it out, or write `8bit` or more"));
+        }
+        if self.reorder.is_some() && !self.reorders() {
+            let f = Finding::new(&codes::NO_EFFECT, "reorder", "a chance of 0% reorders nothing");
+            out.push(f.help("leave it out"));
+        }
         if let Some(delay) = self.delay {
             let jitter = delay.jitter.unwrap_or(0);
+            // `get_dist_table` aside, `tabledist` gives what lies evenly around the mean, and nobody waits for less than nothing
+            if jitter > delay.time && self.distribution.is_none() {
+                let (time, varies) = (Time(delay.time).show(), Time(jitter).show());
+                let message = format!("a delay of {time} that varies by {varies} is often below 0, and then none");
+                let f = Finding::new(&codes::CUT_SHORT, "delay", message);
+                out.push(f.help(format!("write `{varies} {varies}`, or less behind the mean")));
+            }
             if jitter > JITTER {
                 let message = format!("a delay that varies by {} is held as 2147483647ns", Time(jitter).show());
                 out.push(Finding::new(&codes::CUT_SHORT, "delay", message).help("write 2s at most"));

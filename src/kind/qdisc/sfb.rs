@@ -200,6 +200,12 @@ impl Options for Sfb {
             let f = Finding::new(&codes::NO_EFFECT, "increment", "with an `increment` of 0 no probability ever rises");
             out.push(f.help("write `increment: 0.0005`"));
         }
+        if full.decrement == Some(Share(0)) {
+            let message =
+                "with a `decrement` of 0 no probability ever falls: who was told once to slow down is told for ever";
+            let f = Finding::new(&codes::NO_EFFECT, "decrement", message);
+            out.push(f.help("write `decrement: 0.00005`"));
+        }
     }
 }
 

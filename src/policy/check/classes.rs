@@ -2,7 +2,8 @@
 
 use super::{Place, Visit, walk};
 use crate::codes::{
-    CLASS_DEPTH, CURVES, DUPLICATE_ID, LEAF_ON_INNER, NO_DEFAULT, OUT_OF_RANGE, RATE_OVER_LINK, RATES_OVER_PARENT,
+    CLASS_DEPTH, CURVES, DUPLICATE_ID, LEAF_ON_INNER, NO_DEFAULT, NO_EFFECT, OUT_OF_RANGE, RATE_OVER_LINK,
+    RATES_OVER_PARENT,
 };
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::kind::qdisc::{hfsc, htb, qfq};
@@ -24,6 +25,7 @@ pub(super) fn check(place: &Place, direction: &Direction, sink: &mut Sink) {
         }
         Visit::Class(class) => {
             promises(class, sink);
+            ceilings(class, sink);
             idle_curve(class, sink);
             if let (Some(leaf), Some(first)) = (&class.leaf, class.classes.first()) {
                 let message =
@@ -60,6 +62,25 @@ fn promises(class: &Class, sink: &mut Sink) {
     let most = class.classes.iter().max_by_key(|c| rate(c));
     let d = most.iter().fold(d, |d, c| d.at(place_of(c, "rate"), "the largest share of it"));
     sink.push(d.help("lower the rates below it: what is beyond a class's own rate it borrows up to its `ceil`"));
+}
+
+/// What the classes below may borrow up to and never get, because nobody above them has it.
+fn ceilings(class: &Class, sink: &mut Sink) {
+    let ceil = |class: &Class| class.options.value::<Rate>("ceil");
+    let Some(own) = ceil(class).or_else(|| rate(class)) else { return };
+    let above = |c: &&Class| ceil(c).is_some_and(|ceil| ceil > own);
+    let mut over = class.classes.iter().filter(above);
+    let Some(first) = over.next() else { return };
+    let (name, above) = (&first.name.value, &class.name.value);
+    let reach = ceil(first).unwrap_or_default().show();
+    let message = match over.count() {
+        0 => format!("`{name}` never gets its ceil of {reach}: `{above}` has {}", own.show()),
+        n => format!("`{name}` never gets its ceil of {reach}, nor {n} more theirs: `{above}` has {}", own.show()),
+    };
+    let word = if ceil(class).is_some() { "ceil" } else { "rate" };
+    let d =
+        Diagnostic::new(&NO_EFFECT, message).at(place_of(first, "ceil"), "").at(place_of(class, word), "all there is");
+    sink.push(d.help(format!("write `ceil: {}`, or a higher `ceil` for `{above}`", own.show())));
 }
 
 /// What is above the link's own speed. Only the uppermost place is reported.
