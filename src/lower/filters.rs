@@ -52,7 +52,7 @@ use crate::tree::{Id, Object, Origin};
 use crate::unit::{Handle, Hex, Mark, Name, Number};
 use compact_str::{CompactString, format_compact};
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// `ETH_P_ALL`.
 pub(super) const ALL: u16 = 0x0003;
@@ -688,20 +688,50 @@ pub(super) fn unknown(kind: &str, known: Known) -> Unsaid {
     Unsaid::new(fields, format!("{kind} does not know {what}"), help)
 }
 
+/// The names of programs of several rules, which are changed in place as long as they have the same.
+#[derive(Default)]
+struct Borders {
+    runs: usize,
+    taken: HashSet<CompactString>,
+}
+
+impl Borders {
+    /// The name of a program: that of its run if it is the first of it, else that of the rule that it begins with.
+    fn name(&mut self, word: &str, border: Option<u64>) -> CompactString {
+        let name = match border {
+            Some(print) => format_compact!("{word}.{print:016x}"),
+            None => {
+                self.runs += 1;
+                format_compact!("{word}.{}", self.runs - 1)
+            }
+        };
+        let again = |nth: usize| if nth == 0 { name.clone() } else { format_compact!("{name}.{nth}") };
+        let free = (0..).map(again).find(|name| !self.taken.contains(name)).unwrap_or_default();
+        self.taken.insert(free.clone());
+        free
+    }
+
+    /// Where a list is parted into programs: before that of these rules whose print is the least. A rule that comes or goes
+    /// elsewhere leaves the border where it is, and so the programs beyond it as they are.
+    fn least(between: impl Iterator<Item = usize>, print: impl Fn(usize) -> u64) -> Option<(usize, u64)> {
+        between.map(|at| (at, print(at))).min_by_key(|(_, print)| *print)
+    }
+}
+
 /// Writes the programs: rules beside each other that only name a class have one together, as long as it is not too long.
 fn programs(wanted: Vec<Wanted>, facts: &Facts) -> Vec<Wanted> {
     let joins =
         |w: &Wanted| matches!(w.look, Look::Program { protocol: ALL, .. }) && w.actions.is_none() && w.target.is_some();
-    let (mut out, mut run, mut number) = (Vec::with_capacity(wanted.len()), Vec::new(), 0);
+    let (mut out, mut run, mut borders) = (Vec::with_capacity(wanted.len()), Vec::new(), Borders::default());
     for one in wanted {
         if joins(&one) {
             run.push(one);
             continue;
         }
-        together(std::mem::take(&mut run), facts, &mut number, &mut out);
+        together(std::mem::take(&mut run), None, facts, &mut borders, &mut out);
         out.push(alone(one, facts));
     }
-    together(run, facts, &mut number, &mut out);
+    together(run, None, facts, &mut borders, &mut out);
     out
 }
 
@@ -717,8 +747,8 @@ fn bpf_made(protocol: u16, program: Option<Bytecode>, key: Option<CompactString>
     Made { key, ..Made::new(&cls_bpf::KIND, protocol, options, Beside::Nobody) }
 }
 
-/// A program of several rules: it says the class.
-fn together(mut run: Vec<Wanted>, facts: &Facts, number: &mut usize, out: &mut Vec<Wanted>) {
+/// A program of several rules, behind a border or at the beginning: it says the class.
+fn together(mut run: Vec<Wanted>, border: Option<u64>, facts: &Facts, borders: &mut Borders, out: &mut Vec<Wanted>) {
     if run.len() <= 1 {
         out.extend(run.pop().map(|one| alone(one, facts)));
         return;
@@ -730,17 +760,19 @@ fn together(mut run: Vec<Wanted>, facts: &Facts, number: &mut usize, out: &mut V
     let rules: Vec<(Formula, u32)> = run.iter().filter_map(rule).collect();
     let program = bpf::program(rules.iter().map(|(f, class)| (f, *class)), facts.header);
     let Some(program) = program.filter(|p| p.code.0.len() <= bpf::JOINED) else {
-        let rest = run.split_off(run.len() / 2);
-        together(run, facts, number, out);
-        together(rest, facts, number, out);
+        let text = |at: usize| rules.get(at).map(|(formula, _)| format!("{formula:?}")).unwrap_or_default();
+        let print = |at: usize| Fingerprint::new().bytes(text(at).as_bytes()).0;
+        let middle = (run.len() * 3 / 8).max(1)..=run.len() * 5 / 8;
+        let (at, print) = Borders::least(middle, print).unwrap_or((run.len() / 2, 0));
+        let rest = run.split_off(at);
+        together(run, border, facts, borders, out);
+        together(rest, Some(print), facts, borders, out);
         return;
     };
     let why = run.iter().find_map(|w| w.origin.remark.as_deref()?.split_once("; bpf: ")).map(|(_, why)| why);
     let origins: Vec<&Origin> = run.iter().map(|w| &w.origin).collect();
     let origin = joined(&origins, &program, why.unwrap_or("asked for"));
-    let key = Some(format_compact!("program.{number}"));
-    *number += 1;
-    let look = made(bpf_made(ALL, Some(program.code), key));
+    let look = made(bpf_made(ALL, Some(program.code), Some(borders.name("program", border))));
     out.push(Wanted { look, target: None, actions: None, pinned: false, origin });
 }
 
@@ -798,22 +830,23 @@ fn by_fields(wanted: Vec<Wanted>, before: Before, facts: &Facts) -> Vec<Wanted> 
         }
     }
     let mut wanted: Vec<Option<Wanted>> = wanted.into_iter().map(Some).collect();
-    let (mut out, mut number) = (Vec::with_capacity(wanted.len()), 0);
+    let (mut out, mut borders) = (Vec::with_capacity(wanted.len()), Borders::default());
     let mut take = |i: usize| wanted.get_mut(i).and_then(Option::take);
     for one in order {
         match one {
             Ok(i) => out.extend(take(i)),
             Err(run) => {
                 let run: Vec<(Wanted, Lone)> = run.into_iter().filter_map(|(i, end)| Some((take(i)?, end))).collect();
-                looked_up(&run, facts, &mut number, &mut out);
+                looked_up(&run, facts, &mut borders, &mut out);
             }
         }
     }
     out
 }
 
-/// Programs for a run of filters that each are about one field, as few as can be.
-fn looked_up(mut run: &[(Wanted, Lone)], facts: &Facts, number: &mut usize, out: &mut Vec<Wanted>) {
+/// Programs for a run of filters that each are about one field, nearly as few as can be.
+fn looked_up(mut run: &[(Wanted, Lone)], facts: &Facts, borders: &mut Borders, out: &mut Vec<Wanted>) {
+    let (mut border, mut next) = (None, None);
     while !run.is_empty() {
         let mut count = run.len().min(MOST_LONE);
         loop {
@@ -832,19 +865,34 @@ fn looked_up(mut run: &[(Wanted, Lone)], facts: &Facts, number: &mut usize, out:
                 count = (count * 9 / 10).max(1);
                 continue;
             };
+            if count < run.len() && next.is_none() {
+                next = border_before(run, count, facts);
+                if let Some((at, _)) = next.filter(|(at, _)| *at < count) {
+                    count = at;
+                    continue;
+                }
+            }
             let why = match ends.iter().any(|end| matching::is_behind(end.six, end.field)) {
                 true => "by words behind the header, where packets may end: no table can read them",
                 false => "by either end of a packet, of which the earlier rule decides; no table keeps their order",
             };
             let origins: Vec<&Origin> = rules.iter().map(|w| &w.origin).collect();
             let origin = joined(&origins, &program, why);
-            let look = made(bpf_made(ALL, Some(program.code), Some(format_compact!("fields.{number}"))));
-            *number += 1;
+            let look = made(bpf_made(ALL, Some(program.code), Some(borders.name("fields", border))));
+            border = next.take().map(|(_, print)| print);
             out.push(Wanted { look, target: None, actions: None, pinned: false, origin });
             run = rest;
             break;
         }
     }
+}
+
+/// The border in the last quarter of as many filters as fit into a program: where a rule begins.
+fn border_before(run: &[(Wanted, Lone)], count: usize, facts: &Facts) -> Option<(usize, u64)> {
+    let rule = |at: usize| run.get(at).map(|(wanted, _)| (wanted.origin.span, wanted.target));
+    let begins = |at: &usize| rule(*at) != rule(*at - 1);
+    let print = |at: usize| run.get(at).map_or(0, |(wanted, _)| wanted.look.fingerprint(facts));
+    Borders::least(((count * 3 / 4).max(1)..=count).filter(begins), print)
 }
 
 /// A filter for all that no rule took, to a class.

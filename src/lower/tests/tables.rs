@@ -249,3 +249,23 @@ fn a_list_that_stays_long_says_so() {
     assert!(said(129).ends_with(words), "{}", said(129));
     assert!(!said(128).contains("one after another"));
 }
+
+/// A row of programs is parted where the rules say, not after so many of them.
+#[test]
+fn a_rule_that_goes_leaves_the_programs_of_others() {
+    let host = |i: u32| test(Field::Host, Item::Prefix(IpAddr::from((0x0a00_0000 + i * 7).to_be_bytes()), 32));
+    let tagged = |i: u32| {
+        let tests = [(Field::Vlan, i), (Field::Proto, 6), (Field::Dport, i)];
+        Expression::and(tests.map(|(field, n)| test(field, Item::Number(n.into())))).unwrap()
+    };
+    for make in [&host as &dyn Fn(u32) -> Expression, &tagged] {
+        let without = |gone: u32| (0..500).filter(move |i| *i != gone).map(|i| (make(i), (i % 40) as u8));
+        let (all, ids) = lower_expressions(without(u32::MAX), &Ids::default());
+        let kinds = all.iter().filter(|o| o.name == "bpf").count();
+        assert!(kinds == all.len() && kinds >= 3, "{kinds} of {}", all.len());
+        let touched = [1, 130, 260, 390].map(|at| touched(&all, &lower_expressions(without(at), &ids).0));
+        // its own program, and its neighbour where it was the border
+        assert!(touched.iter().all(|n| *n <= 4), "{touched:?} of {kinds}");
+        assert!(touched.iter().filter(|n| **n == 1).count() >= 3, "{touched:?} of {kinds}");
+    }
+}
