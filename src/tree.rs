@@ -284,7 +284,8 @@ impl Tree {
 
     /// What the objects name that traffic control does not keep itself.
     pub fn references(&self) -> impl Iterator<Item = Reference> {
-        self.objects().flat_map(|object| object.options.references())
+        // only filters name such things, with their matches and actions
+        self.objects().filter(|object| object.place().is_some()).flat_map(|object| object.options.references())
     }
 }
 

@@ -14,9 +14,10 @@ use crate::lower::{self, Hook, Ids};
 use crate::netlink::Snapshot;
 use crate::plan::{self, LinkChange, Plan, Shared, Step, Subject, Verb};
 use crate::policy::model::Policy;
+use crate::source::Sources;
 use crate::state::State;
 use crate::tree::{Branch, Id, Interface, Names, OWN_ALIAS, Tree};
-use crate::view;
+use crate::view::{self, PlanJson};
 use serde_json::{Value, json};
 use std::cell::OnceCell;
 use std::collections::HashSet;
@@ -207,6 +208,11 @@ impl Aim {
         aim.ids = ids;
         aim.plan.steps.extend(half_made(&aim.half_made, &aim.held));
         aim
+    }
+
+    /// The plan for machines, and what is said beside it.
+    pub fn json<'a>(&'a self, sources: &'a Sources, beside: Vec<(&'static str, Value)>) -> PlanJson<'a> {
+        PlanJson { plan: &self.plan, names: self.names(), sources, beside }
     }
 
     /// Leaves all of it to the end of the process: to give large trees back object by object takes as long as to plan.

@@ -103,14 +103,13 @@ pub(super) fn ended(frame: &mut Frame, entry: &mut Entry, outcome: Outcome) {
 pub(super) fn tell(frame: &mut Frame, aim: &Aim, entry: Option<&Entry>, why: &str) {
     let diagnostics = frame.report();
     if frame.is_json() {
-        let mut json = view::plan_json(&aim.plan, aim.names(), &frame.sources);
-        if let Some(map) = json.as_object_mut() {
-            map.insert("ok".into(), json!(true));
-            map.insert("change".into(), json!(entry.map(|e| e.number)));
-            map.insert("milliseconds".into(), aim.times.json());
-            map.insert("diagnostics".into(), Value::Array(diagnostics));
-        }
-        frame.json(&json);
+        let beside = vec![
+            ("ok", json!(true)),
+            ("change", json!(entry.map(|e| e.number))),
+            ("milliseconds", aim.times.json()),
+            ("diagnostics", Value::Array(diagnostics)),
+        ];
+        frame.json(&aim.json(&frame.sources, beside));
         return;
     }
     frame.print(&view::plan_text(&aim.plan, aim.names(), frame.paint()));
@@ -126,13 +125,12 @@ pub(super) fn tell(frame: &mut Frame, aim: &Aim, entry: Option<&Entry>, why: &st
 pub(super) fn rehearse(frame: &mut Frame, aim: &Aim, memory: Memory) -> Exit {
     let diagnostics = frame.report();
     if frame.is_json() {
-        let mut json = view::plan_json(&aim.plan, aim.names(), &frame.sources);
-        if let Some(map) = json.as_object_mut() {
-            map.insert("ok".into(), Value::Bool(true));
-            map.insert("memory".into(), json!({ "tables": memory.tables, "packets": memory.packets }));
-            map.insert("diagnostics".into(), Value::Array(diagnostics));
-        }
-        frame.json(&json);
+        let beside = vec![
+            ("ok", json!(true)),
+            ("memory", json!({ "tables": memory.tables, "packets": memory.packets })),
+            ("diagnostics", Value::Array(diagnostics)),
+        ];
+        frame.json(&aim.json(&frame.sources, beside));
     } else {
         frame.print(&script::delta(&aim.plan));
         if aim.plan.is_empty() {

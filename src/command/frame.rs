@@ -16,6 +16,7 @@ use crate::state::history::{self, History, Outcome};
 use crate::syntax::Limits;
 use crate::tree::{Id, Names, Tree};
 use crate::view::Paint;
+use serde::Serialize;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
@@ -67,8 +68,12 @@ impl Frame {
     }
 
     /// Prints JSON.
-    pub fn json(&self, value: &Value) {
-        self.print(&format!("{value:#}\n"));
+    pub fn json(&self, value: &impl Serialize) {
+        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        let written = serde_json::to_writer_pretty(&mut out, value).map_err(std::io::Error::other);
+        if written.and_then(|()| writeln!(out)).and_then(|()| out.flush()).is_err() {
+            std::process::exit(0);
+        }
     }
 
     /// Says something beside the result.

@@ -7,6 +7,7 @@ use crate::script;
 use crate::source::Sources;
 use crate::tree::{Id, Names, Object};
 use crate::unit::Handle;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -118,37 +119,61 @@ pub fn plan_text(plan: &Plan, names: &Names, colors: Paint) -> String {
     out
 }
 
-/// The plan as JSON: a list of steps, each with its interface, verb, object, differences, the command that tc would be
-/// given, and its place in the policy.
-pub fn plan_json(plan: &Plan, names: &Names, sources: &Sources) -> Value {
-    let steps: Vec<Value> = plan
-        .steps
-        .iter()
-        .map(|step| {
-            let verb = match step.verb {
-                Verb::Add => "add",
-                Verb::Change => "change",
-                Verb::Replace => "replace",
-                Verb::Delete => "delete",
-            };
-            let differences: Vec<_> =
-                step.differences.iter().map(|d| json!({"word": d.word, "held": d.held, "asked": d.asked})).collect();
-            let object = match &step.subject {
-                Subject::Object(o) => super::tree::object_json(o),
-                Subject::Action(..) | Subject::Link(..) => Value::Null,
-            };
-            let place = step.span().and_then(|s| sources.locate(s));
-            json!({
-                "interface": step.interface.as_str(),
-                "verb": verb,
-                "subject": subject(step, names),
-                "object": object,
-                "differences": differences,
-                "remark": step.remark,
-                "command": script::command(step),
-                "place": place.map(|(file, line, column)| json!({"file": file, "line": line, "column": column})),
-            })
-        })
-        .collect();
-    json!({ "steps": steps })
+/// A plan for machines: its steps, and what is said beside them. A step is put into words when it is written, so that a plan
+/// of many takes no memory of its own.
+pub struct PlanJson<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// Names of handles.
+    pub names: &'a Names,
+    /// The policy's texts.
+    pub sources: &'a Sources,
+    /// What else is said, by key.
+    pub beside: Vec<(&'static str, Value)>,
+}
+
+impl Serialize for PlanJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1 + self.beside.len()))?;
+        map.serialize_entry("steps", &Steps(self))?;
+        for (key, value) in &self.beside {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+struct Steps<'a>(&'a PlanJson<'a>);
+
+impl Serialize for Steps<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let PlanJson { plan, names, sources, .. } = self.0;
+        serializer.collect_seq(plan.steps.iter().map(|step| step_json(step, names, sources)))
+    }
+}
+
+fn step_json(step: &Step, names: &Names, sources: &Sources) -> Value {
+    let verb = match step.verb {
+        Verb::Add => "add",
+        Verb::Change => "change",
+        Verb::Replace => "replace",
+        Verb::Delete => "delete",
+    };
+    let differences: Vec<_> =
+        step.differences.iter().map(|d| json!({"word": d.word, "held": d.held, "asked": d.asked})).collect();
+    let object = match &step.subject {
+        Subject::Object(o) => super::tree::object_json(o),
+        Subject::Action(..) | Subject::Link(..) => Value::Null,
+    };
+    let place = step.span().and_then(|s| sources.locate(s));
+    json!({
+        "interface": step.interface.as_str(),
+        "verb": verb,
+        "subject": subject(step, names),
+        "object": object,
+        "differences": differences,
+        "remark": step.remark,
+        "command": script::command(step),
+        "place": place.map(|(file, line, column)| json!({"file": file, "line": line, "column": column})),
+    })
 }
