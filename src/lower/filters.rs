@@ -315,16 +315,19 @@ impl Saying<'_> {
         }
         let asked = |looks: Vec<Look>, word: &str| (looks, format!("{word}: asked for"));
         match pin {
-            Some(Classifier::U32) => return self.by_u32(false).map(|looks| asked(looks, "u32")),
+            Some(Classifier::U32) => {
+                let looks = self.by_u32(false)?;
+                // where it sees some of the packets it takes those; what it sees none of is not said to be nothing
+                let blind = looks.is_empty() && self.overlooks(&looks);
+                return if blind { Err(unseen()) } else { Ok(asked(looks, "u32")) };
+            }
             Some(Classifier::Flower) => return self.by_flower().map(|looks| asked(looks, "flower")),
             Some(Classifier::Basic) => return self.by_basic().map(|looks| asked(looks, "basic")),
             Some(Classifier::Bpf) => return self.by_bpf().map(|looks| asked(looks, "bpf")),
             None => {}
         }
         let narrow = match self.by_u32(self.spot.facts.classifiers.has("fw")) {
-            Ok(looks) if self.overlooks(&looks) => {
-                Err(Unsaid::new(&[], "u32 does not see this where it is, behind IPv6's fragment header", BY_MARK))
-            }
+            Ok(looks) if self.overlooks(&looks) => Err(unseen()),
             Ok(looks) if looks.len() <= self.vast() || looks.len() <= TIMES * self.values() => {
                 let why = match looks.as_slice() {
                     [Look::Mark { .. }, ..] => "fw: the mark alone",
@@ -612,6 +615,12 @@ fn group_of(formula: &Formula) -> Option<(u32, Formula)> {
     let number = parts.iter().find_map(group)?;
     let rest = parts.iter().filter(|p| group(p).is_none()).cloned().collect();
     Some((number, Formula::All(rest).simple()))
+}
+
+/// Why u32 has no filter for what stands behind IPv6's fragment header.
+fn unseen() -> Unsaid {
+    let why = "u32 does not see this where it is, behind IPv6's fragment header";
+    Unsaid::new(&[Field::Fragment], why, "leave the choice to the compiler, or write `classifier: bpf`")
 }
 
 fn other_protocols(kind: &str) -> Unsaid {

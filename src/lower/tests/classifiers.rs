@@ -238,6 +238,7 @@ fn what_no_classifier_can_say_is_refused() {
     assert!(refusal(Some(Classifier::Flower), "ip len 100").contains("no key for these bits"));
     assert!(refusal(Some(Classifier::Flower), "not proto tcp").contains("one value only"));
     assert!(refusal(Some(Classifier::U32), "vlan 5").contains("u32 does not know a packet's VLAN"));
+    assert!(refusal(Some(Classifier::U32), "ip6 frag first tcp dport 22").contains("behind IPv6's fragment header"));
     assert!(refusal(Some(Classifier::Bpf), "priority 5").contains("bpf does not know a packet's priority"));
     let with = Facts { header: 0, ..Facts::default() };
     assert_eq!(refused(&pinned(None, of(&["mac src 02:00:00:00:00:01"])), &with), ["no-classifier"]);
