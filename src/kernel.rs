@@ -34,7 +34,7 @@ use crate::unit::Handle;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 use socket::Netlink;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -315,18 +315,15 @@ impl Kernel {
         let (mut dump, mut all) = (Vec::new(), Vec::new());
         let chains: BTreeSet<u32> = chains.iter().filter_map(|chain| Some(chain.object.place()?.1)).collect();
         for chain in chains {
-            // all priorities first, and if that ends at one, each behind it
-            let mut prios = 0..=0;
-            while let Some(prio) = prios.next() {
+            // all priorities first, and if that ends at one, each that there is behind it
+            let mut prios = VecDeque::from([0]);
+            while let Some(prio) = prios.pop_front() {
                 let (bytes, end) = self.netlink.dump_as_far(&Message::dump_chain(link, parent.0, chain, prio))?;
                 let records = netlink::decode(&bytes, machine).map_err(|e| Error::from(e).doing(doing))?;
                 if let Some(error) = end {
                     let old = records.last().filter(|last| last.heading && last.object.name == "fw");
                     match old.and_then(|old| old.object.place()) {
-                        Some((_, _, at)) if prio == 0 => {
-                            prios = at..=u16::MAX;
-                            prios.next();
-                        }
+                        Some((_, _, at)) if prio == 0 => prios = self.priorities_behind(link, parent, chain, at)?,
                         Some(_) => {}
                         None => return Err(error.doing(doing)),
                     }
@@ -336,6 +333,21 @@ impl Kernel {
             }
         }
         Ok((dump, all))
+    }
+
+    /// The priorities of a chain behind one. There may be 65,535, so they are not dumped to see, but asked for many at a time,
+    /// with two protocols: what has the one does not have the other.
+    fn priorities_behind(&mut self, link: u32, parent: Handle, chain: u32, at: u16) -> Result<VecDeque<u16>, Error> {
+        let behind = || at.saturating_add(1)..=u16::MAX;
+        let mut there = BTreeSet::new();
+        for protocol in [u16::MAX, u16::MAX - 1] {
+            let questions = behind().map(|prio| Message::any_filter(link, parent.0, chain, (prio, protocol)));
+            let answers =
+                self.netlink.ask_each(&questions.collect::<Vec<_>>()).map_err(|e| e.doing("read the filters"))?;
+            let found = behind().zip(answers).filter(|(_, errno)| *errno != Errno::ENOENT as i32);
+            there.extend(found.map(|(prio, _)| prio));
+        }
+        Ok(there.into_iter().collect())
     }
 
     /// Those of some classes that have a first chain of filters. Without it filters in others are never asked.

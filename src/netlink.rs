@@ -87,6 +87,15 @@ impl Message {
         Message::dump(RTM_GETTFILTER, body.bytes)
     }
 
+    /// A question for a priority of a chain below a parent of a link: refused with ENOENT where there is none, or where its filters
+    /// have that protocol and none has the number 0; with EINVAL where they have another protocol (`tcf_chain_tp_find`).
+    pub fn any_filter(ifindex: u32, parent: u32, chain: u32, (prio, protocol): (u16, u16)) -> Message {
+        let info = u32::from(prio) << 16 | u32::from(protocol.to_be());
+        let mut out = Attributes { bytes: header(ifindex, 0, parent, info) };
+        out.u32(TCA_CHAIN, chain);
+        Message { kind: RTM_GETTFILTER, flags: NLM_F_REQUEST, body: out.bytes }
+    }
+
     /// A request for the first chain of filters below `parent` of a link: refused where there is none.
     pub fn first_chain(ifindex: u32, parent: u32) -> Message {
         let mut out = Attributes { bytes: header(ifindex, 0, parent, 0) };

@@ -1053,6 +1053,37 @@ mod tests {
         assert_eq!(lossy(with(class(16, 18, 100_000)), with(class(16, 17, 100_000))), 0);
     }
 
+    /// Of kinds that few kernels have: what waits beyond a bound that becomes lower goes, and no more than that.
+    #[test]
+    fn what_a_change_in_place_drops_is_said() {
+        use crate::kind::qdisc::{dualpi2, multiq};
+        let root = Id::Qdisc { parent: Handle::ROOT, handle: Handle::new(1, 0) };
+        let said = |asked: Object, held: Object| {
+            let mut steps = Vec::new();
+            let branch = |object| Branch { objects: vec![object], ..Branch::default() };
+            settle(&"eth0".into(), &branch(asked), Some(&branch(held)), &Facts::default(), &mut steps);
+            assert!(steps.iter().all(|step| step.verb == Verb::Change), "{steps:?}");
+            (steps.len(), steps.first().and_then(|step| step.drops))
+        };
+        let dualpi2 = |limit, memlimit, target| {
+            let (limit, memlimit) = (Some(Packets(limit)), Some(Length(memlimit)));
+            let target = Some(crate::unit::Time(target));
+            let options = dualpi2::Dualpi2 { limit, memlimit, target, ..Default::default() };
+            Object::new(root, &dualpi2::KIND, Box::new(options))
+        };
+        let (many, wide, slow) = (1_000, 1_000_000, 20_000_000);
+        let stands = || dualpi2(many, wide, slow);
+        assert_eq!(said(dualpi2(10, wide, slow), stands()), (1, Some(Drops::Excess)));
+        assert_eq!(said(dualpi2(many, 10_000, slow), stands()), (1, Some(Drops::Excess)));
+        assert_eq!(said(dualpi2(2_000, 2_000_000, slow / 2), stands()), (1, None));
+        // nothing of a multiq can be asked for: its bands are the device's queues
+        let multiq = |bands| {
+            let bands = Some(crate::unit::Count(bands));
+            Object::new(root, &multiq::KIND, Box::new(multiq::Multiq { bands, ..Default::default() }))
+        };
+        assert_eq!(said(multiq(4), multiq(8)), (0, None));
+    }
+
     /// What no file here knows may not be taken back by the kernel: to take it away is for good.
     #[test]
     fn what_cannot_be_made_again_is_marked() {

@@ -425,9 +425,13 @@ fn filters_behind_an_fw_of_the_old_form_are_read() {
     netns.stand_in("eth0");
     netns.tc("qdisc add dev eth0 root handle 1: htb");
     netns.tc("class add dev eth0 parent 1: classid 1:1 htb rate 1mbit burst 10kb");
-    for filter in
-        ["prio 65001 fw", "prio 65002 handle 7 fw classid 1:1", "prio 65535 fw", "prio 3 handle 8 fw classid 1:1"]
-    {
+    for filter in [
+        "prio 5 fw",
+        "prio 65001 fw",
+        "prio 65002 handle 7 fw classid 1:1",
+        "prio 65535 fw",
+        "prio 3 handle 8 fw classid 1:1",
+    ] {
         netns.tc(&format!("filter add dev eth0 parent 1: protocol ip {filter}"));
     }
     netns.tc("filter add dev eth0 parent 1: chain 5 protocol ip prio 9 handle 9 fw classid 1:1");
@@ -440,7 +444,7 @@ fn filters_behind_an_fw_of_the_old_form_are_read() {
         };
         egress(tree, "eth0").objects.iter().filter_map(filter).collect()
     };
-    let held = [(0, 3, 8), (0, 65001, 0), (0, 65002, 7), (0, 65535, 0), (5, 9, 9)];
+    let held = [(0, 3, 8), (0, 5, 0), (0, 65001, 0), (0, 65002, 7), (0, 65535, 0), (5, 9, 9)];
     assert_eq!(places(&tree), held);
     assert_eq!(places(&kept.tree(kernel.clock()).unwrap()), held);
 }
