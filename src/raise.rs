@@ -8,7 +8,8 @@
 //! - names of classes: those given ([`Names`], by interface and handle), else an asked object's [`Origin::name`], else
 //!   made from the number, `c10`
 //! - an asked object's [`Origin::remark`] becomes the comment above its entry
-//! - [`accept`](crate::diagnostic::Sink::accept) lists the nonsense that the tree has and the kernel accepts
+//! - [`accept`](crate::diagnostic::Sink::accept) lists the nonsense that the tree has and the kernel accepts; of a held tree also
+//!   what is only warned of, so that what is exported is clean
 //!
 //! Whoever makes a tree from text (an importer) fills [`Tree::interfaces`] in the order in which they are to be written,
 //! in each branch the objects in the order of making, with `stab`, `origin` and the link's own settings where there are any.
@@ -20,7 +21,7 @@ mod filters;
 mod names;
 mod rows;
 
-use crate::codes;
+use crate::codes::{self, Severity};
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::facts::Facts;
 use crate::kind::link::Device;
@@ -71,17 +72,20 @@ pub fn raise(tree: &Tree, names: &Names, facts: &dyn Fn(&str) -> Facts) -> Raise
         entries.push(entry("blocks", block(blocks)));
     }
     let mut document = Document { root: block(entries), tail: Vec::new() };
-    let checked = accept(&mut document, facts);
+    // what stands somebody lives with; a script is still to be judged
+    let held = tree.interfaces.values().any(|interface| interface.link.index.is_some());
+    let mind = if held { Severity::Warning } else { Severity::Error };
+    let checked = accept(&mut document, mind, facts);
     remarks.extend(compare(checked, tree, facts));
     Raised { document, remarks }
 }
 
-/// Puts the codes of what is nonsense in a policy, and accepted by the kernel, at its top. What the policy makes, with what
-/// is found.
-fn accept(document: &mut Document, facts: &dyn Fn(&str) -> Facts) -> (Tree, Sink) {
+/// Puts the codes of what is nonsense in a policy, and accepted by the kernel, at its top: those that are as grave, or
+/// graver. What the policy makes, with what is found.
+fn accept(document: &mut Document, grave: Severity, facts: &dyn Fn(&str) -> Facts) -> (Tree, Sink) {
     let (asked, sink) = checked(document, facts);
-    let errors = sink.found.iter().filter(|d| d.is_error() && d.code.acceptable()).map(|d| d.code.name);
-    let codes: BTreeSet<_> = errors.collect();
+    let found = sink.found.iter().filter(|d| d.severity() >= grave && d.code.acceptable());
+    let codes: BTreeSet<_> = found.map(|d| d.code.name).collect();
     let Value::Block(entries) = &mut document.root.value else { return (asked, sink) };
     if codes.is_empty() {
         return (asked, sink);

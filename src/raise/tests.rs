@@ -370,3 +370,19 @@ fn classes_are_called_what_they_are_called() {
         assert!(text.contains(name), "{name}\n{text}");
     }
 }
+
+/// What is only warned of is accepted where it stands, so that an export is clean; a script's policy keeps its warnings.
+#[test]
+fn what_stands_is_accepted_and_what_a_script_says_is_judged() {
+    let text = "interfaces: { eth0: { egress: { hfsc: { default: b, classes: { a: { id: 1, rt: 5mbit, \
+                classes: { b: { id: 2, rt: 1mbit, ls: 2mbit } } } } } } } }\n";
+    let mut tree = tree(text, Notation::Yaml);
+    let written = |tree: &Tree| {
+        let raised = raise(tree, &Names::default(), &facts);
+        assert!(raised.remarks.is_empty(), "{:?}", raised.remarks);
+        write::write(&raised.document, Notation::Yaml, &Vocabulary)
+    };
+    assert!(!written(&tree).contains("accept:"), "{}", written(&tree));
+    tree.interfaces[0].link.index = Some(2);
+    assert!(written(&tree).starts_with("accept: [service-curve]\n"), "{}", written(&tree));
+}

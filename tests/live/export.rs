@@ -79,7 +79,7 @@ impl Pair {
         }
         let yaml = exported.stdout;
         let policy = self.theirs.policy(&yaml);
-        let check = self.theirs.shapectl(&["check", path(&policy)]);
+        let check = self.theirs.shapectl(&["check", "--deny-warnings", path(&policy)]);
         if !check.status.success() {
             return Err(format!("check: {check}\n{yaml}"));
         }
