@@ -134,7 +134,7 @@ fn a_class_with_a_pinned_number_moves() {
 fn flows_pass_through_changes_of_other_kinds() {
     let leaves = ["pfifo: { limit: 50 }", "bfifo: { limit: 60kb }", "fq_codel: { limit: 50 }", "sfq: { limit: 50 }"];
     type Tree = fn(usize, &str) -> String;
-    let trees: [(&str, Tree); 4] = [
+    let trees: [(&str, Tree); 5] = [
         ("hfsc", |n, leaf| {
             let more = if n % 3 == 1 { ", x: { ls: 1mbit }" } else { "" };
             format!(
@@ -147,6 +147,13 @@ fn flows_pass_through_changes_of_other_kinds() {
             format!(
                 "drr: {{ default: rest, classes: {{ a: {{ quantum: {}b, leaf: {{ {leaf} }} }}{more}, rest: {{}} }} }}",
                 2000 + n
+            )
+        }),
+        ("qfq", |n, leaf| {
+            let more = if n % 3 == 1 { ", x: {}" } else { "" };
+            format!(
+                "qfq: {{ default: rest, classes: {{ a: {{ weight: {}, leaf: {{ {leaf} }} }}{more}, rest: {{}} }} }}",
+                1 + n
             )
         }),
         ("prio", |n, leaf| {
