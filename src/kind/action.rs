@@ -195,8 +195,16 @@ impl Act {
         let mut act = if Control::starts(first, reader) {
             Act::verdict(Control::read_words(words, reader)?)
         } else {
-            words.next();
-            let act = Act::new(first);
+            let mut act = Act::new(first);
+            // a name that no action has is to tc a word of gact's
+            let of_gact = |whole| act.kind.is_none() && begins(first, whole);
+            let (name, index) = (of_gact(gact::KIND.name), of_gact("index"));
+            if !index {
+                words.next();
+            }
+            if name || index {
+                act = Act::new(gact::KIND.name);
+            }
             if act.kind.is_none() {
                 return Err(Refusal::new(format!("no action is called `{first}`"))
                     .help(format!("write a verdict as `drop`, or one of {}", kinds())));
