@@ -17,6 +17,13 @@ impl Fingerprint {
         Fingerprint(bytes.iter().fold(self.0, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3)))
     }
 
+    /// Of so many bytes that one after the other would take long: words of eight, little-endian, and what is left.
+    pub fn of_many(bytes: &[u8]) -> Self {
+        let (words, rest) = bytes.as_chunks::<8>();
+        let step = |h: u64, word: &[u8; 8]| (h ^ u64::from_le_bytes(*word)).wrapping_mul(0x0100_0000_01b3);
+        Fingerprint(words.iter().fold(Fingerprint::new().0, step)).bytes(rest)
+    }
+
     /// With a number after what was there.
     #[must_use]
     pub fn word(self, number: u32) -> Self {

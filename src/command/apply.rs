@@ -4,7 +4,7 @@ use super::Exit;
 use super::bring::{self, Aim};
 use super::change::{self, Guard, Intent};
 use super::confirm;
-use super::frame::Frame;
+use super::frame::{Frame, leave};
 use crate::cli::PolicyArgs;
 use crate::plan::is_made;
 use crate::state::{Owned, State};
@@ -73,7 +73,7 @@ fn carry(frame: &mut Frame, mut aim: Aim, mut guard: Guard, how: How) -> Exit {
     if let (Some(entry), Some(_)) = (entry, how.confirm) {
         confirm::wait(frame, &entry);
     }
-    aim.leave();
+    leave(aim);
     Exit::Done
 }
 

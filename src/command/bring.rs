@@ -162,6 +162,7 @@ impl Aim {
             plan = plan::plan(&asked, &held, &|name: &str| machine.facts(name));
         }
         times.end("plan");
+        frame::leave(policy);
         let (half_made, names) = (Vec::new(), OnceCell::new());
         Ok(Some(Aim { file, kernel, snapshot, machine, state, ids, asked, held, plan, half_made, times, names }))
     }
@@ -213,11 +214,6 @@ impl Aim {
     /// The plan for machines, and what is said beside it.
     pub fn json<'a>(&'a self, sources: &'a Sources, beside: Vec<(&'static str, Value)>) -> PlanJson<'a> {
         PlanJson { plan: &self.plan, names: self.names(), sources, beside }
-    }
-
-    /// Leaves all of it to the end of the process: to give large trees back object by object takes as long as to plan.
-    pub fn leave(self) {
-        std::mem::forget(self);
     }
 
     /// What the plan makes takes of the kernel's memory.

@@ -2,7 +2,7 @@
 
 use super::Exit;
 use super::bring::Aim;
-use super::frame::Frame;
+use super::frame::{Frame, leave};
 use crate::cli::PolicyArgs;
 use crate::view;
 use serde_json::{Value, json};
@@ -27,6 +27,6 @@ pub(super) fn run(frame: &mut Frame, args: &PolicyArgs, quiet: bool) -> Exit {
         }
     }
     let exit = if aim.plan.is_empty() { Exit::Done } else { Exit::Different };
-    aim.leave();
+    leave(aim);
     exit
 }

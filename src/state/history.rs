@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The form of an entry; another one is not read.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Entries that are kept.
 const KEPT: usize = 30;
 /// Octets of a difference that are kept.
@@ -189,7 +189,7 @@ impl History {
     /// Why it cannot be trusted.
     pub fn held(&self, entry: &Entry) -> Result<Vec<u8>, String> {
         let bytes = self.read(entry.number, "held")?;
-        if Fingerprint::new().bytes(&bytes).0 == entry.held {
+        if Fingerprint::of_many(&bytes).0 == entry.held {
             Ok(bytes)
         } else {
             Err("it is not what was written".to_owned())
@@ -213,7 +213,7 @@ impl History {
             difference.truncate(end.unwrap_or(0));
             difference.push_str("\n… and more\n");
         }
-        let fingerprint = Fingerprint::new().bytes(held).0;
+        let fingerprint = Fingerprint::of_many(held).0;
         let entry = Entry {
             version: VERSION,
             number,
