@@ -68,7 +68,8 @@ fn unused(rules: &[Rule]) -> u64 {
             _ => false,
         })
     };
-    (FREE..).find(|mark| !takes(*mark)).unwrap_or(FREE)
+    // rules with masks may leave none
+    (FREE..FREE + 1000).find(|mark| !takes(*mark)).unwrap_or(FREE)
 }
 
 fn remedy(place: &Place, test: &Test, free: u64) -> String {

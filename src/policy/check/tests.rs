@@ -138,6 +138,10 @@ fn private_addresses_behind_nat() {
     assert!(on(&rule("src 192.168.1.9").replace("yes", "no")).is_empty());
     let arriving = "link: { nat: yes }, ingress: { rules: [ { do: drop, match: dst 192.168.1.9 } ] }";
     is(&on(arriving), "nat-source", &["dst 192.168.1.9", "yes"]);
+    // no mark is free to be proposed
+    let marks = "rules: [ { class: a, match: mark 0/1 }, { class: a, match: mark 1/1 },";
+    let full = on(&rule("src 192.168.1.9").replace("rules: [", marks));
+    assert!(full.iter().any(|(code, _)| *code == "nat-source"), "{full:?}");
 }
 
 #[test]
