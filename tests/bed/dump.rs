@@ -65,13 +65,17 @@ pub fn is_given(word: &str) -> bool {
 }
 
 /// Leaves out what differs from one day to the next: indexes and reference counts of actions, their age, the one counter
-/// that tc shows unasked, and how often
-/// a device's qdisc is referred to.
+/// that tc shows unasked, and how often a device's qdisc is referred to.
 fn without_given_numbers(words: &[&str]) -> String {
     let mut kept = Vec::new();
-    let mut words = words.iter();
+    let mut words = words.iter().peekable();
     while let Some(word) = words.next() {
         match *word {
+            // whose number stands behind its name, in hexadecimal
+            "police" => {
+                kept.push("police");
+                words.next_if(|number| number.starts_with("0x"));
+            }
             "index" | "ref" | "bind" | "refcnt" | "installed" | "used" | "direct_packets_stat" => {
                 words.next();
             }
