@@ -27,9 +27,12 @@ fn home(error: &Error) -> (&'static Code, Option<&'static str>) {
         Errno::ENOBUFS | Errno::ENOMEM | Errno::ENOSPC => {
             (&codes::KERNEL_FULL, Some("free memory, or ask for fewer classes or shorter queues"))
         }
+        // a reason that the kernel gives, and which is not about hardware, says enough
         Errno::EOPNOTSUPP => (
             &codes::KERNEL_UNSUPPORTED,
-            Some("take `skip_sw`, `offload` or `hw` out of the policy if it has one; `shapectl doctor` tells more"),
+            error.text.as_ref().is_none_or(|text| text.to_lowercase().contains("offload")).then_some(
+                "take `skip_sw`, `offload` or `hw` out of the policy if it has one; `shapectl doctor` tells more",
+            ),
         ),
         _ => (&codes::KERNEL_REFUSED, None),
     }
@@ -103,5 +106,11 @@ mod tests {
         assert_eq!(help.as_deref(), Some("run it with sudo"));
         assert!(shown(Errno::EBUSY).1.is_some_and(|help| help.contains("shapectl show")));
         assert_eq!(shown(Errno::EINVAL).1, None);
+        let because = |text: &str| {
+            let error = Error { errno: Errno::EOPNOTSUPP as i32, text: Some(text.to_owned()), ..Error::default() };
+            refusal(&error).help
+        };
+        assert_eq!(because("Attaching ct to a non ingress/clsact qdisc is unsupported"), None);
+        assert!(because("TC offload is disabled on net device").is_some_and(|help| help.contains("skip_sw")));
     }
 }
