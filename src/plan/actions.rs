@@ -43,7 +43,8 @@ pub fn shared(tree: &Tree) -> IndexMap<Number, Shared<'_>> {
 fn filters(tree: &Tree) -> impl Iterator<Item = (&CompactString, &Object)> {
     tree.interfaces.iter().flat_map(|(name, interface)| {
         let branches = [&interface.egress, &interface.ingress].into_iter().flatten();
-        branches.flat_map(|branch| &branch.objects).map(move |object| (name, object))
+        let objects = branches.flat_map(|branch| &branch.objects);
+        objects.filter(|object| object.place().is_some()).map(move |object| (name, object))
     })
 }
 
