@@ -72,11 +72,11 @@ pub(super) struct Intent {
 /// neither the old nor the new.
 pub(super) fn make(frame: &mut Frame, aim: &mut Aim, guard: &mut Guard, intent: Intent) -> Result<Option<Entry>, Exit> {
     if aim.plan.is_empty() {
-        save(frame, &intent.after, &aim.state);
+        save(frame, &intent.after);
         return Ok(None);
     }
     untouched(frame, aim, guard)?;
-    let (mut entry, meanwhile) = begin(frame, aim, &intent)?;
+    let mut entry = begin(frame, aim, &intent)?;
     let outcome = match send(frame, aim, guard) {
         Ok(()) if intent.confirm.is_some() => Outcome::Waiting,
         Ok(()) => Outcome::Done,
@@ -84,9 +84,9 @@ pub(super) fn make(frame: &mut Frame, aim: &mut Aim, guard: &mut Guard, intent: 
     };
     let good = matches!(outcome, Outcome::Waiting | Outcome::Done);
     if good {
-        save(frame, &intent.after, &meanwhile);
+        save(frame, &intent.after);
     } else if outcome == Outcome::PutBack {
-        save(frame, &aim.state, &meanwhile);
+        save(frame, &aim.state);
     }
     ended(frame, &mut entry, outcome);
     if good { Ok(Some(entry)) } else { Err(Exit::Kernel) }
@@ -177,8 +177,7 @@ fn stopped(frame: &mut Frame, error: &Error) -> Exit {
 }
 
 /// Writes down what is about to be done, and sees that somebody watches if it must be confirmed.
-/// What is remembered from here on comes with the entry.
-fn begin(frame: &mut Frame, aim: &Aim, intent: &Intent) -> Result<(Entry, State), Exit> {
+fn begin(frame: &mut Frame, aim: &Aim, intent: &Intent) -> Result<Entry, Exit> {
     let before = Before::of(&aim.asked, &aim.held);
     let all = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let draft = Draft {
@@ -204,10 +203,9 @@ fn begin(frame: &mut Frame, aim: &Aim, intent: &Intent) -> Result<(Entry, State)
         frame.found.push(Diagnostic::new(&codes::STATE_LOST, message));
         return Err(Exit::Kernel);
     }
-    let meanwhile = meanwhile(aim, &intent.after);
-    save(frame, &meanwhile, &aim.state);
+    save(frame, &meanwhile(aim, &intent.after));
     frame.shed()?;
-    Ok((entry, meanwhile))
+    Ok(entry)
 }
 
 /// What is remembered while a change is under way: cut off, the next one finds the numbers that are being given out, and
@@ -292,11 +290,8 @@ fn send(frame: &mut Frame, aim: &mut Aim, guard: &mut Guard) -> Result<(), Outco
     Ok(())
 }
 
-/// Writes what is to be remembered, if something else `stands`; that it cannot be is a warning.
-fn save(frame: &mut Frame, state: &State, stands: &State) {
-    if state == stands {
-        return;
-    }
+/// Writes what is to be remembered; that it cannot be is a warning.
+fn save(frame: &mut Frame, state: &State) {
     if let Err(e) = state.save(&frame.global.state_dir, frame.global.netns.as_deref()) {
         frame.found.push(
             Diagnostic::new(&codes::STATE_LOST, format!("what was applied cannot be remembered: {e}"))
