@@ -199,11 +199,7 @@ pub fn need_of_device(kind: &str, span: Option<Span>) -> Option<Need> {
 
 /// What a tree needs of the kernel.
 pub fn needs(tree: &Tree) -> Vec<Need> {
-    let objects = |i: &Interface| -> Vec<Object> {
-        [&i.egress, &i.ingress].into_iter().flatten().flat_map(|b| b.objects.clone()).collect()
-    };
-    let all: Vec<Object> = tree.interfaces.values().flat_map(objects).collect();
-    let mut needs = needs_of(&all);
+    let mut needs = needs_of(tree.objects());
     for interface in tree.interfaces.values() {
         let Some(kind) = interface.link.kind.as_deref().and_then(thing::device) else { continue };
         if needs.iter().all(|need| need.thing != kind) {

@@ -23,7 +23,7 @@ mod matching;
 mod order;
 mod tables;
 
-pub use apart::{ROUNDS, apart, aside, keep_defaults, still_known};
+pub use apart::{ROUNDS, apart, aside, is_unmoved, keep_defaults, still_known};
 pub use given::first;
 pub use ids::{Filters, Hashed, Hook, Ids, Numbers, Table, Tables};
 pub use order::Place;

@@ -6,8 +6,8 @@ use crate::source::Span;
 use crate::unit::Handle;
 pub use crate::unit::{Estimator, Stab};
 use compact_str::{CompactString, format_compact};
+use foldhash::HashMap;
 use indexmap::IndexMap;
-use std::collections::HashMap;
 
 /// Where an object sits, which is also what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -106,24 +106,20 @@ impl Aim {
             }
         };
         let mut times = Times::start();
-        // the kernel tells what it holds of all that was shaped here while the policy is read
-        let (ahead, policy) = std::thread::scope(|scope| {
+        // the kernel tells what it holds of all that was shaped here while the policy is read and compiled
+        let (told, policy, ahead) = std::thread::scope(|scope| {
             let reader = scope.spawn(|| read_and_keep(&mut kernel, state.owned.keys().map(String::as_str)));
             let policy = frame.policy(&file, &|name| machine.facts(name));
-            (reader.join(), policy)
+            lacks_interfaces(frame, &policy, &machine);
+            let ahead = frame.lower_ahead(&machine, &policy, &state.ids);
+            (reader.join(), policy, ahead)
         });
         times.end("policy");
-        for interface in &policy.interfaces {
-            if !machine.has(&interface.name.value) && interface.link.device.is_none() {
-                let message = format!("there is no interface `{}` here", interface.name.value);
-                frame.found.push(Diagnostic::new(&codes::NO_INTERFACE, message).at(interface.name.span, ""));
-            }
-        }
         if frame.stops(deny) {
             return Err(());
         }
         let names = policy.interfaces.iter().map(|i| i.name.value.as_str());
-        let read = match ahead {
+        let read = match told {
             Ok(read) if names.clone().all(|name| state.owned.contains_key(name)) => read,
             _ => read_and_keep(&mut kernel, names.chain(state.owned.keys().map(String::as_str))),
         };
@@ -135,7 +131,7 @@ impl Aim {
             }
         };
         times.end("held");
-        let lowered = frame.lower_for(&mut machine, &policy, &beside(&state.ids, &held), &held);
+        let lowered = frame.lower_for(&mut machine, &policy, &beside(&state.ids, &held), &held, ahead);
         let again = Again { policy: &policy, state: &state, held: &held };
         let (mut asked, mut ids) = again.keep_apart(frame, &machine, lowered);
         if frame.stops(deny) {
@@ -244,6 +240,16 @@ pub(super) fn memory_of(plan: &Plan, facts: &dyn Fn(&str) -> Facts) -> Memory {
         interface.iter().filter(made).map(object).sum()
     };
     plan.steps.chunk_by(|one, other| one.interface == other.interface).map(of).sum()
+}
+
+/// Finds interfaces of the policy that the machine does not have.
+fn lacks_interfaces(frame: &mut Frame, policy: &Policy, machine: &Machine) {
+    for interface in &policy.interfaces {
+        if !machine.has(&interface.name.value) && interface.link.device.is_none() {
+            let message = format!("there is no interface `{}` here", interface.name.value);
+            frame.found.push(Diagnostic::new(&codes::NO_INTERFACE, message).at(interface.name.span, ""));
+        }
+    }
 }
 
 /// Finds what the policy names and the machine does not have, at the policy's line. True if there is something.

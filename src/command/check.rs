@@ -29,7 +29,8 @@ pub(super) fn run(frame: &mut Frame, files: &[String], deny_warnings: bool, live
     for file in &files {
         let policy = frame.policy(file, &|name| machine.facts(name));
         if live {
-            let (asked, _) = frame.lower_for(&mut machine, &policy, &state.ids, &Tree::default());
+            let ahead = frame.lower_ahead(&machine, &policy, &state.ids);
+            let (asked, _) = frame.lower_for(&mut machine, &policy, &state.ids, &Tree::default(), ahead);
             // as if nothing of it stood
             let facts = |name: &str| machine.facts(name);
             bring::weigh(frame, bring::memory_of(&plan::from_nothing(&asked, &facts), &facts));

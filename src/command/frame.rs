@@ -230,11 +230,33 @@ impl Frame {
         lower::lower(policy, facts, ids, &mut self.found)
     }
 
-    /// As [`Frame::lower`], for this kernel: what it is found to lack is done without, if that is possible.
-    pub fn lower_for(&mut self, machine: &mut Machine, policy: &Policy, ids: &Ids, held: &Tree) -> (Tree, Ids) {
+    /// As [`Frame::lower`], before it is known what the kernel holds. What was found is kept with it.
+    pub fn lower_ahead(&mut self, machine: &Machine, policy: &Policy, ids: &Ids) -> Ahead {
         let before = self.found.found.len();
+        let lowered = self.lower(policy, &|name| machine.facts(name), ids);
+        Ahead { lowered, found: self.found.found.split_off(before) }
+    }
+
+    /// As [`Frame::lower`], for this kernel: what it is found to lack is done without, if that is possible. What was
+    /// compiled ahead is taken if it would come out the same.
+    pub fn lower_for(
+        &mut self,
+        machine: &mut Machine,
+        policy: &Policy,
+        ids: &Ids,
+        held: &Tree,
+        ahead: Ahead,
+    ) -> (Tree, Ids) {
+        let before = self.found.found.len();
+        let mut ahead = Some(ahead).filter(|ahead| lower::is_unmoved(&ahead.lowered.0, ids));
         loop {
-            let lowered = self.lower(policy, &|name| machine.facts(name), ids);
+            let lowered = match ahead.take() {
+                Some(Ahead { lowered, found }) => {
+                    self.found.found.extend(found);
+                    lowered
+                }
+                None => self.lower(policy, &|name| machine.facts(name), ids),
+            };
             if !machine.lacks_classifiers(&lowered.0, held) {
                 return lowered;
             }
@@ -256,6 +278,12 @@ impl Frame {
 
 fn terminal_width() -> u16 {
     std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).unwrap_or(100).clamp(60, 160)
+}
+
+/// A policy that was compiled ahead, with what was found.
+pub(super) struct Ahead {
+    lowered: (Tree, Ids),
+    found: Vec<Diagnostic>,
 }
 
 /// The facts of the machine's links by name, the policy's own figures not among them.
@@ -294,7 +322,8 @@ impl Machine {
             Thing::Kind(_, name) => !known.classifiers.has(name) || holds(held, name),
             _ => !known.u32_mark,
         };
-        let wanted: Vec<Thing> = doctor::needs(asked).into_iter().filter(chosen).map(|need| need.thing).collect();
+        let filters = asked.objects().filter(|object| object.place().is_some());
+        let wanted: Vec<Thing> = doctor::needs_of(filters).into_iter().filter(chosen).map(|need| need.thing).collect();
         let wanted: Vec<Thing> = wanted.into_iter().filter(|thing| !there(thing)).collect();
         if wanted.is_empty() {
             return false;

@@ -80,23 +80,28 @@ impl Netlink {
     /// Fills the chunk; false if the kernel threw answers away for want of room.
     fn receive(&mut self) -> Result<bool, Error> {
         loop {
-            let mut wait = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut wait, PollTimeout::from(PATIENCE)) {
-                Ok(0) => return Err(Error::new("hear from the kernel", "no answer within ten seconds")),
-                Ok(_) => {}
-                Err(Errno::EINTR) => continue,
-                Err(errno) => return Err(Error::errno("hear from the kernel", errno)),
-            }
             self.chunk.clear();
-            match self.socket.recv(&mut self.chunk, nix::libc::MSG_TRUNC) {
+            // what is there is taken without asking whether it is
+            match self.socket.recv(&mut self.chunk, nix::libc::MSG_TRUNC | nix::libc::MSG_DONTWAIT) {
                 Ok(length) if length > self.chunk.len() => {
                     return Err(Error::new("hear from the kernel", format!("an answer of {length} octets")));
                 }
                 Ok(_) => return Ok(true),
+                Err(e) if e.raw_os_error() == Some(Errno::EAGAIN as i32) => self.wait()?,
                 Err(e) if e.raw_os_error() == Some(Errno::EINTR as i32) => {}
                 Err(e) if e.raw_os_error() == Some(Errno::ENOBUFS as i32) => return Ok(false),
                 Err(e) => return Err(Error::system("hear from the kernel", &e)),
             }
+        }
+    }
+
+    /// Waits for something to receive.
+    fn wait(&self) -> Result<(), Error> {
+        let mut wait = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut wait, PollTimeout::from(PATIENCE)) {
+            Ok(0) => Err(Error::new("hear from the kernel", "no answer within ten seconds")),
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(errno) => Err(Error::errno("hear from the kernel", errno)),
         }
     }
 

@@ -5,15 +5,16 @@
 //! one is left. So a number that stands elsewhere is not asked for: its name gets another.
 
 use super::arena::MINORS;
-use super::ids::{Ids, Numbers};
+use super::ids::{Hook, Ids, Numbers, Table};
 use super::tables;
 use crate::kind::filter::fw::Fw;
 use crate::kind::filter::u32::U32;
 use crate::tree::{Branch, Id, Object, Tree};
 use crate::unit::Handle;
 use compact_str::CompactString;
+use foldhash::HashMap;
 use indexmap::IndexMap;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What must not differ under one number.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -127,6 +128,26 @@ pub fn keep_defaults(ids: &mut Ids, held: &Tree) {
         table.egress.born = sent(held, name).map(born).unwrap_or_default();
         table.ifb.born = table.ifb_name.as_ref().and_then(|name| sent(held, name)).map(born).unwrap_or_default();
     }
+}
+
+/// Whether a policy that was compiled with the numbers that are remembered comes out the same with these, which know what the
+/// kernel holds beside: no number is others', and the disciplines were made with the defaults that they are asked to have.
+pub fn is_unmoved(asked: &Tree, ids: &Ids) -> bool {
+    let sends = |device: &str, numbers: &Numbers| {
+        let asked = sent(asked, device).map(born).unwrap_or_default();
+        let Numbers { foreign, foreign_classes, foreign_groups, foreign_tables, born, .. } = numbers;
+        let is_free = foreign.is_empty() && foreign_classes.is_empty();
+        let is_free = is_free && foreign_groups.is_empty() && foreign_tables.is_empty();
+        is_free && born.iter().all(|(major, born)| asked.get(major).is_none_or(|asked| asked == born))
+    };
+    ids.interfaces.iter().all(|(name, table)| {
+        let Table { egress, ifb, ifb_name, hook, foreign_prios, foreign_tables, .. } = table;
+        *hook == Hook::default()
+            && foreign_prios.is_empty()
+            && foreign_tables.is_empty()
+            && sends(name, egress)
+            && sends(ifb_name.as_deref().unwrap_or_default(), ifb)
+    })
 }
 
 fn born(branch: &Branch) -> BTreeMap<u16, (CompactString, u32)> {

@@ -8,8 +8,9 @@ use crate::policy::model::{Children, Class, Discipline};
 use crate::source::Span;
 use crate::unit::Handle;
 use compact_str::{CompactString, ToCompactString, format_compact};
+use foldhash::{HashMap, HashMapExt};
 use indexmap::IndexMap;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 /// Majors that the compiler gives: the root has 1.
 const MAJORS: std::ops::RangeInclusive<u16> = 2..=0xfffe;

@@ -51,8 +51,9 @@ use crate::syntax::expression::{Expression, Field};
 use crate::tree::{Id, Object, Origin};
 use crate::unit::{Handle, Hex, Mark, Name, Number};
 use compact_str::{CompactString, format_compact};
+use foldhash::{HashMap, HashMapExt, HashSet};
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// `ETH_P_ALL`.
 pub(super) const ALL: u16 = 0x0003;

@@ -24,7 +24,8 @@ use crate::kind::filter::u32::{Node, ROOTS, U32};
 use crate::tree::{Id, Object};
 use crate::unit::Handle;
 use compact_str::{CompactString, format_compact};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use foldhash::{HashMap, HashMapExt};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// So many rows of a priority make a table worth while; below, one after another is as fast (`cargo bench`).
 const FEWEST: usize = 32;

@@ -556,7 +556,7 @@ impl Edited {
         // every seventh rule looks at the mark, which is another classifier
         let matches = |n: &u8| if n.is_multiple_of(7) { format!("mark {}", n + 1) } else { format!("tcp dport {n}") };
         let rules = self.rules.iter().map(|n| rule(&target, &matches(n))).collect();
-        policy(vec![egress("eth0", direction(htb("", None, classes.collect()), rules))])
+        policy(vec![egress("eth0", direction(htb("", Some(&target), classes.collect()), rules))])
     }
 
     fn lower(&self, ids: &Ids) -> (Vec<Object>, Ids) {
@@ -656,6 +656,35 @@ proptest! {
         // what is its own is in nobody's way
         let (own, used) = before.lower(&Ids::default());
         prop_assert_eq!(apart(&tree(own), &held, &used), None);
+    }
+
+    /// What was compiled before the kernel was read is only taken where it would come out the same.
+    #[test]
+    fn what_is_unmoved_comes_out_the_same(before in edited(), after in edited(), other in any::<bool>()) {
+        let tree = |objects: Vec<Object>| {
+            let egress = Some(Branch { objects, ..Branch::default() });
+            Tree { interfaces: [("eth0".into(), tree::Interface { egress, ..Default::default() })].into() }
+        };
+        let (own, remembered) = before.lower(&Ids::default());
+        let mut stands = own.clone();
+        if other {
+            let row = stands[0].options.row("default").unwrap();
+            stands[0].options.slot_mut(row).unwrap().set_number(77);
+        }
+        let mut beside = remembered.clone();
+        keep_defaults(&mut beside, &tree(stands));
+        // what stands as it is asked moves nothing, and another default does
+        prop_assert_eq!(is_unmoved(&tree(own), &beside), !other);
+
+        let (ahead, ids) = after.lower(&remembered);
+        let (now, same) = after.lower(&beside);
+        let show = |objects: &[Object]| objects.iter().map(show_object).collect::<Vec<_>>();
+        let kept = |ids: &Ids| serde_json::to_string(ids).unwrap();
+        let unmoved = is_unmoved(&tree(ahead.clone()), &beside);
+        prop_assert_eq!(unmoved, show(&ahead) == show(&now));
+        prop_assert!(!unmoved || kept(&ids) == kept(&same));
+        beside.interfaces.get_mut("eth0").unwrap().egress.foreign.insert(1);
+        prop_assert!(!is_unmoved(&tree(ahead), &beside));
     }
 
     #[test]

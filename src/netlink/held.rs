@@ -4,7 +4,8 @@ use super::{BLOCK, Machine, Message, Record};
 use crate::kind::Children;
 use crate::tree::{Blocks, Branch, Id, Interface, Link, Object, Root, Tree, block_name};
 use crate::unit::Handle;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
+use std::collections::BTreeMap;
 
 /// Below what a link's filters must be asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

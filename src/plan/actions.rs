@@ -11,9 +11,9 @@ use crate::kind::action::Act;
 use crate::kind::{acts, each_act};
 use crate::tree::{Object, Tree};
 use compact_str::CompactString;
+use foldhash::{HashMap, HashMapExt};
 use indexmap::IndexMap;
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 /// What such an action is known by: its kind and its number.
 pub type Number = (CompactString, u32);

@@ -10,9 +10,9 @@ use crate::kind::{Children, Drops, Options, Reset};
 use crate::tree::{Branch, Id, OWN_PREFIX, Object, Stab};
 use crate::unit::{Handle, Slot};
 use compact_str::CompactString;
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use indexmap::IndexMap;
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
 
 /// What a filter is known by: where it is asked, and its number there. Of a u32 filter's number the hash table is the
 /// kernel's choice and not compared.

@@ -6,7 +6,7 @@
 use super::branch::{FilterKey, filter_key};
 use crate::tree::{Branch, Id, Object};
 use crate::unit::Handle;
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashSet};
 
 /// What is said where a class goes.
 pub(super) const CLASS: &str = "it or a class above it moves to another parent, which the kernel does to no class: it is made anew, and \

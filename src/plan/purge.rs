@@ -9,7 +9,8 @@ use crate::kind::{Children, Drops};
 use crate::tree::{Branch, Id, Object, Tree};
 use crate::unit::Handle;
 use compact_str::CompactString;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
+use std::collections::BTreeSet;
 
 /// The classes that a plan leaves standing and whose waiting packets it loses, by interface: those at or above the queue
 /// that goes which could have another number. Of a band only the class that its discipline hangs on could.

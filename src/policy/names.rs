@@ -6,7 +6,7 @@ use super::model::{Children, Class, Discipline};
 use crate::source::Span;
 use crate::syntax::names::nearest;
 use compact_str::{CompactString, ToCompactString, format_compact};
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 /// A class or band that can be named.
 #[derive(Clone, Debug)]

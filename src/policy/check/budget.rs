@@ -5,7 +5,7 @@ use crate::codes::{DUPLICATE_ID, HANDLE_BUDGET};
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::policy::model::{Children, Class, Discipline};
 use crate::source::Span;
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt};
 
 /// Minor numbers of a discipline: 1 to ffff.
 const MINORS: usize = 0xffff;

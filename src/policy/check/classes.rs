@@ -11,7 +11,7 @@ use crate::policy::model::{Children, Class, Direction, Discipline, Rule};
 use crate::source::Span;
 use crate::syntax::expression::{Expression, Field};
 use crate::unit::{Packing, Rate, Unit};
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt};
 
 pub(super) fn check(place: &Place, direction: &Direction, sink: &mut Sink) {
     let speed = place.facts.speed;

@@ -8,7 +8,7 @@ use crate::kind::acts;
 use crate::policy::model::{Direction, Policy};
 use crate::source::Span;
 use compact_str::CompactString;
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt};
 
 /// Two filters that say different things of one action: the kernel takes what the first one says, in silence.
 pub(super) fn check(policy: &Policy, facts: &dyn Fn(&str) -> Facts, sink: &mut Sink) {

@@ -7,7 +7,8 @@ use crate::facts::Facts;
 use crate::policy::model::{Children, Class, Direction, Discipline, Ingress};
 use crate::source::Span;
 use crate::unit::NumberList;
-use std::collections::{BTreeSet, HashSet};
+use foldhash::HashSet;
+use std::collections::BTreeSet;
 
 /// Classes and bands that no rule, default, priority or filter names. That a rule gets no packets is said of the rule.
 ///

@@ -10,8 +10,8 @@ use crate::syntax::expression::{Expression, Field, Item as Term, Test, View, Way
 use crate::syntax::expression_parser::{self, Named};
 use crate::syntax::{names, services};
 use compact_str::CompactString;
+use foldhash::{HashMap, HashMapExt};
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// How many near names are looked for in one run: the search reads all names each time.
