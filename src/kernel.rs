@@ -29,7 +29,7 @@ use crate::facts::{Distributions, Facts, Links, Reference};
 use crate::kind::action::Act;
 use crate::kind::wire::Attributes;
 use crate::netlink::{self, FilterParents, Machine, Message, Record, Snapshot};
-use crate::tree::{Object, Tree, block_of};
+use crate::tree::{Tree, block_of};
 use crate::unit::Handle;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
@@ -373,20 +373,6 @@ impl Kernel {
             kept.root(link, parent, answer);
         }
         Ok(())
-    }
-
-    /// One class as it stands now; `None` if it is not there.
-    ///
-    /// # Errors
-    /// The kernel's refusal, or an answer that cannot be read.
-    pub fn class(&mut self, index: u32, class: &Object, machine: &Machine) -> Result<Option<Object>, Error> {
-        let doing = "read a class";
-        let answer = match self.netlink.dump(&Message::one_class(index, class)) {
-            Err(e) if e.is(Errno::ENOENT) => return Ok(None),
-            answer => answer.map_err(|e| e.doing(doing))?,
-        };
-        let records = netlink::decode(&answer, machine).map_err(|e| Error::from(e).doing(doing))?;
-        Ok(records.into_iter().map(|record| record.object).find(|object| object.id == class.id))
     }
 
     /// How many packets wait in each of these classes of a link that is still there.

@@ -23,8 +23,7 @@ use crate::kind::wire::{Attributes, NESTED, Payload};
 use crate::plan::Verb;
 use crate::tree::{Estimator, Id, Object};
 use netlink_packet_core::{
-    Emitable, NLM_F_CREATE, NLM_F_DUMP, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkBuffer,
-    NetlinkHeader,
+    Emitable, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader,
 };
 use netlink_packet_route::tc::TcHeader;
 use std::collections::HashMap;
@@ -101,15 +100,6 @@ impl Message {
         let mut out = Attributes { bytes: header(ifindex, 0, parent, 0) };
         out.u32(TCA_CHAIN, 0);
         Message { kind: RTM_GETCHAIN, flags: NLM_F_REQUEST, body: out.bytes }
-    }
-
-    /// A request for one class of a link, which the kernel answers as a dump would.
-    pub fn one_class(ifindex: u32, class: &Object) -> Message {
-        let parts = Parts { options: false, chain: None, block: None };
-        let body = body(class, parts, ifindex, &Facts::default());
-        // the kernel tells all who listen for changes, whatever is asked, and only by this flag whoever asks
-        // (`tclass_get_notify`, net/sched/sch_api.c); so `tc monitor` shows the class once more
-        Message { kind: RTM_GETTCLASS, flags: NLM_F_REQUEST | NLM_F_ECHO, body }
     }
 
     /// Whether something is made by it, and not only altered or taken away.

@@ -11,16 +11,17 @@ use crate::kernel::{self, Error, Kernel};
 use crate::kind::action::forget_numbers;
 use crate::kind::acts;
 use crate::lower::{self, Hook, Ids};
-use crate::netlink::Snapshot;
+use crate::netlink::{self, Snapshot};
 use crate::plan::{self, LinkChange, Plan, Shared, Step, Subject, Verb};
 use crate::policy::model::Policy;
 use crate::source::Sources;
 use crate::state::State;
 use crate::tree::{Branch, Id, Interface, Names, OWN_ALIAS, Tree};
+use crate::unit::Handle;
 use crate::view::{self, PlanJson};
 use serde_json::{Value, json};
 use std::cell::OnceCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -370,37 +371,49 @@ pub(super) fn read_and_keep<'n>(
     kernel.read_and_keep(Some(&names))
 }
 
-/// Changes in place of so few classes are read back one by one.
-const FEW: usize = 50;
+/// The class that a step changes in place.
+fn changed_class(step: &Step) -> Option<Handle> {
+    match &step.subject {
+        Subject::Object(object) if step.verb == Verb::Change => match object.id {
+            Id::Class { handle, .. } => Some(handle),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Whether a plan does nothing but change classes in place.
+pub(super) fn changes_classes_in_place(plan: &Plan) -> bool {
+    plan.steps.iter().all(|step| changed_class(step).is_some())
+}
 
 /// Reads back what a plan that was carried out to its end has made, and says what is left to do. A class that is changed in
-/// place touches nothing else: of a few such changes in a large tree only the classes are read again.
-pub(super) fn read_back(aim: &mut Aim) -> Result<Plan, Error> {
-    if aim.plan.steps.len() <= FEW && are_classes_that_stand(aim)? {
+/// place touches nothing else, and the kernel told how it stands then (`told`, as of a dump): where there was nothing but such
+/// changes and nobody else's, that is all there is to read.
+pub(super) fn read_back(aim: &mut Aim, told: &[u8]) -> Result<Plan, Error> {
+    if changes_classes_in_place(&aim.plan) && stands_as_told(aim, told)? {
         return Ok(Plan::default());
     }
     what_is_left(aim)
 }
 
-/// Whether a plan does nothing but change classes in place, and all of them stand as they are asked.
-fn are_classes_that_stand(aim: &mut Aim) -> Result<bool, Error> {
-    let changed = |step: &Step| match &step.subject {
-        Subject::Object(object) => step.verb == Verb::Change && matches!(object.id, Id::Class { .. }),
-        _ => false,
-    };
-    if !aim.plan.steps.iter().all(changed) {
-        return Ok(false);
-    }
-    let machine = aim.kernel.machine()?;
-    for step in &aim.plan.steps {
-        let Subject::Object(object) = &step.subject else { continue };
-        let index = aim.held.interfaces.get(&step.interface).and_then(|i| i.link.index);
-        let held = index.map(|index| aim.kernel.class(index, object, &machine)).transpose()?.flatten();
-        if !held.is_some_and(|held| plan::is_held(object, &held, &aim.machine.facts(&step.interface))) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+/// Whether the kernel told of each class that changed that it stands as it is asked.
+fn stands_as_told(aim: &mut Aim, told: &[u8]) -> Result<bool, Error> {
+    let records = netlink::decode(told, &aim.kernel.machine()?)?;
+    // of a class that was told of twice the last is true
+    let stand: HashMap<_, _> = records.iter().map(|r| ((r.ifindex, r.object.handle()), &r.object)).collect();
+    Ok(aim.plan.steps.chunk_by(|one, other| one.interface == other.interface).all(|steps| {
+        let Some(first) = steps.first() else { return true };
+        let facts = aim.machine.facts(&first.interface);
+        let index = aim.held.interfaces.get(&first.interface).and_then(|i| i.link.index);
+        steps.iter().all(|step| {
+            let held = index.and_then(|index| stand.get(&(index, changed_class(step))));
+            match (&step.subject, held) {
+                (Subject::Object(asked), Some(held)) => plan::is_held(asked, held, &facts),
+                _ => false,
+            }
+        })
+    }))
 }
 
 /// Reads the kernel again after a plan was carried out: what is held is renewed, and what is left to do comes back. The

@@ -77,6 +77,7 @@ pub(super) fn make(frame: &mut Frame, aim: &mut Aim, guard: &mut Guard, intent: 
     }
     untouched(frame, aim, guard)?;
     let mut entry = begin(frame, aim, &intent)?;
+    aim.times.end("write");
     let outcome = match send(frame, aim, guard) {
         Ok(()) if intent.confirm.is_some() => Outcome::Waiting,
         Ok(()) => Outcome::Done,
@@ -229,12 +230,19 @@ fn send(frame: &mut Frame, aim: &mut Aim, guard: &mut Guard) -> Result<(), Outco
     let progress = std::io::stderr().is_terminal() && steps > MANY && !frame.is_json();
     let ours: Vec<u32> = aim.held.interfaces.values().filter_map(|i| i.link.index).collect();
     let port = aim.kernel.port();
+    let in_place = bring::changes_classes_in_place(&aim.plan);
+    let (mut told, mut alone) = (Vec::new(), true);
     let mut tick = |done: usize| {
         if progress {
             let _ = write!(std::io::stderr().lock(), "\r{done} of {steps} steps");
         }
-        let seen = guard.watch.as_mut().and_then(|watch| watch.seen(port).ok());
-        !seen.is_some_and(|seen| seen.links.iter().any(|link| ours.contains(link)))
+        let Some(seen) = guard.watch.as_mut().and_then(|watch| watch.seen(port).ok()) else { return true };
+        if in_place {
+            told.extend(seen.own_classes);
+        }
+        let by_us = !seen.links.iter().any(|link| ours.contains(link));
+        alone &= by_us && !seen.lost;
+        by_us
     };
     let result = carry_out(&mut aim.kernel, &aim.plan, &facts, &mut tick);
     if progress {
@@ -273,7 +281,8 @@ fn send(frame: &mut Frame, aim: &mut Aim, guard: &mut Guard) -> Result<(), Outco
         }
     }
     aim.times.end("send");
-    match bring::read_back(aim) {
+    let told = told.as_slice();
+    match bring::read_back(aim, if alone { told } else { &[] }) {
         Ok(left) if left.is_empty() => {}
         Ok(left) => {
             let message = "the kernel holds something else than what was asked";

@@ -155,9 +155,9 @@ impl Frame {
 
     /// Refuses while a change waits for confirmation.
     pub fn nothing_waits(&mut self) -> Result<(), Exit> {
-        let (entries, found) = self.history().list();
+        let (entry, found) = self.history().youngest();
         self.found.found.extend(found);
-        let Some(entry) = entries.first().filter(|e| e.outcome == Outcome::Waiting) else { return Ok(()) };
+        let Some(entry) = entry.filter(|e| e.outcome == Outcome::Waiting) else { return Ok(()) };
         let late = entry.deadline.is_some_and(|end| end + GRACE < history::now());
         let message = match (late, entry.deadline) {
             (false, Some(end)) => format!(

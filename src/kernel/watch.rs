@@ -28,6 +28,8 @@ pub struct Seen {
     pub links: Vec<u32>,
     /// Whether there may be more: the kernel had more to tell than there was room for, or something changed that is no link's.
     pub lost: bool,
+    /// The classes that our own requests made or changed, as they stand then: messages as of a dump, one after another.
+    pub own_classes: Vec<u8>,
 }
 
 impl Watch {
@@ -48,7 +50,7 @@ impl Watch {
         Ok(Watch { socket, buffer: Vec::with_capacity(64 * 1024) })
     }
 
-    /// What others have changed since the last question; `own` is the port of our requests. Does not wait.
+    /// What has changed since the last question; `own` is the port of our requests. Does not wait.
     ///
     /// # Errors
     /// The socket fails.
@@ -70,6 +72,9 @@ impl Watch {
                 let message = message?;
                 // an action is no link's: what changed may be anywhere
                 seen.lost |= message.port != own && [RTM_NEWACTION, RTM_DELACTION].contains(&message.kind);
+                if message.port == own && message.kind == RTM_NEWTCLASS {
+                    seen.own_classes.extend_from_slice(message.whole);
+                }
                 let ours = [RTM_NEWQDISC, RTM_DELQDISC, RTM_NEWTCLASS, RTM_DELTCLASS, RTM_NEWTFILTER, RTM_DELTFILTER];
                 if message.port == own || !ours.contains(&message.kind) {
                     continue;

@@ -140,6 +140,18 @@ impl History {
         (list, found)
     }
 
+    /// The youngest entry that can be trusted; those younger that cannot are put aside, and named.
+    pub fn youngest(&self) -> (Option<Entry>, Vec<Diagnostic>) {
+        let mut found = Vec::new();
+        for number in self.numbers() {
+            match self.entry(number) {
+                Ok(entry) => return (Some(entry), found),
+                Err(why) => found.push(self.spoilt(number, "json", &why)),
+            }
+        }
+        (None, found)
+    }
+
     /// One entry.
     ///
     /// # Errors

@@ -171,6 +171,28 @@ fn a_change_by_somebody_else_stops_clear_and_rollback() {
     }
 }
 
+/// Where nothing but classes changes in place, what the kernel tells of them meanwhile is what is read back; with somebody
+/// else's change among it all is read, and what is not as it was asked is found.
+#[test]
+fn what_somebody_else_changes_back_is_found() {
+    let policy = |rate: u32| {
+        format!(
+            "interfaces: {{ eth0: {{ egress: {{ htb: {{ default: b, classes: {{ a: {{ rate: {rate}kbit, ceil: 4mbit }}, \
+             b: {{ rate: {rate}kbit, ceil: 4mbit }} }} }} }} }} }}\n"
+        )
+    };
+    let host = Host::with(&["eth0"]);
+    host.apply_text(&policy(100));
+    let file = host.policy(&policy(200));
+    // before the second message the first class has changed
+    let fault = "run 2 tc class change dev eth0 classid 1:1 htb rate 100kbit ceil 4mbit";
+    let ran = with_fault(&host, fault, &["apply", path(&file)]);
+    assert_eq!(ran.status.code(), Some(3), "{ran}");
+    assert!(ran.stderr.contains("not-held") && ran.stderr.contains("100kbit → 200kbit"), "{ran}");
+    host.apply(&file);
+    host.assert_settled(&file);
+}
+
 /// Killed before or after any message, the next apply reaches its goal from there, and a rollback gets back.
 #[test]
 fn a_cut_at_any_message_is_finished_or_taken_back() {

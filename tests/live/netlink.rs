@@ -4,9 +4,9 @@ use crate::bed::netns::{Netns, bounded};
 use crate::needs;
 use shapectl::doctor::{Answer, Feature, Thing};
 use shapectl::facts::Facts;
-use shapectl::kernel::{self, Kernel, Sent};
+use shapectl::kernel::{self, Kernel, Sent, Watch};
 use shapectl::kind::{Role, find, qdisc};
-use shapectl::netlink::{Message, encode};
+use shapectl::netlink::{Message, decode, encode};
 use shapectl::plan::{LinkChange, Verb};
 use shapectl::tree::{Branch, Id, Object, Stab, Tree};
 use shapectl::unit::{Bytes, Handle, Hex, Length, LinkLayer, Number, Rate};
@@ -392,28 +392,33 @@ fn classes_behind_a_netem_are_read() {
     assert_eq!(majors, [2, 3, 5, 6, 8, 9]);
 }
 
-/// A class is read again alone, as all of them are together.
+/// What the kernel tells of a class that changes is what a dump tells of it afterwards.
 #[test]
-fn one_class_is_read_again() {
+fn a_class_that_changes_is_told_of_as_in_a_dump() {
     needs!("htb", "veth");
     let netns = Netns::new();
     netns.stand_in("eth0");
     netns.tc("qdisc add dev eth0 root handle 1: htb");
     netns.tc("class add dev eth0 parent 1: classid 1:1 htb rate 9mbit");
     netns.tc("class add dev eth0 parent 1:1 classid 1:2 htb rate 1mbit");
-    let mut kernel = netns.enter(|| Kernel::open(None).unwrap());
+    let (mut kernel, mut watch) = netns.enter(|| (Kernel::open(None).unwrap(), Watch::open().unwrap()));
     let held = kernel.read(None).unwrap();
-    let class = |tree: &Tree| egress(tree, "eth0").objects.into_iter().find(|o| o.handle() == Some(Handle::new(1, 2)));
-    let stood = class(&held).unwrap();
-    netns.tc("class change dev eth0 parent 1:1 classid 1:2 htb rate 3mbit");
-    let machine = kernel.machine().unwrap();
     let index = held.interfaces.get("eth0").unwrap().link.index.unwrap();
-    let now = kernel.class(index, &stood, &machine).unwrap().unwrap();
-    assert_eq!(now.options.show("rate").as_deref(), Some("3mbit"));
+    let class = |tree: &Tree| egress(tree, "eth0").objects.into_iter().find(|o| o.handle() == Some(Handle::new(1, 2)));
+    let mut asked = class(&held).unwrap();
+    let row = asked.options.row("rate").unwrap();
+    asked.options.slot_mut(row).unwrap().set_number(250_000);
+    let machine = kernel.machine().unwrap();
+    let message = encode(&asked, Verb::Change, index, &machine.clock);
+    assert!(kernel.send(&[message]).unwrap().refused.is_empty());
+    netns.tc("class change dev eth0 parent 1: classid 1:1 htb rate 8mbit");
+    let seen = watch.seen(kernel.port()).unwrap();
+    assert_eq!((seen.links, seen.lost), (vec![index], false), "tc's change is another's");
+    let told = decode(&seen.own_classes, &machine).unwrap();
+    assert_eq!(told.len(), 1, "and ours is told of once: {told:?}");
+    assert_eq!(told[0].object.options.show("rate").as_deref(), Some("2mbit"));
     let read = class(&kernel.read(None).unwrap()).unwrap();
-    assert_eq!(format!("{now:?}"), format!("{read:?}"));
-    netns.tc("class del dev eth0 classid 1:2");
-    assert!(kernel.class(index, &stood, &machine).unwrap().is_none());
+    assert_eq!(format!("{:?}", told[0].object), format!("{read:?}"));
 }
 
 /// An fw without number and options ends the kernel's dump of filters: those behind it are asked for, and the whole is held
