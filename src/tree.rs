@@ -304,17 +304,11 @@ impl Names {
         self.0.entry(device.into()).or_default()
     }
 
-    /// Others go before.
-    pub fn extend(&mut self, others: Names) {
-        for (device, names) in others.0 {
-            self.of(&device).extend(names);
-        }
-    }
-
-    /// The names that the objects of a tree have of themselves go before.
-    pub fn take_from(&mut self, tree: &Tree) {
+    /// The names that the objects of a tree have of themselves.
+    pub fn in_tree(tree: &Tree) -> Names {
+        let mut all = Names::default();
         for (device, interface) in &tree.interfaces {
-            let names = self.of(device);
+            let names = all.of(device);
             let objects = [&interface.egress, &interface.ingress].into_iter().flatten().flat_map(|b| &b.objects);
             for object in objects.filter(|object| !object.origin.name.is_empty()) {
                 if let Some(handle) = object.handle().filter(|handle| *handle != Handle(0)) {
@@ -322,6 +316,7 @@ impl Names {
                 }
             }
         }
+        all
     }
 }
 

@@ -8,7 +8,7 @@ mod tree;
 
 pub use doctor::{Report, doctor_json, doctor_text};
 pub use list::{Item, act_json, act_text, item_json, item_text};
-pub use plan::{PlanJson, plan_text};
+pub use plan::{PlanJson, plan_beginning, plan_text};
 pub use tree::{tree_json, tree_text};
 
 use owo_colors::{OwoColorize, Style};

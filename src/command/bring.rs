@@ -221,8 +221,8 @@ impl Aim {
     /// Names of handles: those of the policy, and what went before it for what is taken away.
     pub fn names(&self) -> &Names {
         self.names.get_or_init(|| {
-            let mut names = self.state.ids.names();
-            names.extend(frame::names(&self.ids, &self.asked));
+            let mut names = frame::names(&self.ids, &self.asked);
+            self.state.ids.name(&mut names);
             names
         })
     }

@@ -184,7 +184,7 @@ fn begin(frame: &mut Frame, aim: &Aim, intent: &Intent) -> Result<Entry, Exit> {
     let draft = Draft {
         what: intent.what.clone(),
         steps: aim.plan.steps.len(),
-        difference: view::plan_text(&aim.plan, aim.names(), view::Paint { on: false }),
+        difference: view::plan_beginning(&aim.plan, aim.names(), view::Paint { on: false }, history::DIFFERENCE),
         interfaces: all(&before.interfaces),
         makes: all(&before.makes),
         deadline: intent.confirm.map(|seconds| history::now() + seconds),

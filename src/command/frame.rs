@@ -366,7 +366,7 @@ pub(super) fn leave<T>(value: T) {
 
 /// Names of handles: what the numbers stand for.
 pub(super) fn names(ids: &Ids, asked: &Tree) -> Names {
-    let mut names = ids.names();
-    names.take_from(asked);
+    let mut names = Names::in_tree(asked);
+    ids.name(&mut names);
     names
 }

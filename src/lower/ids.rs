@@ -31,23 +31,28 @@ impl Ids {
 
     /// What the handles of classes and disciplines stand for: paths of the policy. The root has no name.
     pub fn names(&self) -> Names {
-        let mut all = Names::default();
+        let mut names = Names::default();
+        self.name(&mut names);
+        names
+    }
+
+    /// The same, for handles that have no name yet.
+    pub fn name(&self, all: &mut Names) {
         for (interface, table) in &self.interfaces {
             let ifb = table.ifb_name.as_ref().map(|name| (name, &table.ifb));
             for (device, numbers) in [(interface, &table.egress)].into_iter().chain(ifb) {
                 let names = all.of(device);
                 for (key, major) in &numbers.disciplines {
                     if let Some((_, path)) = key.split_once(':').filter(|(_, path)| !path.is_empty()) {
-                        names.insert(Handle::new(*major, 0), path.into());
+                        names.entry(Handle::new(*major, 0)).or_insert_with(|| path.into());
                     }
                     for (path, minor) in numbers.classes.get(key).into_iter().flatten() {
                         let path = path.strip_suffix(HOLDS).unwrap_or(path);
-                        names.insert(Handle::new(*major, *minor), path.into());
+                        names.entry(Handle::new(*major, *minor)).or_insert_with(|| path.into());
                     }
                 }
             }
         }
-        all
     }
 }
 

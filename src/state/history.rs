@@ -18,7 +18,7 @@ const VERSION: u32 = 2;
 /// Entries that are kept.
 const KEPT: usize = 30;
 /// Octets of a difference that are kept.
-const DIFFERENCE: usize = 1 << 18;
+pub const DIFFERENCE: usize = 1 << 18;
 
 /// How a change stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

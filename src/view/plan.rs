@@ -84,9 +84,17 @@ fn options(object: &Object) -> String {
 
 /// The plan as lines with signs, by interface; empty for an empty plan.
 pub fn plan_text(plan: &Plan, names: &Names, colors: Paint) -> String {
+    plan_beginning(plan, names, colors, usize::MAX)
+}
+
+/// The same, up to the step with which it has more than so many bytes.
+pub fn plan_beginning(plan: &Plan, names: &Names, colors: Paint, most: usize) -> String {
     let mut out = String::new();
     let mut interface = "";
     for step in &plan.steps {
+        if out.len() > most {
+            break;
+        }
         if step.interface != interface {
             interface = &step.interface;
             let _ = writeln!(out, "{}", colors.name(&visible(interface)));
