@@ -6,7 +6,7 @@ mod links;
 mod moves;
 mod purge;
 
-pub use actions::{Number, Shared, differences, shared};
+pub use actions::{Number, Shared, born_otherwise, differences, shared};
 pub use purge::purged;
 
 pub use links::is_made;
@@ -115,6 +115,7 @@ impl Plan {
 /// that are redirected to come first, and actions that filters share; in each branch what is new stands before rules point to it, and what goes, goes
 /// after the last rule that pointed to it.
 pub fn plan(asked: &Tree, held: &Tree, facts: &dyn Fn(&str) -> Facts) -> Plan {
+    let asked = &*actions::agreed(asked);
     let mut steps = actions::settle(asked, held, facts);
     let held = &*actions::after(held, &steps);
     for (name, interface) in &asked.interfaces {

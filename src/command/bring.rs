@@ -8,11 +8,11 @@ use crate::diagnostic::{Diagnostic, codes};
 use crate::doctor::{self, Answer, Feature, Memory, Need, Thing, memory};
 use crate::facts::Facts;
 use crate::kernel::{self, Error, Kernel};
-use crate::kind::action::forget_numbers;
+use crate::kind::action::{Act, forget_numbers};
 use crate::kind::acts;
 use crate::lower::{self, Hook, Ids};
 use crate::netlink::{self, Snapshot};
-use crate::plan::{self, LinkChange, Plan, Shared, Step, Subject, Verb};
+use crate::plan::{self, Difference, LinkChange, Plan, Shared, Step, Subject, Verb};
 use crate::policy::model::Policy;
 use crate::source::Sources;
 use crate::state::State;
@@ -21,7 +21,7 @@ use crate::unit::Handle;
 use crate::view::{self, PlanJson};
 use serde_json::{Value, json};
 use std::cell::OnceCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -272,20 +272,39 @@ fn lacks_what_is_named(frame: &mut Frame, asked: &Tree, machine: &Machine) -> bo
 const LET_GO: usize = 10;
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Finds actions that the policy's filters are to share by a number which nobody's filter here has, and which stand as
-/// something else: others have made them, and the kernel would take them as they are. True if there are any.
-fn stands_otherwise(frame: &mut Frame, kernel: &mut Kernel, asked: &Tree, held: &Tree, machine: &Machine) -> bool {
+/// Finds actions that filters are to share by a number under which something else stands that cannot become them. Those
+/// that nobody's filter here has are others', and the kernel would take them as they are; of those that are, some things are
+/// decided at their birth. True if there are any.
+pub(super) fn stands_otherwise(
+    frame: &mut Frame,
+    kernel: &mut Kernel,
+    asked: &Tree,
+    held: &Tree,
+    machine: &Machine,
+) -> bool {
     let before = frame.found.found.len();
     let wanted = plan::shared(asked);
-    let here: HashSet<_> = match wanted.is_empty() {
-        true => HashSet::new(),
-        false => held.objects().flat_map(|o| acts(o.options.as_ref())).map(|act| (&act.name, act.number())).collect(),
+    let here: HashMap<_, &Act> = match wanted.is_empty() {
+        true => HashMap::new(),
+        false => {
+            held.objects().flat_map(|o| acts(o.options.as_ref())).map(|act| ((&act.name, act.number()), act)).collect()
+        }
     };
+    let value = |text: &Option<String>| text.clone().unwrap_or_else(|| "not set".to_owned());
     for ((name, number), Shared { interface, filter, act }) in &wanted {
-        if here.contains(&(name, Some(*number))) {
+        let facts = machine.facts(interface);
+        let mut found = |message: String, help: String| {
+            let d = Diagnostic::new(&codes::SHARED_ACTION, message).help(help);
+            frame.found.push(filter.origin.span.map_or(d.clone(), |span| d.at(span, "asked for here")));
+        };
+        if let Some(stands) = here.get(&(name, Some(*number))) {
+            if let Some(Difference { word, held, asked }) = plan::born_otherwise(act, stands, &facts) {
+                let (held, asked) = (value(&held), value(&asked));
+                let message = format!("`{name}` {number} stands with `{word}: {held}`, and `{word}: {asked}` is asked");
+                found(message, "the kernel decides that when it makes an action: write another `index`".to_owned());
+            }
             continue;
         }
-        let facts = machine.facts(interface);
         // who may not ask is told so by what comes next
         let mut differs = || {
             let stands = kernel.action(name, *number).ok()??;
@@ -300,16 +319,13 @@ fn stands_otherwise(frame: &mut Frame, kernel: &mut Kernel, asked: &Tree, held: 
             }
         }
         let Some(first) = first else { continue };
-        let value = |text: &Option<String>| text.clone().unwrap_or_else(|| "not set".to_owned());
         let message = format!(
             "`{name}` {number} stands already and is others', with `{}` {} instead of {}",
             first.word,
             value(&first.held),
             value(&first.asked)
         );
-        let d = Diagnostic::new(&codes::SHARED_ACTION, message);
-        let d = filter.origin.span.map_or(d.clone(), |span| d.at(span, "asked for here"));
-        frame.found.push(d.help(format!("write another `index`, or only `index: {number}` to take it as it is")));
+        found(message, format!("write another `index`, or only `index: {number}` to take it as it is"));
     }
     frame.found.found.len() > before
 }

@@ -51,6 +51,11 @@ impl Guard {
         Ok(Guard { lock: frame.lock(wait)?, watch: None })
     }
 
+    /// Whether nobody can stop it.
+    pub fn is_deaf(&self) -> bool {
+        self.watch.is_none()
+    }
+
     /// Gives the lock back.
     pub fn open(&mut self) {
         drop(self.lock.take());

@@ -76,6 +76,10 @@ pub(super) fn go_back(frame: &mut Frame, mut kernel: Kernel, mut entry: Entry, m
         Err(e) => return frame.fail(&e),
     };
     let mut aim = Aim::back(&before, after.ids.clone(), Stands { kernel, machine, state, held, snapshot });
+    // what others have made under a number meanwhile; who reverts what nobody confirmed does what can be done
+    if !guard.is_deaf() && bring::stands_otherwise(frame, &mut aim.kernel, &aim.asked, &aim.held, &aim.machine) {
+        return frame.refuse(Exit::Kernel);
+    }
     let intent = Intent { what: format!("back to before {}", entry.number), confirm: None, after };
     let own = match change::make(frame, &mut aim, &mut guard, intent) {
         Ok(own) => own,

@@ -121,10 +121,17 @@ impl PartialEq for Act {
     }
 }
 
+/// A word beside the options that differs, what is held, and what is asked.
+pub(crate) type Beside = (&'static str, Option<String>, Option<String>);
+
+const COOKIE_WORD: &str = "cookie";
+const HW_STATS_WORD: &str = "hw_stats";
+/// The word of [`NO_PERCPU`].
+pub(crate) const NO_PERCPU_WORD: &str = "no_percpu";
 const HW_STATS_WORDS: &[(&str, u8)] = &[("immediate", 1), ("delayed", 2), ("disabled", 0)];
 /// A policy's word for a policer in the way of before 2004.
 const OLD: &str = "old";
-const FLAG_WORDS: &[(&str, u32)] = &[("no_percpu", NO_PERCPU), ("skip_hw", 2), ("skip_sw", 4)];
+const FLAG_WORDS: &[(&str, u32)] = &[(NO_PERCPU_WORD, NO_PERCPU), ("skip_hw", 2), ("skip_sw", 4)];
 
 impl Act {
     /// An action with fresh options of its kind, or of a kind that no file here knows.
@@ -219,7 +226,7 @@ impl Act {
     /// What may stand behind every action, in tc's order.
     fn read_common(&mut self, words: &mut Words, reader: &mut Reader) -> Result<(), Refusal> {
         self.read_cookie(words, reader)?;
-        if words.take_short("hw_stats") {
+        if words.take_short(HW_STATS_WORD) {
             self.hw_stats = Some(hw_stats(words.want("a kind of statistics")?, reader)?);
         }
         if words.take("no_percpu") {
@@ -240,10 +247,10 @@ impl Act {
             out.insert(0, self.name.to_string());
         }
         if let Some(cookie) = &self.cookie {
-            out.extend(["cookie".to_owned(), cookie.tc()]);
+            out.extend([COOKIE_WORD.to_owned(), cookie.tc()]);
         }
-        if let Some((word, _)) = HW_STATS_WORDS.iter().find(|(_, bits)| Some(*bits) == self.hw_stats) {
-            out.extend(["hw_stats".to_owned(), (*word).to_owned()]);
+        if let Some(word) = self.hw_stats_word() {
+            out.extend([HW_STATS_WORD.to_owned(), word.to_owned()]);
         }
         out.extend(FLAG_WORDS.iter().filter(|(_, bit)| self.flags & bit != 0).map(|(word, _)| (*word).to_owned()));
         out
@@ -251,9 +258,8 @@ impl Act {
 
     /// What it has besides its options and cookie, in the policy's words.
     pub(crate) fn words(&self) -> Vec<(&'static str, String)> {
-        let stats = HW_STATS_WORDS.iter().find(|(_, bits)| Some(*bits) == self.hw_stats);
         let flags = FLAG_WORDS.iter().filter(|(_, bit)| self.flags & bit != 0);
-        let stats = stats.map(|(word, _)| ("hw_stats", (*word).to_owned()));
+        let stats = self.hw_stats_word().map(|word| (HW_STATS_WORD, word.to_owned()));
         let old = self.old.then(|| (OLD, Flag(true).show()));
         stats.into_iter().chain(flags.map(|(word, _)| (*word, Flag(true).show()))).chain(old).collect()
     }
@@ -261,10 +267,10 @@ impl Act {
     /// Reads such a word; false if it is none.
     fn read_word(&mut self, entry: &Entry, reader: &mut Reader) -> Result<bool, Refusal> {
         let word = entry.key.value.as_str();
-        if word == "cookie" {
+        if word == COOKIE_WORD {
             let text = entry.node.as_word().unwrap_or_default();
             self.cookie = Some(cookie(text, reader).map_err(|r| at(r, entry.node.span))?);
-        } else if word == "hw_stats" {
+        } else if word == HW_STATS_WORD {
             let text = entry.node.as_word().unwrap_or_default();
             self.hw_stats = Some(hw_stats(text, reader).map_err(|r| at(r, entry.node.span))?);
         } else if let Some(bit) = flag(word) {
@@ -295,6 +301,33 @@ impl Act {
         let word = options.rows().get(row).map(|row| row.word);
         let given = word == Some(control::INDEX.word) || self.is_shared();
         given && !options.slot(row).is_some_and(|s| s.is_set()) || options.same(held.options.as_ref(), row, facts)
+    }
+
+    /// What it has beside its options that a held one has not, or has otherwise: the word, what is held, and what is asked.
+    /// Of one that stands elsewhere only what is said counts. A cookie stays until another is set; in hardware or not is the
+    /// filter's to say, which tells its actions.
+    pub(crate) fn beside(&self, held: &Act) -> Vec<Beside> {
+        let mut found = Vec::new();
+        if self.cookie.is_some() && self.cookie != held.cookie {
+            let shown = |act: &Act| act.cookie.as_ref().map(Unit::show);
+            found.push((COOKIE_WORD, shown(held), shown(self)));
+        }
+        if self.hw_stats != held.hw_stats && !(self.hw_stats.is_none() && self.is_shared()) {
+            let shown = |act: &Act| act.hw_stats_word().map(str::to_owned);
+            found.push((HW_STATS_WORD, shown(held), shown(self)));
+        }
+        for (word, bit) in FLAG_WORDS {
+            let (asked, stands) = (self.flags & bit != 0, held.flags & bit != 0);
+            if asked && !stands || stands && !asked && *bit == NO_PERCPU && !self.is_shared() {
+                let shown = |set: bool| Some(Flag(set).show());
+                found.push((word, shown(stands), shown(asked)));
+            }
+        }
+        found
+    }
+
+    fn hw_stats_word(&self) -> Option<&'static str> {
+        HW_STATS_WORDS.iter().find(|(_, bits)| Some(*bits) == self.hw_stats).map(|(word, _)| *word)
     }
 
     /// [`Options::assume`]; of one that stands elsewhere nothing is known but its number.
@@ -343,10 +376,10 @@ impl Act {
             words
         });
         if let Some(cookie) = &self.cookie {
-            words.push_str(&format!(" cookie {}", cookie.show()));
+            words.push_str(&format!(" {COOKIE_WORD} {}", cookie.show()));
         }
-        if let Some((word, _)) = HW_STATS_WORDS.iter().find(|(_, bits)| Some(*bits) == self.hw_stats) {
-            words.push_str(&format!(" hw_stats {word}"));
+        if let Some(word) = self.hw_stats_word() {
+            words.push_str(&format!(" {HW_STATS_WORD} {word}"));
         }
         for (word, _) in FLAG_WORDS.iter().filter(|(_, bit)| self.flags & bit != 0) {
             words.push_str(&format!(" {word}"));
@@ -436,7 +469,7 @@ impl Act {
     /// Reads options in the policy's words on one line, up to `then`.
     fn read_options(&mut self, words: &mut Words, reader: &mut Reader) -> Result<(), Refusal> {
         while let Some(word) = words.peek().filter(|w| *w != "then") {
-            if word == "hw_stats" || word == "cookie" || flag(word).is_some() {
+            if word == HW_STATS_WORD || word == COOKIE_WORD || flag(word).is_some() {
                 self.read_common(words, reader)?;
                 continue;
             }
@@ -477,7 +510,7 @@ impl Act {
     }
 
     fn read_cookie(&mut self, words: &mut Words, reader: &mut Reader) -> Result<bool, Refusal> {
-        if !words.take("cookie") {
+        if !words.take(COOKIE_WORD) {
             return Ok(false);
         }
         self.cookie = Some(cookie(words.want(Octets::INFO.name)?, reader)?);
@@ -739,11 +772,7 @@ impl Actions {
         let same = |a: &Act, h: &Act| {
             let options = a.options.as_ref();
             a.name == h.name
-                && (a.cookie.is_none() || a.cookie == h.cookie)
-                && a.hw_stats == h.hw_stats
-                // in hardware or not is the filter's to say, which tells its actions
-                && a.flags & !h.flags == 0
-                && (a.flags ^ h.flags) & NO_PERCPU == 0
+                && a.beside(h).is_empty()
                 && options.as_any().type_id() == h.options.as_any().type_id()
                 && (0..options.rows().len()).all(|row| a.same_row(h, row, facts))
         };

@@ -4,10 +4,14 @@
 //! net/sched/act_*.c). So what such an action is to be is a step of its own, which all its filters feel at once; it comes
 //! before any filter moves, and finds the action also where that goes with its last filter: the kernel lets go of it some
 //! time later, and a filter made anew in its place may still be bound to it.
+//!
+//! Two things are otherwise (`tcf_action_init_1` in net/sched/act_api.c). Which statistics hardware keeps is set anew by
+//! each message that names the action, to any if it says nothing: so all filters say the same ([`agreed`]). And whether it
+//! counts for each processor is decided at its birth, and never again ([`born_otherwise`]).
 
 use super::{Difference, Step, Subject, Verb};
 use crate::facts::Facts;
-use crate::kind::action::Act;
+use crate::kind::action::{Act, NO_PERCPU_WORD};
 use crate::kind::{acts, each_act};
 use crate::tree::{Object, Tree};
 use compact_str::CompactString;
@@ -62,11 +66,46 @@ pub fn differences(asked: &Act, held: &Act, facts: &Facts) -> (Vec<Difference>, 
     let mut found: Vec<Difference> = rows
         .map(|(i, row)| Difference { word: row.word, held: shown(&standing, i), asked: shown(&wanted, i) })
         .collect();
-    if asked.cookie.is_some() && asked.cookie != held.cookie {
-        let shown = |act: &Act| act.cookie.as_ref().map(|cookie| cookie.0.iter().map(|b| format!("{b:02x}")).collect());
-        found.push(Difference { word: "cookie", held: shown(held), asked: shown(asked) });
-    }
+    found.extend(asked.beside(held).into_iter().map(|(word, held, asked)| Difference { word, held, asked }));
     (found, send)
+}
+
+/// What the kernel does not change of an action that stands: it must be made under another number.
+pub fn born_otherwise(asked: &Act, held: &Act, facts: &Facts) -> Option<Difference> {
+    differences(asked, held, facts).0.into_iter().find(|difference| difference.word == NO_PERCPU_WORD)
+}
+
+/// What is asked, with all that share an action saying of it what one of them says beside its options.
+pub(super) fn agreed(asked: &Tree) -> Cow<'_, Tree> {
+    let numbered = filters(asked).flat_map(|(_, filter)| acts(filter.options.as_ref()));
+    let numbered: Vec<_> = numbered.filter_map(|act| Some((act, (&act.name, act.number()?)))).collect();
+    let mut said = HashMap::new();
+    // who says most, first
+    for whole in [true, false] {
+        for (act, number) in numbered.iter().filter(|(act, _)| act.is_shared() != whole) {
+            if whole || act.hw_stats.is_some() || act.flags != 0 {
+                said.entry(*number).or_insert((act.hw_stats, act.flags));
+            }
+        }
+    }
+    let differs = |(act, number): &(&Act, _)| said.get(number).is_some_and(|said| *said != (act.hw_stats, act.flags));
+    if !numbered.iter().any(differs) {
+        return Cow::Borrowed(asked);
+    }
+    let mut agreed = asked.clone();
+    each_act_of(&mut agreed, |act| {
+        if let Some(said) = act.number().and_then(|number| said.get(&(&act.name, number))) {
+            (act.hw_stats, act.flags) = *said;
+        }
+    });
+    Cow::Owned(agreed)
+}
+
+fn each_act_of(tree: &mut Tree, mut each: impl FnMut(&mut Act)) {
+    let branches = tree.interfaces.values_mut().flat_map(|i| [&mut i.egress, &mut i.ingress]).flatten();
+    for object in branches.flat_map(|branch| &mut branch.objects) {
+        each_act(object.options.as_mut(), &mut each);
+    }
 }
 
 /// The steps that make of shared actions what they are to be.
@@ -113,14 +152,12 @@ pub(super) fn after<'t>(held: &'t Tree, steps: &[Step]) -> Cow<'t, Tree> {
         return Cow::Borrowed(held);
     }
     let mut after = held.clone();
-    let branches = after.interfaces.values_mut().flat_map(|i| [&mut i.egress, &mut i.ingress]).flatten();
-    for object in branches.flat_map(|branch| &mut branch.objects) {
-        each_act(object.options.as_mut(), |act| {
-            let Some(now) = act.number().and_then(|number| changed.get(&(act.name.clone(), number))) else { return };
-            act.options = now.options.clone();
-            act.cookie = now.cookie.clone().or(act.cookie.take());
-        });
-    }
+    each_act_of(&mut after, |act| {
+        let Some(now) = act.number().and_then(|number| changed.get(&(act.name.clone(), number))) else { return };
+        act.options = now.options.clone();
+        act.cookie = now.cookie.clone().or(act.cookie.take());
+        act.hw_stats = now.hw_stats;
+    });
     Cow::Owned(after)
 }
 
@@ -167,5 +204,35 @@ mod tests {
         // another number is another action
         assert!(steps(&[&fast.replace("index 5", "index 6")], &[&slow]).iter().all(|step| step.contains("filter")));
         assert!(steps(&[&fast], &[]).iter().all(|step| !step.starts_with("tc actions")));
+    }
+
+    /// Each message that names an action says anew which statistics hardware keeps of it, so all of them say the same.
+    #[test]
+    fn what_hardware_counts_is_said_by_all_who_share() {
+        let gact = |more: &str| format!("gact control pass index 5{more}");
+        let (plain, counted) = (gact(""), gact(" hw_stats disabled"));
+        let changed = "tc actions change pass index 5 hw_stats disabled";
+        assert_eq!(steps(&[&counted, "gact index 5"], &[&plain, &plain]), [changed]);
+        assert_eq!(steps(&[&counted, "gact index 5"], &[&counted, &counted]), [""; 0]);
+        assert_eq!(steps(&[&plain], &[&counted]), ["tc actions change pass index 5"]);
+        let planned = steps(&[&counted, "gact index 5"], &[&plain]);
+        let [first, second] = planned.as_slice() else { panic!("{planned:?}") };
+        assert!(first == changed && second.ends_with("index 5 hw_stats disabled"), "{planned:?}");
+        // who says nothing of it takes it as it is
+        assert_eq!(steps(&["gact index 5"], &[&counted]), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_decided_at_birth_is_told_apart() {
+        let read = |text: &str| Actions::read(text, &mut Reader::default()).unwrap().0.remove(0);
+        let born = |asked: &str, held: &str| {
+            born_otherwise(&read(asked), &read(held), &Facts::default()).map(|difference| difference.word)
+        };
+        let (plain, alone) = ("gact control pass index 5", "gact control pass index 5 no_percpu");
+        assert_eq!(born(plain, alone), Some("no_percpu"));
+        assert_eq!(born(alone, plain), Some("no_percpu"));
+        assert_eq!(born(alone, alone), None);
+        assert_eq!(born("gact index 5", alone), None);
+        assert_eq!(born("gact control drop index 5 hw_stats disabled", plain), None);
     }
 }

@@ -119,3 +119,53 @@ fn a_number_that_others_have_is_refused_before_anything_is_done() {
     let same = host.apply_text(&policy("7mbit", 6));
     host.assert_settled(&same);
 }
+
+/// What stands beside the options: which statistics hardware keeps changes with the action, for all who name it; for which
+/// processor it counts is decided at its birth, so that another number is wanted.
+#[test]
+fn what_is_said_beside_the_options_is_held_or_refused() {
+    needs!("u32", "clsact", "gact");
+    let host = Host::with(&["eth0"]);
+    let policy = |whole: &str, other: &str, index: u32| {
+        format!(
+            "interfaces:\n  eth0:\n    ingress:\n      rules:\n\
+             \x20       - {{ do: {{ gact: {{ control: pass, index: {index}{whole} }} }}, match: tcp dport 80 }}\n\
+             \x20       - {{ do: {{ gact: {{ index: {index}{other} }} }}, match: tcp dport 443 }}\n"
+        )
+    };
+    let shown = || host.netns.tc("actions get action gact index 5");
+    for (whole, other, said) in [
+        ("", "", false),
+        (", hw_stats: disabled", "", true),
+        ("", "", false),
+        (", hw_stats: disabled", ", hw_stats: disabled", true),
+        (", hw_stats: immediate", "", true),
+    ] {
+        let file = host.apply_text(&policy(whole, other, 5));
+        host.assert_settled(&file);
+        assert_eq!(shown().contains("hw_stats"), said, "{whole}: {}", shown());
+    }
+    // a filter that comes to it later says it too
+    let more = "        - { do: { gact: { index: 5 } }, match: udp dport 443 }\n";
+    let file = host.apply_text(&(policy(", hw_stats: disabled", "", 5) + more));
+    host.assert_settled(&file);
+    assert!(shown().contains("hw_stats disabled"), "{}", shown());
+
+    let before = standing(&host);
+    let file = host.policy(&policy(", no_percpu: yes", "", 5));
+    let ran = host.shapectl(&["apply", path(&file)]);
+    assert!(ran.status.code() == Some(1) && ran.stderr.contains("shared-action"), "{ran}");
+    assert!(ran.stderr.contains("no_percpu: yes") && ran.stderr.contains("policy.yaml:5:"), "{ran}");
+    assert_same(&standing(&host), &before, "left: what stands, right: what stood");
+    let file = host.apply_text(&policy(", no_percpu: yes", "", 6));
+    host.assert_settled(&file);
+    // and back: nobody has number 5 any more
+    host.shapectl(&["rollback"]).ok();
+    assert_same(&standing(&host), &before, "left: what stands, right: what stood");
+    // two things said of one action are refused, also beside its options
+    for (whole, other) in [(", no_percpu: yes, hw_stats: disabled", ", hw_stats: immediate"), ("", ", no_percpu: yes")]
+    {
+        let ran = host.shapectl(&["check", path(&host.policy(&policy(whole, other, 5)))]);
+        assert!(ran.status.code() == Some(1) && ran.stderr.contains("two things are said"), "{ran}");
+    }
+}

@@ -15,8 +15,16 @@ pub(super) fn check(policy: &Policy, facts: &dyn Fn(&str) -> Facts, sink: &mut S
     let mut said: HashMap<(&CompactString, u32), (&Act, Span)> = HashMap::new();
     let facts = facts("");
     each(policy, &mut |act, span| {
-        let Some(number) = act.number().filter(|_| !act.is_shared()) else { return };
-        let (first, at) = *said.entry((&act.name, number)).or_insert((act, span));
+        if let Some(number) = act.number().filter(|_| !act.is_shared()) {
+            said.entry((&act.name, number)).or_insert((act, span));
+        }
+    });
+    if said.is_empty() {
+        return;
+    }
+    each(policy, &mut |act, span| {
+        let Some(number) = act.number() else { return };
+        let Some((first, at)) = said.get(&(&act.name, number)).copied() else { return };
         let settled = |act: &Act| {
             let mut act = act.clone();
             act.complete(&facts);
@@ -24,7 +32,8 @@ pub(super) fn check(policy: &Policy, facts: &dyn Fn(&str) -> Facts, sink: &mut S
             act
         };
         let (one, other) = (settled(first), settled(act));
-        if (0..one.options.rows().len()).all(|row| one.same_row(&other, row, &facts)) {
+        let same = |row| other.same_row(&one, row, &facts);
+        if (0..one.options.rows().len()).all(same) && other.beside(&one).is_empty() {
             return;
         }
         let message = format!("`{}` with `index {number}` is one action, and two things are said of it", act.name);
