@@ -106,7 +106,7 @@ pub enum Command {
         /// Treat warnings as errors
         #[arg(long)]
         deny_warnings: bool,
-        /// Treat an interface that does not exist here as an error
+        /// Hold them against this machine: what its kernel lacks and interfaces that do not exist are errors
         #[arg(long)]
         live: bool,
         /// Tell of each list of rules what none of them takes and where that goes, and which rules overlap

@@ -10,9 +10,9 @@ pub use memory::{Memory, memory};
 pub use thing::{Feature, Thing, everything};
 
 use crate::facts::Facts;
-use crate::kind::action::{Actions, police::Police};
+use crate::kind::action::{Actions, ct, police::Police};
 use crate::kind::filter::u32::U32;
-use crate::kind::{Options, Role};
+use crate::kind::{Options, Role, acts};
 use crate::source::Span;
 use crate::tree::{Id, Interface, Object, Tree};
 use crate::unit::{Handle, Rate};
@@ -145,11 +145,9 @@ fn unasked(installed: &Installed, thing: Thing, answer: Option<&Answer>) -> (Sta
 pub fn why(installed: &Installed, thing: Thing) -> (String, Option<String>) {
     let symbol = thing.config().map(|symbol| format!("CONFIG_{symbol}"));
     let mut said: Vec<String> = thing.module().map(|module| format!("module {module}")).into_iter().collect();
-    said.extend(symbol.clone());
-    let mut said = said.join(", ");
-    if let Some(since) = thing.since() {
-        said = if said.is_empty() { format!("since Linux {since}") } else { format!("{said}, since Linux {since}") };
-    }
+    said.extend(symbol);
+    said.extend(thing.kernels().map(str::to_owned));
+    let said = said.join(", ");
     let release = &installed.release;
     let module = thing.module().unwrap_or_default();
     match installed.built(thing) {
@@ -181,9 +179,19 @@ pub struct Need {
 
 /// What these objects need of the kernel, each thing once, at the first that needs it.
 pub fn needs_of<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Vec<Need> {
+    needs_that(objects, |_, _| true)
+}
+
+/// What changes of objects that stand need: they are of kinds that are there.
+pub fn needs_of_changes<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Vec<Need> {
+    let stands = |object: &Object, thing| matches!(thing, Thing::Kind(role, name) if role != Role::Action && name == object.name);
+    needs_that(objects, |object, thing| !stands(object, thing))
+}
+
+fn needs_that<'a>(objects: impl IntoIterator<Item = &'a Object>, counts: impl Fn(&Object, Thing) -> bool) -> Vec<Need> {
     let mut needs: Vec<Need> = Vec::new();
     for object in objects {
-        for thing in things_of(object) {
+        for thing in things_of(object).into_iter().filter(|thing| counts(object, *thing)) {
             if needs.iter().all(|need| need.thing != thing) {
                 needs.push(Need { thing, span: object.origin.span });
             }
@@ -224,6 +232,11 @@ fn things_of(object: &Object) -> Vec<Thing> {
     }
     if object.options.as_kind::<U32>().is_some_and(|u32| u32.mark.is_some()) {
         things.push(Thing::Feature(Feature::U32Mark));
+    }
+    // the number of a shared block stands in the place of a parent
+    let on_hook = |parent: Handle| parent.is_hook() || parent.major() == 0;
+    if !on_hook(object.id.parent()) && acts(object.options.as_ref()).any(|act| act.name == ct::KIND.name) {
+        things.push(Thing::Feature(Feature::CtBelowQdiscs));
     }
     things_of_options(object.options.as_ref(), &mut things);
     things
@@ -326,6 +339,20 @@ mod tests {
         let all =
             run("match mark 1 1 action police pkts_rate 100 pkts_burst 10 conform-exceed drop/ok hw_stats immediate");
         assert_eq!(all, ["u32", "chains", "clsact-egress", "u32-mark", "police", "hw-stats", "packet-rate"]);
+        // below a discipline, on a hook and in a shared block
+        for (parent, wanted) in [(Handle::new(1, 0), true), (Handle::HOOK_EGRESS, false), (Handle(7), false)] {
+            let kind = crate::kind::find(Role::Filter, "matchall").unwrap();
+            let mut options = (kind.options)();
+            let words = ["action".to_owned(), "ct".to_owned()];
+            let mut reader = crate::unit::Reader::tc();
+            crate::kind::read_tc(options.as_mut(), &mut crate::unit::Words::new(&words), &mut reader).unwrap();
+            let id = Id::Filter { parent, chain: 0, prio: 1, protocol: 3, handle: 0 };
+            let filter = Object::new(id, kind, options);
+            let feature = |needs: Vec<Need>| needs.iter().any(|need| need.thing.name() == "ct-below-qdiscs");
+            assert_eq!(feature(needs_of([&filter])), wanted, "{parent}");
+            let changed: Vec<_> = needs_of_changes([&filter]).iter().map(|need| need.thing.name()).collect();
+            assert!(changed.contains(&"ct") && !changed.contains(&"matchall"), "{changed:?}");
+        }
         let wide = run("match u32 0 0 action police rate 40gbit burst 1mb");
         assert_eq!(wide, ["u32", "chains", "clsact-egress", "police", "rate64"]);
     }

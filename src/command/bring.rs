@@ -16,7 +16,7 @@ use crate::plan::{self, Difference, LinkChange, Plan, Shared, Step, Subject, Ver
 use crate::policy::model::Policy;
 use crate::source::Sources;
 use crate::state::State;
-use crate::tree::{Branch, Id, Interface, Names, OWN_ALIAS, Tree};
+use crate::tree::{Branch, Id, Interface, Names, OWN_ALIAS, Object, Tree};
 use crate::unit::Handle;
 use crate::view::{self, PlanJson};
 use serde_json::{Value, json};
@@ -444,16 +444,20 @@ pub(super) fn what_is_left(aim: &mut Aim) -> Result<Plan, Error> {
     Ok(left)
 }
 
-/// Finds what the kernel lacks of all that a plan makes, before anything is sent: each thing at the policy's line that
-/// wants it. True if there is something. Where the kernel may not be asked nothing is found, and its refusal tells.
+/// Finds what the kernel lacks of all that a plan makes or changes, before anything is sent: each thing at the policy's line
+/// that wants it. True if there is something. Where the kernel may not be asked nothing is found, and its refusal tells.
 pub(super) fn lacks(frame: &mut Frame, plan: &Plan) -> bool {
-    let made = plan.steps.iter().filter(|step| matches!(step.verb, Verb::Add | Verb::Replace));
-    let objects = made.clone().filter_map(|step| match &step.subject {
-        Subject::Object(object) => Some(object),
-        Subject::Action(..) | Subject::Link(..) => None,
-    });
-    let mut needs = doctor::needs_of(objects);
-    needs.extend(made.filter_map(|step| match &step.subject {
+    let steps = |is: fn(Verb) -> bool| plan.steps.iter().filter(move |step| is(step.verb));
+    let made = |verb| matches!(verb, Verb::Add | Verb::Replace);
+    fn object(step: &Step) -> Option<&Object> {
+        match &step.subject {
+            Subject::Object(object) => Some(object),
+            Subject::Action(..) | Subject::Link(..) => None,
+        }
+    }
+    let mut needs = doctor::needs_of(steps(made).filter_map(object));
+    needs.extend(doctor::needs_of_changes(steps(|verb| verb == Verb::Change).filter_map(object)));
+    needs.extend(steps(made).filter_map(|step| match &step.subject {
         Subject::Link(LinkChange::Create(kind), span) => doctor::need_of_device(kind, *span),
         _ => None,
     }));

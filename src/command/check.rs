@@ -33,7 +33,9 @@ pub(super) fn run(frame: &mut Frame, files: &[String], deny_warnings: bool, live
             let (asked, _) = frame.lower_for(&mut machine, &policy, &state.ids, &Tree::default(), ahead);
             // as if nothing of it stood
             let facts = |name: &str| machine.facts(name);
-            bring::weigh(frame, bring::memory_of(&plan::from_nothing(&asked, &facts), &facts));
+            let plan = plan::from_nothing(&asked, &facts);
+            bring::lacks(frame, &plan);
+            bring::weigh(frame, bring::memory_of(&plan, &facts));
         } else {
             frame.lower(&policy, &|name| machine.facts(name), &state.ids);
         }

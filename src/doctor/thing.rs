@@ -38,29 +38,46 @@ pub enum Feature {
     HwStats,
     /// The hook for what leaves.
     ClsactEgress,
+    /// The action `ct` below a discipline that holds packets, which could free one that is still held by conntrack.
+    CtBelowQdiscs,
 }
 
-/// Each feature with its name, what it is for, its module and symbol if one decides, and the first kernel that has it.
+/// Each feature with its name, what it is for, its module and symbol if one decides, and which kernels have it.
 type Row = (Feature, &'static str, &'static str, Option<&'static str>, Option<&'static str>, &'static str);
 
 const FEATURES: &[Row] = &[
-    (Feature::Rate64, "rate64", "rates above 34 Gbit/s", None, None, "3.13"),
-    (Feature::PacketRate, "packet-rate", "policing by packets a second", None, None, "5.13"),
+    (Feature::Rate64, "rate64", "rates above 34 Gbit/s", None, None, "since Linux 3.13"),
+    (Feature::PacketRate, "packet-rate", "policing by packets a second", None, None, "since Linux 5.13"),
     (Feature::U32Mark, "u32-mark", "u32 filters that match the mark", None, Some("CLS_U32_MARK"), ""),
     (Feature::U32Counters, "u32-counters", "u32 filters that count their hits", None, Some("CLS_U32_PERF"), ""),
-    (Feature::ExtendedErrors, "extended-errors", "refusals with a reason in words", None, None, "4.16"),
-    (Feature::StrictDumps, "strict-dumps", "dumps of one link alone", None, None, "4.20"),
-    (Feature::SharedBlocks, "shared-blocks", "filters that several links share", None, None, "4.16"),
-    (Feature::Chains, "chains", "chains of filters", None, None, "4.13"),
-    (Feature::Templates, "chain-templates", "chains made by themselves, with templates", None, None, "4.19"),
-    (Feature::HwStats, "hw-stats", "the choice of hardware statistics", None, None, "5.7"),
+    (Feature::ExtendedErrors, "extended-errors", "refusals with a reason in words", None, None, "since Linux 4.16"),
+    (Feature::StrictDumps, "strict-dumps", "dumps of one link alone", None, None, "since Linux 4.20"),
+    (Feature::SharedBlocks, "shared-blocks", "filters that several links share", None, None, "since Linux 4.16"),
+    (Feature::Chains, "chains", "chains of filters", None, None, "since Linux 4.13"),
+    (
+        Feature::Templates,
+        "chain-templates",
+        "chains made by themselves, with templates",
+        None,
+        None,
+        "since Linux 4.19",
+    ),
+    (Feature::HwStats, "hw-stats", "the choice of hardware statistics", None, None, "since Linux 5.7"),
     (
         Feature::ClsactEgress,
         "clsact-egress",
         "filters on what leaves, without a qdisc",
         Some("sch_ingress"),
         Some("NET_SCH_INGRESS"),
-        "4.5",
+        "since Linux 4.5",
+    ),
+    (
+        Feature::CtBelowQdiscs,
+        "ct-below-qdiscs",
+        "the action `ct` elsewhere than on the hooks and in shared blocks",
+        None,
+        None,
+        "up to Linux 6.19, but for some stable ones",
     ),
 ];
 
@@ -144,9 +161,9 @@ impl Thing {
         self.kind().map(|k| k.config).or(self.device().map(|d| d.2)).or(self.row().and_then(|r| r.4))
     }
 
-    /// The first kernel that has it, where that decides.
-    pub fn since(self) -> Option<&'static str> {
-        self.row().map(|row| row.5).filter(|since| !since.is_empty())
+    /// Which kernels have it, where that decides: `since Linux 5.13`.
+    pub fn kernels(self) -> Option<&'static str> {
+        self.row().map(|row| row.5).filter(|kernels| !kernels.is_empty())
     }
 }
 
@@ -160,7 +177,7 @@ mod tests {
         for (i, thing) in all.iter().enumerate() {
             assert!(!thing.name().is_empty(), "{thing:?}");
             assert!(
-                thing.config().is_some() || thing.since().is_some(),
+                thing.config().is_some() || thing.kernels().is_some(),
                 "{thing:?} has neither a symbol nor a version"
             );
             let twin = all.iter().take(i).find(|other| other.name() == thing.name() && other.group() == thing.group());

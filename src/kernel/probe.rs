@@ -4,6 +4,7 @@
 use super::{Error, Kernel};
 use crate::doctor::{Answer, Feature, Thing};
 use crate::facts::Facts;
+use crate::kind::action::{Act, Actions, ct};
 use crate::kind::wire::{Attributes, NESTED, Payload};
 use crate::kind::{self, Role, read_tc};
 use crate::netlink::{self, Message, messages};
@@ -34,8 +35,11 @@ const ANY: u16 = 0;
 const TC: usize = 20;
 const ACT: usize = 4;
 
+/// Filters with words that match all, of which some kernel may have one only.
+const FILTERS: [(&str, &str); 5] =
+    [("u32", "match u32 0 0"), ("matchall", ""), ("basic", ""), ("flower", ""), ("fw", "")];
 /// Qdiscs that filters can hang on, of which some kernel may have one only.
-const HOLDERS: [&str; 9] = ["ingress", "prio", "htb", "drr", "hfsc", "fq_codel", "sfq", "multiq", "qfq"];
+const HOLDERS: [&str; 8] = ["prio", "htb", "drr", "hfsc", "fq_codel", "sfq", "multiq", "qfq"];
 
 /// Asks the running kernel for things, in a network namespace of its own on a thread of its own: no link of anybody's is
 /// touched. The kernel may load modules for it.
@@ -150,12 +154,19 @@ impl Probe<'_> {
         Ok(self.dump(netlink::RTM_GETQDISC, Handle(0)).is_ok())
     }
 
-    /// Something that filters can hang on.
+    /// Something that filters can hang on: the hook, or else a discipline.
     fn holder(&mut self) -> Result<Option<Handle>, Error> {
+        match self.set(&Object::unknown(HOOK, "ingress"), Verb::Add)? {
+            None => Ok(Some(Handle::HOOK)),
+            Some(_) => self.root_holder(),
+        }
+    }
+
+    /// A discipline that filters can hang on.
+    fn root_holder(&mut self) -> Result<Option<Handle>, Error> {
         for name in HOLDERS {
-            let (id, parent) = if name == "ingress" { (HOOK, Handle::HOOK) } else { (ROOT, Handle::new(1, 0)) };
-            if self.set(&Object::unknown(id, name), Verb::Add)?.is_none() {
-                return Ok(Some(parent));
+            if self.set(&Object::unknown(ROOT, name), Verb::Add)?.is_none() {
+                return Ok(Some(Handle::new(1, 0)));
             }
         }
         Ok(None)
@@ -230,7 +241,7 @@ impl Probe<'_> {
 
     /// Makes a filter of whatever kind there is; false if there is none.
     fn any_filter(&mut self, parent: Handle, chain: u32) -> Result<bool, Error> {
-        for (name, words) in [("u32", "match u32 0 0"), ("matchall", ""), ("basic", ""), ("flower", ""), ("fw", "")] {
+        for (name, words) in FILTERS {
             let id = self.id(parent, chain);
             if let (Some(kind), Some(options)) =
                 (kind::find(Role::Filter, name), options(Role::Filter, name, words, &self.facts))
@@ -288,7 +299,33 @@ impl Probe<'_> {
                 Ok(of_refusal(self.send(chain)?, &[Errno::EOPNOTSUPP]))
             }
             Feature::ClsactEgress => self.qdisc("clsact"),
+            Feature::CtBelowQdiscs => self.ct(),
         }
+    }
+
+    /// A filter below a discipline with the action `ct` and none of its parameters: the place is looked at first.
+    fn ct(&mut self) -> Result<Answer, Error> {
+        let Some(parent) = self.root_holder()? else { return Ok(unheld()) };
+        for (name, words) in FILTERS {
+            let (Some(kind), Some(mut options)) =
+                (kind::find(Role::Filter, name), options(Role::Filter, name, words, &self.facts))
+            else {
+                continue;
+            };
+            let action = options.row("action").and_then(|row| options.slot_mut(row));
+            let Some(action) = action else { continue };
+            let bare = Act { name: "ct".into(), kind: None, ..Act::of(&ct::KIND, Box::new(kind::raw::Raw::default())) };
+            action.copy_from(&Some(Actions::one(bare)));
+            let id = self.id(parent, 0);
+            match self.set(&Object::new(id, kind, options), Verb::Add)? {
+                Some(e) if e.is(Errno::EOPNOTSUPP) && e.text.as_deref().is_none_or(|text| text.contains("ct")) => {
+                    return Ok(Answer::Lacks);
+                }
+                Some(e) if e.is(Errno::EINVAL) => return Ok(Answer::Has),
+                Some(_) | None => {}
+            }
+        }
+        Ok(Answer::Unknown("no filter with the action `ct` is there to try it with".to_owned()))
     }
 
     /// A rate of 40 Gbit/s on the first shaper that is there, and whether it comes back whole.

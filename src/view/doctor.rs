@@ -98,7 +98,7 @@ pub fn doctor_json(report: &Report) -> Value {
     let findings = report.findings.iter().map(|f| {
         json!({
             "group": f.thing.group(), "name": f.thing.name(), "status": f.status.word(), "module": f.thing.module(),
-            "config": f.thing.config().map(|symbol| format!("CONFIG_{symbol}")), "since": f.thing.since(),
+            "config": f.thing.config().map(|symbol| format!("CONFIG_{symbol}")), "kernels": f.thing.kernels(),
             "note": f.note, "remedy": f.remedy, "needed": f.needed,
         })
     });

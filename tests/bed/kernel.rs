@@ -108,6 +108,7 @@ const PROBES: &[Probe] = &[
     probe("connmark", &[HOOK, "tc filter add dev lo ingress u32 match u32 0 0 action connmark"]),
     probe("ctinfo", &[HOOK, "tc filter add dev lo ingress u32 match u32 0 0 action ctinfo cpmark"]),
     probe("ct", &[HOOK, "tc filter add dev lo ingress u32 match u32 0 0 action ct"]),
+    probe("ct-below-qdiscs", &[ROOT, "tc filter add dev lo parent 1: u32 match u32 0 0 action ct"]),
     probe("sample", &[HOOK, "tc filter add dev lo ingress u32 match u32 0 0 action sample rate 10 group 1"]),
     probe("mpls", &[HOOK, "tc filter add dev lo ingress u32 match u32 0 0 action mpls dec_ttl"]),
     probe("simple", &[HOOK, "tc filter add dev lo ingress u32 match u32 0 0 action simple sdata hello"]),
@@ -178,6 +179,7 @@ fn reason(thing: &str, refused: Ran) -> String {
         "Unknown device type",
         "Operation not supported", // a device type, or a match, that the kernel was built without
         "No such file or directory",
+        "is unsupported", // in the kernel's own words
     ];
     let said = refused.stderr.lines().find(|line| unknown.iter().any(|words| line.contains(words)));
     match said {

@@ -162,6 +162,47 @@ fn a_mark_that_would_be_forgotten_stops_an_apply() {
     assert_eq!(held.contains("u32"), kernel::lacks("u32-mark").is_none(), "{held}");
 }
 
+/// The action `ct` below a discipline, which newer kernels refuse: found before anything is sent, also where a filter that
+/// stands gets it. On a hook all take it.
+#[test]
+fn ct_below_a_discipline_stops_an_apply_where_it_is_refused() {
+    needs!("htb", "u32", "clsact", "ct");
+    let host = Host::with(&["eth0"]);
+    let text = |action: &str| {
+        format!(
+            "interfaces:\n  eth0:\n    egress:\n      htb: {{ classes: {{ a: {{ rate: 1mbit }} }}, default: a }}\n      \
+             filters:\n        - {{ u32: {{ prio: 5, protocol: ip, match: u32 0 0, action: {action} }} }}\n"
+        )
+    };
+    let plain = host.policy(&text("pass"));
+    host.apply(&plain);
+    let before = host.dump();
+    let with = host.policy(&text("ct"));
+    let ran = host.shapectl(&["apply", path(&with)]);
+    // the kernel itself, asked by tc
+    let filter =
+        ["filter", "add", "dev", "eth0", "parent", "1:", "prio", "9", "u32", "match", "u32", "0", "0", "action", "ct"];
+    let refuses = !host.netns.run("tc", filter).status.success();
+    if refuses {
+        assert!(ran.status.code() == Some(3) && ran.stderr.contains("kernel-lacks"), "{ran}");
+        assert!(ran.stderr.contains("policy.yaml:6:") && !ran.stderr.contains("stands again"), "{ran}");
+        assert_eq!(before, host.dump(), "something was sent");
+        let ran = host.shapectl(&["check", "--live", path(&with)]);
+        assert!(ran.status.code() == Some(1) && ran.stderr.contains("kernel-lacks"), "{ran}");
+    } else {
+        assert_eq!(ran.status.code(), Some(0), "{ran}");
+        host.netns.tc("filter del dev eth0 parent 1: prio 9 protocol all u32");
+        host.assert_settled(&with);
+    }
+    let hook = "interfaces: { eth0: { ingress: { filters: [{ u32: { prio: 5, protocol: ip, match: u32 0 0, action: ct } }] } } }\n";
+    let hook = host.policy(hook);
+    host.shapectl(&["check", "--live", path(&hook)]).ok();
+    host.apply(&hook);
+    // conntrack's table outlives the filter for a moment
+    host.shapectl(&["clear", "eth0"]).ok();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+}
+
 /// The queues of a gred are messages of their own, and come back as they were asked.
 #[test]
 fn a_gred_is_made_in_parts() {
