@@ -61,17 +61,21 @@ pub const ROUNDS: usize = 16;
 /// the numbers of `asked`. What changes may stand in another's place again, so this is asked until it says `None`, or
 /// [`ROUNDS`] times: a number that a person pinned stays what it is.
 pub fn apart(asked: &Tree, held: &Tree, used: &Ids) -> Option<Ids> {
-    let mut ids = used.clone();
-    let mut clash = false;
-    for (name, table) in &mut ids.interfaces {
-        let ifb = table.ifb_name.as_ref().map(|name| (name, &mut table.ifb));
-        for (device, numbers) in [(name, &mut table.egress)].into_iter().chain(ifb) {
-            if let (Some(asked), Some(held)) = (sent(asked, device), sent(held, device)) {
-                clash |= keep_apart(asked, held, numbers);
+    let mut ids: Option<Ids> = None;
+    for (i, (name, table)) in used.interfaces.iter().enumerate() {
+        for device in [Some(name), table.ifb_name.as_ref()].into_iter().flatten() {
+            let (Some(asked), Some(held)) = (sent(asked, device), sent(held, device)) else { continue };
+            let strange = in_the_way(asked, held);
+            if strange.is_empty() {
+                continue;
+            }
+            let ids = ids.get_or_insert_with(|| used.clone());
+            if let Some((_, table)) = ids.interfaces.get_index_mut(i) {
+                keep_apart(strange, if device == name { &mut table.egress } else { &mut table.ifb });
             }
         }
     }
-    clash.then_some(ids)
+    ids
 }
 
 /// The table to compile with once more, so that these classes stand beside what is held under other numbers; `None` if
@@ -163,19 +167,21 @@ fn sent<'t>(tree: &'t Tree, device: &str) -> Option<&'t Branch> {
     tree.interfaces.get(device)?.egress.as_ref()
 }
 
-fn keep_apart(asked: &Branch, held: &Branch, numbers: &mut Numbers) -> bool {
+/// The numbers that stand elsewhere than they are asked to, if any of them is asked for.
+fn in_the_way(asked: &Branch, held: &Branch) -> Vec<Number> {
     let root = |b: &Branch| b.objects.first().map(|o| (o.id, o.name.clone()));
     if root(asked) != root(held) {
         // another root takes all below it away
-        return false;
+        return Vec::new();
     }
     let wanted: HashMap<Number, Stand> = asked.objects.iter().flat_map(all).collect();
     let odd = |(number, stand): &(Number, Stand)| wanted.get(number) != Some(stand);
-    let strange: Vec<(Number, Stand)> = held.objects.iter().flat_map(all).filter(odd).collect();
-    if !strange.iter().any(|(number, _)| wanted.contains_key(number)) {
-        return false;
-    }
-    for (number, _) in strange {
+    let strange: Vec<Number> = held.objects.iter().flat_map(all).filter(odd).map(|(number, _)| number).collect();
+    if strange.iter().any(|number| wanted.contains_key(number)) { strange } else { Vec::new() }
+}
+
+fn keep_apart(strange: Vec<Number>, numbers: &mut Numbers) {
+    for number in strange {
         match number {
             Number::Handle(h) if h.minor() == 0 => drop(numbers.foreign.insert(h.major())),
             Number::Handle(h) => drop(numbers.foreign_classes.entry(h.major()).or_default().insert(h.minor())),
@@ -183,5 +189,4 @@ fn keep_apart(asked: &Branch, held: &Branch, numbers: &mut Numbers) -> bool {
             Number::Prio(parent, prio) => drop(numbers.foreign_groups.entry(parent).or_default().insert(prio / 2)),
         }
     }
-    true
 }
