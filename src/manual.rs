@@ -77,6 +77,14 @@ pub fn commands() -> std::io::Result<String> {
          kernel changes none. What is lost all the same (another kind at the root, a queue in a band or below a pinned class) is \
          said in the plan, at its step.\n.PP\nBefore the first message what stands is written down. If the kernel refuses a step, \
          that is put back, and the message tells the policy's line, the step, the kernel's reason and what stands now.\n\
+         .PP\nWhat comes back, then as by \\fBrollback\\fR or where nobody confirmed, is what a dump tells: disciplines, classes, \
+         filters and actions with their options, devices that shapectl made, the length of a default fifo. What stood all the \
+         while, or is changed in place, keeps what it has. What was taken away and is made again begins anew: its counters are \
+         0, its queue is empty and its buckets full, and what it has learnt is forgotten (a drop probability, an estimated rate, \
+         the table of flows, the round of a fair queue). The kernel numbers anew what it numbered before: the first table of a \
+         u32 priority, and an action that one filter alone had, which is nobody else's business; where the policy gives such an \
+         action an \\fBindex\\fR, \\fBdiff\\fR tells, and the next \\fBapply\\fR gives it back. An object of a kind that shapectl does \
+         not know cannot be made again at all: to take it away wants \\fB\\-\\-force\\fR.\n\
          .SH EXIT STATUS\n.TP\n0\ndone, or no difference\n.TP\n1\nthe policy has errors or cannot be read\n\
          .TP\n2\nthere is a difference (diff), or a file is not in its normal layout (fmt --check)\n\
          .TP\n3\nthe kernel refused, or what stands is not what was asked\n.TP\n64\nwrong usage\n\

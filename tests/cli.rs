@@ -406,7 +406,7 @@ fn a_capture_is_a_table_of_classes() {
         pcap.extend([[0; 4], [0; 4], length, length].concat());
         pcap.extend(frame);
     }
-    let capture = run.file("c.pcap", pcap);
+    let capture = run.file("c.pcap", &pcap);
     let o = run.go(&["classify", &file, "--pcap", &capture, "--format", "json"]);
     assert_eq!(code(&o), 0, "{}", err(&o));
     let json: Value = serde_json::from_str(&out(&o)).expect("json");
@@ -417,6 +417,24 @@ fn a_capture_is_a_table_of_classes() {
     assert_eq!((&json["packets"], &json["no_rule"], &json["way_unknown"]), (&3.into(), &1.into(), &3.into()));
     let text = out(&run.go(&["classify", &file, "--pcap", &capture]));
     assert!(text.contains("a (1:1)") && text.contains("53.3 %") && text.contains("no rule takes them"), "{text}");
+    // of an unknown kind of link, one beside the others and alone; and cut within the first
+    let strange = |packets: &[u8]| [&147_u32.to_le_bytes()[..], packets].concat();
+    let (header, packets) = pcap.split_at(20);
+    let one = [&[0; 8][..], &[4, 0, 0, 0, 4, 0, 0, 0], &[0; 4]].concat();
+    for (bytes, why) in [
+        ([header, &strange(&one)].concat(), "1 packet left out: links of type 147"),
+        ([header, &packets[..4], &one].concat(), "shorter than their headers"),
+        ([header, &packets[..30]].concat(), "ends within a packet"),
+    ] {
+        let none = run.file("d.pcap", bytes);
+        let o = run.go(&["classify", &file, "--pcap", &none]);
+        assert_eq!((code(&o), out(&o)), (1, String::new()), "{why}");
+        let o = run.go(&["classify", &file, "--pcap", &none, "--format", "json"]);
+        let json: Value = serde_json::from_str(&out(&o)).expect("json");
+        let told = &json["diagnostics"][0];
+        assert_eq!((&json["ok"], &told["code"]), (&false.into(), &"not-a-packet".into()), "{json:#}");
+        assert!(told["message"].as_str().is_some_and(|said| said.contains(why)), "{why}: {json:#}");
+    }
     let bad = run.go(&["classify", &file, "--pcap", &file]);
     assert_eq!(code(&bad), 1);
     assert!(err(&bad).contains("neither pcap nor pcapng"), "{}", err(&bad));

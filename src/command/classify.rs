@@ -215,6 +215,13 @@ fn captured(frame: &mut Frame, args: &ClassifyArgs, ground: &Ground, model: &Mod
             return frame.refuse(Exit::Refused);
         }
     };
+    if let Some(why) = shares.none_of(&remains) {
+        let d = Diagnostic::new(&codes::NOT_A_PACKET, format!("no packet of `{file}` can be led anywhere: {why}"));
+        frame
+            .found
+            .push(d.help("capture on the link itself, or on `any`: Ethernet, cooked (SLL, SLL2) and bare IP are read"));
+        return frame.refuse(Exit::Refused);
+    }
     let diagnostics = frame.report();
     let report = Report { tree: &ground.tree, names: &ground.names, sources: &frame.sources };
     if frame.is_json() {

@@ -98,6 +98,12 @@ impl Shares {
         self.no_way += u64::from(no_way);
     }
 
+    /// Why none of the packets of a capture was counted, if there were any.
+    pub fn none_of(&self, remains: &Remains) -> Option<String> {
+        let why = remains_text(self, remains);
+        (self.total.packets == 0 && !why.is_empty()).then(|| why.join("; "))
+    }
+
     /// The rows, the largest first.
     fn sorted(&self) -> Vec<(&Key, &Count)> {
         let mut rows: Vec<_> = self.rows.iter().collect();
@@ -419,11 +425,12 @@ fn remains_text(shares: &Shares, remains: &Remains) -> Vec<String> {
     if shares.no_way > 0 {
         lines.push(format!("of {} packets the capture does not say which way they went: taken for leaving (`--way down` for the other)", shares.no_way));
     }
+    let packets = |n: u64| format!("{n} packet{}", if n == 1 { "" } else { "s" });
     for (link, count) in &remains.strange {
-        lines.push(format!("{count} packets left out: links of type {link} are not known here"));
+        lines.push(format!("{} left out: links of type {link} are not known here", packets(*count)));
     }
     if remains.short > 0 {
-        lines.push(format!("{} packets left out: shorter than their headers", remains.short));
+        lines.push(format!("{} left out: shorter than their headers", packets(remains.short)));
     }
     if remains.cut {
         lines.push("the capture ends within a packet".to_owned());

@@ -122,8 +122,10 @@ const ATTRIBUTES: &[Attribute] = &[
 const MOST: u32 = 16;
 /// The priority of a queue that has none (`GRED_DEF_PRIO`).
 const PRIO: u32 = 8;
-/// Octets of `struct tc_gred_qopt`.
+/// Octets of `struct tc_gred_qopt`, and where its `other` and `qave` are.
 const QOPT: usize = 52;
+const OTHER: usize = 32;
+const AVERAGE: usize = 20;
 
 macro_rules! figures {
     ($($vq:literal)*) => {
@@ -141,7 +143,7 @@ macro_rules! figures {
         ]),*]
     };
 }
-/// What each queue counts, in the order of `TCA_GRED_VQ_STAT_…`, and its average backlog, which has no attribute.
+/// What each queue counts, in the order of `TCA_GRED_VQ_STAT_…`; the last two are in the struct.
 const FIGURES: [[&str; 10]; MOST as usize] = figures!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
 
 /// The virtual queues, by number.
@@ -511,7 +513,8 @@ impl Options for Gred {
         Ok(())
     }
 
-    /// Of each queue its list of counters, which kernels have since 5.0, and the average from the struct.
+    /// Of each queue its list of counters, which kernels have since 5.0, and from the struct what newer ones have left out of
+    /// the list, and the average.
     fn figures(&self, payload: Payload) -> Vec<(&'static str, u64)> {
         let read = || -> Result<Vec<(&'static str, u64)>, Malformed> {
             let attributes = payload.attributes()?;
@@ -520,7 +523,7 @@ impl Options for Gred {
                 let entry = entry.attributes()?;
                 let number = entry.u32(VQ_DP)?.unwrap_or(u32::MAX) as usize;
                 let Some(names) = FIGURES.get(number) else { continue };
-                let counters = (3u16..=11).map(|n| match entry.get(n).map(|p| p.0.len()) {
+                let counters = (3u16..=10).map(|n| match entry.get(n).map(|p| p.0.len()) {
                     Some(8) => entry.u64(n),
                     _ => Ok(entry.u32(n)?.map(u64::from)),
                 });
@@ -528,9 +531,10 @@ impl Options for Gred {
                     out.extend(value?.map(|value| (*name, value)));
                 }
                 let structs = attributes.get(PARMS).map(|p| p.0).unwrap_or_default();
-                let average = structs.chunks_exact(QOPT).nth(number).and_then(|s| s.get(20..24));
-                if let (Some(average), Some(name)) = (average, names.last()) {
-                    out.push((*name, u64::from(Payload(average).fields().u32()?)));
+                let stands = structs.chunks_exact(QOPT).nth(number);
+                for (name, at) in names.iter().skip(8).zip([OTHER, AVERAGE]) {
+                    let Some(four) = stands.and_then(|opt| opt.get(at..at + 4)) else { continue };
+                    out.push((*name, u64::from(Payload(four).fields().u32()?)));
                 }
             }
             Ok(out)
