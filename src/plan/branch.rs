@@ -491,6 +491,13 @@ fn settle_below(
         }
     }
 
+    // what hung below these is gone with them, however deep
+    for object in held.objects.iter().filter(|o| o.is_qdisc()) {
+        let parent = object.id.parent();
+        if anew.contains(&own(parent)) || moved.contains(&parent) {
+            anew.extend(object.handle());
+        }
+    }
     let remade = remake_chains(asked, held, &anew, s);
     let lifted = |object: &Object| filter_key(object).is_some_and(|key| moves.lifted.contains(&key));
     let stands = |object: &Object| remade.leaves(object) && !lifted(object);
@@ -1003,6 +1010,24 @@ mod tests {
         assert_eq!(planned, ["Change ets 1: bands,quanta,priomap"]);
         let planned = steps(vec![ets(4), leaf(2)], vec![ets(4), leaf(2), leaf(3)]);
         assert_eq!(planned, ["Delete pfifo 3: "]);
+    }
+
+    /// A filter that goes with a discipline is not taken away after it, however deep below it hung.
+    #[test]
+    fn what_hung_deep_below_a_discipline_goes_with_it() {
+        use crate::kind::qdisc::drr;
+        use u32::{Node, U32};
+        let below = |major, handle| Id::Qdisc { parent: Handle::new(major, 1), handle: Handle::new(handle, 0) };
+        let filter = |major| {
+            let (parent, handle) = (Handle::new(major, 0), Node::new(0x800, 0, 1).0);
+            let id = Id::Filter { parent, chain: 0, prio: 10, protocol: 3, handle };
+            Object::new(id, &u32::KIND, Box::new(U32 { keys: Some(u32::Keys::any()), ..U32::default() }))
+        };
+        let bands = |id| Object::new(id, &prio::KIND, Box::new(prio::Prio::default()));
+        let classes = |id| Object::new(id, &drr::KIND, Box::new(drr::Drr::default()));
+        let root = || bands(Id::Qdisc { parent: Handle::ROOT, handle: Handle::new(1, 0) });
+        let held = vec![root(), bands(below(1, 2)), classes(below(2, 3)), filter(2), filter(3)];
+        assert_eq!(steps(vec![root(), classes(below(1, 4))], held), ["Replace drr 4: kind"]);
     }
 
     /// sch_hfsc takes no curve away from a class.

@@ -1,80 +1,45 @@
 //! A paced flow and a saturating one on their way through many changes of a policy, of all sorts: rates, kinds of leaves,
 //! rules, the default, classes that are added, moved and removed. Whoever makes the changes, the figures are the same ones.
 
-use super::netns::{Netns, Pair};
-use super::traffic::{Flow, Receiver};
-use std::collections::BTreeMap;
+mod courses;
+
+pub use courses::{COURSES, Course};
+
+use super::kernel;
+use super::netns::{Netns, Pair, bounded, bounded_with};
+use super::traffic::{Arrival, Flow, HEADERS, Receiver};
+use courses::line;
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// The port of the flow that must not suffer, and of the one that fills the line.
 const PACED: u16 = 5002;
 const BULK: u16 = 5001;
-/// Bytes of a paced packet's payload.
-const PAYLOAD: usize = 200;
+/// Bytes of a datagram's payload in each.
+const PAYLOADS: [usize; 2] = [200, 1458];
 /// The window in which the line's rate is looked at.
 const WINDOW: Duration = Duration::from_millis(100);
-
-/// Bits a second that the line has after `n` changes.
-fn line(n: usize) -> u64 {
-    (8 - n as u64 % 3) * 1_000_000
-}
-
-/// The policy after `n` changes. `leaves`: kinds of leaves that this kernel has, each as a policy says it.
-pub fn policy(n: usize, leaves: &[&str]) -> String {
-    let leaf = |n: usize| leaves[n % leaves.len()];
-    let (bulk, paced) = (leaf(n / 2), leaf(n / 5 + 1));
-    let rest = leaf(n / 9);
-    // every fifth change another class takes what no rule does
-    let default = if n % 5 == 4 { "other" } else { "rest" };
-    // a sender that was held up sends what is due at once: its queue has room for that
-    let paced = paced.replace("12", "200").replace("18kb", "90kb");
-    let paced = format!("paced: {{ rate: 1mbit, ceil: 4mbit, prio: 0, leaf: {{ {paced} }} }}");
-    // every seventh change moves the class below another one, or back
-    let (place, classes) = if (n / 7).is_multiple_of(2) {
-        ("line/paced", format!("              {paced}\n"))
-    } else {
-        let group = "              group:\n                rate: 1mbit\n                ceil: 5mbit\n";
-        ("line/group/paced", format!("{group}                classes:\n                  {paced}\n"))
-    };
-    let extra: String =
-        (0..n % 4).map(|i| format!("              extra{i}: {{ rate: {}kbit, prio: 3 }}\n", 100 + i + n)).collect();
-    let mut rules = vec![
-        format!("class: {place}, match: 'udp dport {{{PACED}, {}}}'", 6000 + n % 5),
-        format!("class: line/bulk, match: udp dport {BULK}"),
-    ];
-    rules.extend((0..n % 4).map(|i| format!("class: line/extra{i}, match: tcp dport {}", 7000 + i * n)));
-    let turn = n % rules.len();
-    rules.rotate_left(turn);
-    let rules: String = rules.iter().map(|rule| format!("        - {{ {rule} }}\n")).collect();
-    format!(
-        "interfaces:
-  eth0:
-    egress:
-      htb:
-        default: {default}
-        classes:
-          rest: {{ rate: 8kbit, leaf: {{ {rest} }} }}
-          other: {{ rate: 8kbit }}
-          line:
-            rate: {line}bit
-            classes:
-{classes}              bulk: {{ rate: {}kbit, ceil: {line}bit, prio: 5, leaf: {{ {bulk} }} }}
-{extra}      rules:
-{rules}",
-        1000 + 100 * (n % 10),
-        line = line(n),
-    )
-}
+/// From the end of a change to the next one.
+const PAUSE: Duration = Duration::from_millis(10);
+const SHAPECTL: &str = env!("CARGO_BIN_EXE_shapectl");
 
 /// What became of the flows.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Figures {
-    /// Packets of the paced flow that were sent, and that arrived.
+    /// Packets of the paced flow that were sent.
     pub sent: u64,
-    pub arrived: u64,
-    /// Packets that went into a class of the rest, or past all classes.
+    /// Those that did not arrive.
+    pub lost: u64,
+    /// Of these, by their numbers and by the last change before which all went well: those of which no plan said before that
+    /// they may be lost.
+    pub unsaid: Vec<(u64, usize)>,
+    /// Changes of which the plan said that packets may be lost.
+    pub said: usize,
+    /// Packets that went into a class of the rest, past all classes, or into a class that the other flow has.
     pub misplaced: u64,
     /// The most bits that arrived within [`WINDOW`] beyond what the faster of the lines of that time allows.
     pub beyond: u64,
@@ -83,56 +48,141 @@ pub struct Figures {
     pub time: Duration,
 }
 
-impl Figures {
-    /// Packets of the paced flow that did not arrive.
-    pub fn lost(&self) -> u64 {
-        self.sent - self.arrived
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:6} packets of the paced flow sent, {:5} lost, {:5} of them without a word; {:5} packets of both in no class of \
+             theirs; at most {:7} bits beyond the line in 100 ms; {:.1} s",
+            self.sent,
+            self.lost,
+            self.unsaid.len(),
+            self.misplaced,
+            self.beyond,
+            self.time.as_secs_f64()
+        )
     }
 }
 
-/// Takes both flows through `changes` changes; `change(near, n)` makes the `n`th, from 0 on.
-pub fn figures(pair: Pair, changes: usize, mut change: impl FnMut(&Netns, usize)) -> Figures {
-    let Pair { near, far } = pair;
-    change(&near, 0);
+/// Makes one change, of which these are the namespace, the number and the policy; tells what was said of it before.
+pub type Change<'a> = &'a mut dyn FnMut(&Netns, usize, &str) -> String;
+
+/// shapectl with a state of its own in a folder.
+pub fn applying(folder: &Path) -> impl FnMut(&Netns, usize, &str) -> String {
+    let (file, state) = (folder.join("policy.yaml"), plain(&folder.join("state")));
+    move |near, _, policy| {
+        std::fs::write(&file, policy).expect("the folder is writable");
+        bounded(SHAPECTL, ["--netns", near.name(), "--state-dir", &state, "apply", &plain(&file)]).ok()
+    }
+}
+
+/// A script of tc that deletes the root and builds all again.
+pub fn rebuilding(folder: &Path) -> impl FnMut(&Netns, usize, &str) -> String {
+    let (file, script, nothing) =
+        (folder.join("policy.yaml"), folder.join("script.sh"), plain(&folder.join("nothing")));
+    move |near, _, policy| {
+        std::fs::write(&file, policy).expect("the folder is writable");
+        let text = bounded(SHAPECTL, ["--state-dir", &nothing, "script", "--fresh", &plain(&file)]).ok();
+        std::fs::write(&script, text).expect("the folder is writable");
+        near.run("sh", [plain(&script)]).ok();
+        String::new()
+    }
+}
+
+fn plain(path: &PathBuf) -> String {
+    path.to_str().expect("a plain path").to_owned()
+}
+
+/// A change that was made.
+struct Made {
+    began: Instant,
+    ended: Instant,
+    /// Packets of the paced flow that were sent when it was done.
+    sent: u64,
+    /// Whether the plan said that some may be lost.
+    costs: bool,
+}
+
+/// Takes both flows through so many changes of a course.
+pub fn figures(course: &Course, changes: usize, change: Change) -> Figures {
+    let Pair { near, far } = Pair::new();
+    change(&near, 0, &course.policy(0));
     let length = Duration::from_secs(280);
     let heard = [PACED, BULK].map(|port| Receiver::at(&far, &format!("10.9.0.2:{port}")).arrivals());
-    let stop = Arc::new(AtomicBool::new(false));
+    let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let flow =
         |port: u16, offered: u64| Flow::to(&format!("10.9.0.2:{port}"), offered, length).until(Arc::clone(&stop));
     let began = Instant::now();
-    let paced = flow(PACED, 400_000).payload(PAYLOAD).start(&near);
-    let bulk = flow(BULK, 12_000_000).start(&near);
-    let mut turns = vec![(began, line(0))];
-    let mut counted = Counted::default();
+    let paced = flow(PACED, 400_000).payload(PAYLOADS[0]).counted(Arc::clone(&count)).start(&near);
+    let bulk = flow(BULK, 12_000_000).payload(PAYLOADS[1]).start(&near);
+    // where waiting costs nothing no more than one change falls into a window, and so one burst
+    let pause = if kernel::virtual_time() { PAUSE + WINDOW } else { PAUSE };
+    let mut made = Vec::new();
+    let mut counted = Counted::of(course);
     for n in 1..=changes {
-        turns.push((Instant::now(), line(n - 1).max(line(n))));
-        change(&near, n);
-        turns.push((Instant::now(), line(n)));
+        std::thread::sleep(pause);
+        let began = Instant::now();
+        let said = change(&near, n, &course.policy(n));
+        let ended = Instant::now();
+        let costs = said.lines().any(course.costs);
+        made.push(Made { began, ended, sent: count.load(Ordering::Relaxed), costs });
         counted.look(&near);
-        std::thread::sleep(Duration::from_millis(10));
     }
+    std::thread::sleep(pause);
     stop.store(true, Ordering::Relaxed);
     let time = began.elapsed();
     let sent = paced.join().unwrap();
     bulk.join().unwrap();
     let [paced, bulk] = heard.map(|heard| heard.join().unwrap());
-    let arrived = paced.len() as u64;
-    let mut all: Vec<(Instant, u64)> = paced.into_iter().chain(bulk).collect();
-    all.sort_unstable();
-    let bits = all.iter().map(|(_, bits)| bits).sum();
-    Figures { sent, arrived, misplaced: counted.packets, beyond: beyond(&all, &turns), bits, time }
+    let (lost, unsaid) = losses(sent, &paced, &made);
+    let mut all: Vec<Arrival> = paced.into_iter().chain(bulk).collect();
+    all.sort_unstable_by_key(|arrival| arrival.at);
+    Figures {
+        sent,
+        lost,
+        unsaid,
+        said: made.iter().filter(|made| made.costs).count(),
+        misplaced: counted.misplaced,
+        beyond: beyond(&all, &made, began),
+        bits: all.iter().map(|arrival| arrival.bits).sum(),
+        time,
+    }
+}
+
+/// How many packets of a flow did not arrive, and those of them that no change can have taken whose plan says so: neither
+/// waited they when it began nor were they sent while it was made.
+fn losses(sent: u64, arrivals: &[Arrival], made: &[Made]) -> (u64, Vec<(u64, usize)>) {
+    let heard: HashSet<u64> = arrivals.iter().map(|arrival| arrival.number).collect();
+    let (mut next, mut arrivals) = (0, arrivals.iter().peekable());
+    let ranges = made.iter().map(|made| {
+        while let Some(arrival) = arrivals.next_if(|arrival| arrival.at < made.began) {
+            next = next.max(arrival.number + 1);
+        }
+        (next, made)
+    });
+    let ranges: Vec<(u64, &Made)> = ranges.collect();
+    let lost = || (0..sent).filter(|number| !heard.contains(number));
+    let taken = |number: u64| ranges.iter().any(|(next, made)| made.costs && (*next..=made.sent).contains(&number));
+    let before = |number: u64| ranges.partition_point(|(next, _)| *next <= number);
+    let unsaid = lost().filter(|number| !taken(*number)).map(|number| (number, before(number))).collect();
+    (lost().count() as u64, unsaid)
 }
 
 /// The most bits within one window beyond what the fastest line of that time carries.
-fn beyond(arrivals: &[(Instant, u64)], turns: &[(Instant, u64)]) -> u64 {
+fn beyond(arrivals: &[Arrival], made: &[Made], began: Instant) -> u64 {
+    // from when on which line holds
+    let mut turns = vec![(began, line(0))];
+    for (n, made) in made.iter().enumerate() {
+        turns.extend([(made.began, line(n).max(line(n + 1))), (made.ended, line(n + 1))]);
+    }
     let (mut first, mut bits, mut worst) = (0, 0, 0);
-    for (now, more) in arrivals {
+    for Arrival { at: now, bits: more, .. } in arrivals {
         bits += more;
-        while *now - arrivals[first].0 > WINDOW {
-            bits -= arrivals[first].1;
+        while *now - arrivals[first].at > WINDOW {
+            bits -= arrivals[first].bits;
             first += 1;
         }
-        let began = turns.partition_point(|(at, _)| *at <= arrivals[first].0).saturating_sub(1);
+        let began = turns.partition_point(|(at, _)| *at <= arrivals[first].at).saturating_sub(1);
         let lines = turns[began..].iter().take_while(|(at, _)| at <= now).map(|(_, line)| *line);
         let line = lines.max().unwrap_or(0);
         worst = worst.max(bits.saturating_sub((line as f64 * WINDOW.as_secs_f64()) as u64));
@@ -141,36 +191,83 @@ fn beyond(arrivals: &[(Instant, u64)], turns: &[(Instant, u64)]) -> u64 {
 }
 
 /// What went where no rule sends it, looked at again and again while trees come and go.
-#[derive(Default)]
-struct Counted {
-    packets: u64,
-    /// The last figure of each class of the rest, and of the root's direct packets.
-    last: BTreeMap<String, u64>,
+struct Counted<'a> {
+    course: &'a Course,
+    misplaced: u64,
+    /// The last packets and bytes of each class, and of the root's direct packets.
+    last: BTreeMap<String, Sent>,
 }
 
-impl Counted {
+/// Packets and bytes of a class.
+#[derive(Clone, Copy)]
+struct Sent {
+    packets: u64,
+    bytes: u64,
+}
+
+impl Sent {
+    /// `Sent 1500 bytes 1 pkt`.
+    fn read(line: &str) -> Option<Sent> {
+        let mut words = line.trim().strip_prefix("Sent ")?.split_whitespace();
+        let mut number = |at: usize| words.nth(at)?.parse().ok();
+        Some(Sent { bytes: number(0)?, packets: number(1)? })
+    }
+
+    /// What was sent since then; `None` if it is another one under the old name.
+    fn since(self, before: Sent) -> Option<Sent> {
+        let sent =
+            Sent { packets: self.packets.checked_sub(before.packets)?, bytes: self.bytes.checked_sub(before.bytes)? };
+        sent.flows().map(|_| sent)
+    }
+
+    /// How many packets of each flow these are, which their sizes tell.
+    fn flows(self) -> Option<[u64; 2]> {
+        let [small, large] = PAYLOADS.map(|payload| payload as u64 + HEADERS);
+        let more = self.bytes.checked_sub(self.packets * small)?;
+        let of_large = more / (large - small);
+        let of_small = self.packets.checked_sub(of_large)?;
+        more.is_multiple_of(large - small).then_some([of_small, of_large])
+    }
+}
+
+impl Counted<'_> {
+    fn of(course: &Course) -> Counted<'_> {
+        Counted { course, misplaced: 0, last: BTreeMap::new() }
+    }
+
     fn look(&mut self, netns: &Netns) {
+        let commands = "qdisc show dev eth0 root\nclass show dev eth0\n";
+        let shown = netns.enter(|| bounded_with("tc", ["-s", "-batch", "-"], commands)).ok();
+        let above = |line: &str| line.split(" parent ").nth(1)?.split(' ').next().map(str::to_owned);
+        let inner: HashSet<String> =
+            shown.lines().filter(|line| line.starts_with("class ")).filter_map(above).collect();
         let mut now = BTreeMap::new();
-        let roots = netns.tc("-s qdisc show dev eth0 root");
-        let direct = roots.split("direct_packets_stat ").nth(1).and_then(|rest| rest.split_whitespace().next());
-        now.insert("direct".to_owned(), direct.map_or(0, |n| n.parse().expect("a number")));
-        let classes = netns.tc("-s class show dev eth0");
-        let mut of_rest = None;
-        for line in classes.lines() {
+        let mut class = None;
+        for line in shown.lines() {
+            let word = |n: usize| line.split_whitespace().nth(n).unwrap_or_default();
             if line.starts_with("class ") {
-                // of all classes only those of the rest have this rate
-                of_rest = (line.starts_with("class htb") && line.contains(" rate 8Kbit "))
-                    .then(|| line.split_whitespace().nth(2).unwrap().to_owned());
-            } else if let (Some(class), Some(sent)) = (&of_rest, line.trim().strip_prefix("Sent ")) {
-                let packets = sent.split_whitespace().nth(2).unwrap().parse().expect("a number");
-                now.insert(class.clone(), packets);
+                class = Some((word(2).to_owned(), line));
+            } else if let Some(packets) = line.split("direct_packets_stat ").nth(1) {
+                let packets = packets.split_whitespace().next().and_then(|n| n.parse().ok()).expect("a number");
+                self.misplaced += packets - self.last.get("direct").map_or(0, |sent| sent.packets.min(packets));
+                now.insert("direct".to_owned(), Sent { packets, bytes: 0 });
+            } else if let (Some((class, said)), Some(sent)) = (&class, Sent::read(line)) {
+                let new = self.last.get(class).and_then(|before| sent.since(*before)).unwrap_or(sent);
+                self.misplaced += if (self.course.is_rest)(said) {
+                    new.packets
+                } else if !inner.contains(class) && !is_band(said) {
+                    new.flows().map_or(0, |[paced, bulk]| paced.min(bulk))
+                } else {
+                    0
+                };
+                now.insert(class.clone(), sent);
             }
-        }
-        for (what, packets) in &now {
-            // fewer than before: it is another one under the old name
-            let before = self.last.get(what).copied().filter(|before| before <= packets).unwrap_or(0);
-            self.packets += packets - before;
         }
         self.last = now;
     }
+}
+
+/// Two bands may change places, with all that they have counted.
+fn is_band(class: &str) -> bool {
+    class.starts_with("class prio") || class.starts_with("class ets")
 }

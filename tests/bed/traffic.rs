@@ -6,12 +6,15 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Bytes before the payload of a UDP datagram over IPv4 in an Ethernet frame: what a qdisc counts.
 pub const HEADERS: u64 = 14 + 20 + 8;
+
+/// Bytes of a datagram's number.
+const NUMBER: usize = size_of::<u64>();
 
 /// A stream of UDP datagrams at a steady rate: offer more than a shaper lets through, and it is always busy.
 #[derive(Clone, Debug)]
@@ -26,6 +29,7 @@ pub struct Flow {
     from: Option<Ipv4Addr>,
     datagrams: u64,
     stop: Option<Arc<AtomicBool>>,
+    count: Option<Arc<AtomicU64>>,
 }
 
 impl Flow {
@@ -42,6 +46,7 @@ impl Flow {
             from_port: None,
             datagrams: u64::MAX,
             stop: None,
+            count: None,
             from: None,
         }
     }
@@ -88,6 +93,12 @@ impl Flow {
         self
     }
 
+    /// Tells here how many datagrams are sent so far.
+    pub fn counted(mut self, count: Arc<AtomicU64>) -> Flow {
+        self.count = Some(count);
+        self
+    }
+
     /// Starts sending from a namespace. The thread ends by itself and gives the number of datagrams sent.
     pub fn start(&self, netns: &Netns) -> JoinHandle<u64> {
         let flow = self.clone();
@@ -113,22 +124,27 @@ impl Flow {
     }
 
     /// Sends what is due, then sleeps until more is: a slow flow wakes rarely, so that many of them are no load of their own.
+    /// Each datagram begins with its number, from 0 on, if there is room for it.
     fn send(&self, socket: &UdpSocket) -> u64 {
         const NAP: Duration = Duration::from_millis(2);
         const LONGEST_NAP: Duration = Duration::from_millis(100); // to hear of a stop
         let frame_bits = (self.payload as u64 + HEADERS) * 8;
         let frames_take = |frames: u64| Duration::from_secs_f64((frames * frame_bits) as f64 / self.offered as f64);
-        let datagram = vec![0u8; self.payload];
+        let mut datagram = vec![0u8; self.payload];
         let start = Instant::now();
         let mut sent = 0;
         let stopped = || self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed));
         while start.elapsed() < self.length && sent < self.datagrams && !stopped() {
             let due = (start.elapsed().as_secs_f64() * self.offered as f64 / frame_bits as f64) as u64 + 1;
             while sent < due.min(self.datagrams) && start.elapsed() < self.length {
+                if let Some(number) = datagram.first_chunk_mut::<NUMBER>() {
+                    *number = sent.to_be_bytes();
+                }
                 // A full queue answers ENOBUFS: the datagram is lost, as on a wire. The socket is not connected, so that
                 // nobody listening there is no error either.
                 let _ = socket.send_to(&datagram, self.to);
                 sent += 1;
+                self.count.iter().for_each(|count| count.store(sent, Ordering::Relaxed));
             }
             std::thread::sleep(frames_take(sent).saturating_sub(start.elapsed()).clamp(NAP, LONGEST_NAP));
         }
@@ -139,6 +155,16 @@ impl Flow {
 /// Counts what arrives at a port.
 pub struct Receiver {
     socket: UdpSocket,
+}
+
+/// A frame that came.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    pub at: Instant,
+    /// Of the frame as the qdisc counts it.
+    pub bits: u64,
+    /// Of the datagram in its flow; 0 if it had no room for it.
+    pub number: u64,
 }
 
 /// What arrived between two instants inside a flow, and in all.
@@ -175,11 +201,14 @@ impl Receiver {
         std::thread::spawn(move || self.count(settle, during))
     }
 
-    /// When each frame came, and its bits, until nothing has come for three seconds; on a thread of its own.
-    pub fn arrivals(self) -> JoinHandle<Vec<(Instant, u64)>> {
+    /// All frames that come until there is nothing for three seconds; on a thread of its own.
+    pub fn arrivals(self) -> JoinHandle<Vec<Arrival>> {
         std::thread::spawn(move || {
             let mut arrivals = Vec::new();
-            self.hear(Duration::from_secs(3), |now, bytes| arrivals.push((now, (bytes + HEADERS) * 8)));
+            self.hear(Duration::from_secs(3), |at, payload| {
+                let number = payload.first_chunk().map_or(0, |number| u64::from_be_bytes(*number));
+                arrivals.push(Arrival { at, bits: (payload.len() as u64 + HEADERS) * 8, number });
+            });
             arrivals
         })
     }
@@ -188,14 +217,14 @@ impl Receiver {
         let mut heard = Heard { packets: 0, bytes: 0, time: Duration::ZERO, packets_in_all: 0 };
         let mut first = None;
         let mut before = None; // the last packet before the measured part
-        self.hear(Duration::from_secs(1), |now, length| {
+        self.hear(Duration::from_secs(1), |now, payload| {
             let since = now - *first.get_or_insert(now);
             heard.packets_in_all += 1;
             match before {
                 _ if since <= settle => before = Some(now),
                 Some(before) if since <= settle + during => {
                     heard.packets += 1;
-                    heard.bytes += length;
+                    heard.bytes += payload.len() as u64;
                     heard.time = now - before;
                 }
                 _ => {}
@@ -204,8 +233,8 @@ impl Receiver {
         heard
     }
 
-    /// Tells of each datagram when it comes and how long its payload is, until there is silence for so long.
-    fn hear(&self, silence: Duration, mut each: impl FnMut(Instant, u64)) {
+    /// Tells of each datagram when it comes and what it holds, until there is silence for so long.
+    fn hear(&self, silence: Duration, mut each: impl FnMut(Instant, &[u8])) {
         const LONGEST: Duration = Duration::from_secs(300);
         const FIRST: Duration = Duration::from_secs(10);
         let mut is_first = true;
@@ -214,14 +243,14 @@ impl Receiver {
         self.socket.set_read_timeout(Some(FIRST)).expect("a timeout");
         while began.elapsed() < LONGEST {
             let length = match self.socket.recv(&mut buffer) {
-                Ok(length) => length as u64,
+                Ok(length) => length,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(_) => break,
             };
             if std::mem::take(&mut is_first) {
                 self.socket.set_read_timeout(Some(silence)).expect("a timeout");
             }
-            each(Instant::now(), length);
+            each(Instant::now(), &buffer[..length]);
         }
     }
 }
