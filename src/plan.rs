@@ -16,7 +16,9 @@ use crate::kind::Drops;
 use crate::kind::action::Act;
 use crate::source::Span;
 use crate::tree::{Object, Tree};
+use crate::unit::Handle;
 use compact_str::CompactString;
+use std::collections::BTreeSet;
 
 /// What is done to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +104,8 @@ impl Step {
 pub struct Plan {
     /// The steps.
     pub steps: Vec<Step>,
+    /// Classes that cannot change in place, for whose sake their disciplines are made anew, by interface.
+    pub stuck: BTreeSet<(CompactString, Handle)>,
 }
 
 impl Plan {
@@ -117,6 +121,7 @@ impl Plan {
 pub fn plan(asked: &Tree, held: &Tree, facts: &dyn Fn(&str) -> Facts) -> Plan {
     let asked = &*actions::agreed(asked);
     let mut steps = actions::settle(asked, held, facts);
+    let mut stuck = BTreeSet::new();
     let held = &*actions::after(held, &steps);
     for (name, interface) in &asked.interfaces {
         let nothing = crate::tree::Interface::default();
@@ -127,12 +132,13 @@ pub fn plan(asked: &Tree, held: &Tree, facts: &dyn Fn(&str) -> Facts) -> Plan {
         links::settle(name, &interface.link, there.map(|i| &i.link), &mut steps);
         for (asked, held) in [(&interface.egress, &held.egress), (&interface.ingress, &held.ingress)] {
             if let Some(asked) = asked {
-                branch::settle(name, asked, held.as_ref(), &facts, &mut steps);
+                let classes = branch::settle(name, asked, held.as_ref(), &facts, &mut steps);
+                stuck.extend(classes.into_iter().map(|class| (name.clone(), class)));
             }
         }
     }
     links::remove_unasked(asked, held, facts, &mut steps);
-    Plan { steps }
+    Plan { steps, stuck }
 }
 
 /// Whether an object that is asked, or that was sent, is what the kernel holds.

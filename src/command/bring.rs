@@ -150,9 +150,11 @@ impl Aim {
         }
         times.end("lower");
         let mut plan = plan::plan(&asked, &held, &|name: &str| machine.facts(name));
-        // a queue that would be thrown away sends what waits in it in its old class, beside a new one
-        let purged = plan::purged(&plan, &held);
-        if let Some(aside) = lower::aside(&purged, &ids).filter(|_| !purged.is_empty()) {
+        // a queue that would be thrown away sends what waits in it in its old class, beside a new one; what a stuck class
+        // hides of that is seen when it stands aside itself
+        for _ in 0..=usize::from(!plan.stuck.is_empty()) {
+            let purged = plan::purged(&plan, &held);
+            let Some(aside) = lower::aside(&purged, &ids).filter(|_| !purged.is_empty()) else { break };
             let lowered = again.compile(frame, &machine, aside);
             (asked, ids) = again.keep_apart(frame, &machine, lowered);
             leave_what_was_left(&mut asked, &state, &machine);
@@ -506,7 +508,7 @@ pub(super) fn is_for_good(frame: &mut Frame, aim: &Aim, force: bool) -> bool {
     if force || steps.is_empty() {
         return false;
     }
-    let text = view::plan_text(&Plan { steps }, aim.names(), view::Paint { on: false });
+    let text = view::plan_text(&Plan { steps, ..Plan::default() }, aim.names(), view::Paint { on: false });
     let message = "the plan takes away what could not be brought back, so nothing is done";
     frame
         .found

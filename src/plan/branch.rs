@@ -234,18 +234,19 @@ fn leave_to_the_kernel(object: &mut Object) {
     }
 }
 
-/// Brings a branch to what is asked.
+/// Brings a branch to what is asked, and tells of the classes for whose sake what holds them is made anew.
 pub(super) fn settle(
     interface: &CompactString,
     asked: &Branch,
     held: Option<&Branch>,
     facts: &Facts,
     steps: &mut Vec<Step>,
-) {
+) -> Vec<Handle> {
     let nothing = Branch::default();
     let held = &*by_one_name(asked, held.unwrap_or(&nothing));
     let mut s = Settler { interface, facts, steps };
     let root = |b: &Branch| b.objects.iter().find(|o| is_root(o)).cloned();
+    let mut stuck_classes = Vec::new();
     match (root(asked), root(held)) {
         // a shared block
         (None, None) => settle_below(asked, held, None, (&HashMap::new(), &HashSet::new()), &mut s),
@@ -266,9 +267,14 @@ pub(super) fn settle(
             let comparison = compare(&asked_root, &held_root, facts);
             let same_kind = asked_root.name == held_root.name && asked_root.handle() == held_root.handle();
             let differing = differing(asked, held, facts);
-            let stuck = stuck(&differing);
+            let stays = same_kind && (comparison.is_same() || comparison.in_place);
+            if stays {
+                stuck_classes = stuck(&differing);
+            }
+            // a class that filters name cannot be taken away alone
+            let stuck: HashSet<Handle> = stuck_classes.iter().map(|class| own(*class)).collect();
             let has_stuck = asked_root.handle().is_some_and(|h| stuck.contains(&h));
-            if same_kind && !has_stuck && (comparison.is_same() || comparison.in_place) {
+            if stays && !has_stuck {
                 let changed = (!comparison.is_same()).then_some(&asked_root);
                 if changed.is_some() {
                     s.change(comparison.send(&asked_root, facts), comparison, None);
@@ -293,6 +299,7 @@ pub(super) fn settle(
             }
         }
     }
+    stuck_classes
 }
 
 /// What is held, with the hook `ingress` called as it is in what is asked: both of its names are one to the kernel.
@@ -347,10 +354,9 @@ fn differing(asked: &Branch, held: &Branch, facts: &Facts) -> Differing {
 
 type Differing = HashMap<Handle, Comparison>;
 
-/// The disciplines with a class that differs in what the kernel does not change on a living class (a curve of hfsc that is
-/// to go). They are made anew with all that is below: a class that filters name cannot be taken away alone.
-fn stuck(differing: &Differing) -> HashSet<Handle> {
-    differing.iter().filter(|(_, comparison)| !comparison.in_place).map(|(handle, _)| own(*handle)).collect()
+/// The classes that differ in what the kernel does not change on a living class (a curve of hfsc that is to go).
+fn stuck(differing: &Differing) -> Vec<Handle> {
+    differing.iter().filter(|(_, comparison)| !comparison.in_place).map(|(handle, _)| *handle).collect()
 }
 
 /// The tree below a root that stays; `changed` is the root if it changes in place, `differing` are the classes that stay and

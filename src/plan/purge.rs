@@ -13,7 +13,8 @@ use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use std::collections::BTreeSet;
 
 /// The classes that a plan leaves standing and whose waiting packets it loses, by interface: those at or above the queue
-/// that goes which could have another number. Of a band only the class that its discipline hangs on could.
+/// that goes which could have another number, and those that cannot change in place, which lose all beside them too. Of a
+/// band only the class that its discipline hangs on could.
 pub fn purged(plan: &Plan, held: &Tree) -> BTreeSet<(CompactString, Handle)> {
     let mut standing: HashMap<&str, Option<Standing>> = HashMap::new();
     let mut found = BTreeSet::new();
@@ -44,6 +45,7 @@ pub fn purged(plan: &Plan, held: &Tree) -> BTreeSet<(CompactString, Handle)> {
             _ => {}
         }
     }
+    found.extend(plan.stuck.iter().cloned());
     found
 }
 

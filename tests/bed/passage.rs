@@ -11,7 +11,7 @@ use super::traffic::{Arrival, Flow, HEADERS, Receiver};
 use courses::line;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -89,7 +89,7 @@ pub fn rebuilding(folder: &Path) -> impl FnMut(&Netns, usize, &str) -> String {
     }
 }
 
-fn plain(path: &PathBuf) -> String {
+fn plain(path: &Path) -> String {
     path.to_str().expect("a plain path").to_owned()
 }
 

@@ -257,13 +257,17 @@ fn htb(turn: &Turn) -> String {
 
 fn hfsc(turn: &Turn) -> String {
     let (line, default, figure) = (turn.line(), turn.default(), turn.figure());
-    let curves = format!("rt: m1 {}mbit d 10ms m2 1mbit, ls: 2mbit", 2 + figure % 3);
+    let real_time =
+        if figure == 7 { String::new() } else { format!("rt: m1 {}mbit d 10ms m2 1mbit, ", 2 + figure % 3) };
+    let curves = format!("{real_time}ls: 2mbit");
     let paced = format!("paced: {{ {curves}, leaf: {{ {} }} }}", turn.paced());
     let paced = match turn.is_below_group() {
         true => format!("group: {{ ls: 2mbit, ul: 5mbit, classes: {{ {paced} }} }}"),
         false => paced,
     };
-    let bulk = format!("bulk: {{ ls: {}kbit, leaf: {{ {} }} }}", 3000 + 100 * figure, turn.bulk());
+    // curves come, and go, which the kernel takes from no class
+    let limit = if turn.n % 8 < 5 { String::new() } else { format!(", ul: {line}bit") };
+    let bulk = format!("bulk: {{ ls: {}kbit{limit}, leaf: {{ {} }} }}", 3000 + 100 * figure, turn.bulk());
     let extras = turn.extras(|i| format!("ls: {}kbit", 100 + i + turn.n));
     let rest = format!("rest: {{ ls: 8kbit, leaf: {{ {} }} }}, other: {{ ls: 8kbit }}", turn.rest());
     let classes = format!("line: {{ ls: {line}bit, ul: {line}bit, classes: {{ {paced}, {bulk}{extras} }} }}");
