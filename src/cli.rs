@@ -153,7 +153,8 @@ pub enum Command {
         #[command(flatten)]
         wait: Wait,
     },
-    /// Go back to what stood before a change: before the last one, or before that of the number
+    /// Go back to what stood before a change: before the last one, or before that of the number. To go back is a change too,
+    /// which the next `rollback` takes back
     Rollback {
         /// The change, as `history` numbers them
         number: Option<u64>,

@@ -185,6 +185,7 @@ codes! {
     IMPORT_OTHERWISE "import-otherwise" Warning "a tc command that does something else than it says";
     IMPORT_NEEDED "import-needed" Warning "a command of a script that shaping depends on, and that a policy cannot say";
     IMPORT_PASSED "import-passed" Note "a command of a tc script that a policy has nothing to do with";
+    NO_CHECKPOINT "no-checkpoint" Error "what stands cannot be written down before it is changed";
     STATE_LOST "state-lost" Warning "what was applied cannot be remembered";
     ACCEPT_NEEDLESS "accept-needless" Warning "something is accepted that does not occur";
     LEFT_OUT "left-out" Warning "something that a policy cannot say";
@@ -251,6 +252,7 @@ static STRUCTURAL: &[&Code] = &[
     &NO_PERMISSION,
     &NOT_HELD,
     &STATE_SPOILT,
+    &NO_CHECKPOINT,
     &STATE_LOST,
     &ACCEPT_NEEDLESS,
     &LEFT_OUT,

@@ -58,7 +58,7 @@ fn carry(frame: &mut Frame, mut aim: Aim, mut guard: Guard, how: How) -> Exit {
         file => std::path::absolute(file).ok().map(|p| p.to_string_lossy().into_owned()),
     };
     let after = State::new(policy, ownership(&aim), aim.ids.clone());
-    let intent = Intent { what: format!("apply {}", aim.file), confirm: how.confirm, after };
+    let intent = Intent { what: format!("apply {}", aim.file), confirm: how.confirm, after, back: false };
     let entry = match change::make(frame, &mut aim, &mut guard, intent) {
         Ok(entry) => entry,
         Err(exit) => return exit,

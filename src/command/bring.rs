@@ -11,12 +11,12 @@ use crate::kernel::{self, Error, Kernel};
 use crate::kind::action::{Act, forget_numbers};
 use crate::kind::acts;
 use crate::lower::{self, Hook, Ids};
-use crate::netlink::{self, Snapshot};
+use crate::netlink::{self, LinkInfo, Snapshot};
 use crate::plan::{self, Difference, LinkChange, Plan, Shared, Step, Subject, Verb};
 use crate::policy::model::Policy;
 use crate::source::Sources;
 use crate::state::State;
-use crate::tree::{Branch, Id, Interface, Names, OWN_ALIAS, Object, Tree};
+use crate::tree::{Branch, Id, Interface, Names, OWN_ALIAS, OWN_PREFIX, Object, Tree, block_of};
 use crate::unit::Handle;
 use crate::view::{self, PlanJson};
 use serde_json::{Value, json};
@@ -203,7 +203,7 @@ impl Aim {
 
     /// Back to what stood before a change, of which it is remembered which name had which number.
     pub fn back(before: &Before, ids: Ids, stands: Stands) -> Aim {
-        let mut aim = Aim::to(before.goal(), stands);
+        let mut aim = Aim::to(before.goal(&stands.held), stands);
         aim.half_made = before.new_devices().map(str::to_owned).collect();
         aim.ids = ids;
         aim.plan.steps.extend(half_made(&aim.half_made, &aim.held));
@@ -381,7 +381,12 @@ pub(super) fn read_and_keep<'n>(
     wanted: impl Iterator<Item = &'n str>,
 ) -> Result<(Tree, Snapshot), Error> {
     let links = kernel.links()?;
-    let ours = links.iter().filter(|l| l.alias.as_ref().is_some_and(|a| a.starts_with(OWN_ALIAS)));
+    // one that has no alias yet was made by a run that was cut short there
+    let bears = |l: &&LinkInfo| match &l.alias {
+        Some(alias) => alias.starts_with(OWN_ALIAS),
+        None => l.name.starts_with(OWN_PREFIX) && l.kind.as_deref() == Some("ifb"),
+    };
+    let ours = links.iter().filter(bears);
     let mut names: Vec<&str> = wanted.collect();
     names.extend(ours.map(|l| l.name.as_str()));
     names.sort_unstable();
@@ -467,7 +472,13 @@ pub(super) fn lacks(frame: &mut Frame, plan: &Plan) -> bool {
     if things.is_empty() {
         return false;
     }
-    let Ok(answers) = kernel::probe(&things) else { return false };
+    let answers = match kernel::probe(&things) {
+        Ok(answers) => answers,
+        Err(e) => {
+            frame.say(&format!("the kernel cannot be asked for what it has: {e}"));
+            return false;
+        }
+    };
     let lacking: Vec<&Need> = needs.iter().filter(|need| answers.contains(&(need.thing, Answer::Lacks))).collect();
     if lacking.is_empty() {
         return false;
@@ -552,10 +563,18 @@ impl<'a> Before<'a> {
         Before { held, interfaces: names(false), makes: names(true) }
     }
 
-    /// The tree to go back to.
-    fn goal(&self) -> Tree {
+    /// The links that were worked on and are no longer there, so that nothing can be put back on them.
+    pub fn gone(&self, now: &Tree) -> Vec<&'a str> {
+        let stood = |name: &&str| self.held.interfaces.get(*name).is_some_and(|held| held.link.serves().is_none());
+        let gone = |name: &&str| block_of(name).is_none() && !now.interfaces.contains_key(*name);
+        self.interfaces.iter().copied().filter(stood).filter(gone).collect()
+    }
+
+    /// The tree to go back to from what stands now.
+    fn goal(&self, now: &Tree) -> Tree {
         let mut goal = Tree::default();
-        for name in &self.interfaces {
+        let gone = self.gone(now);
+        for name in self.interfaces.iter().filter(|name| !gone.contains(name)) {
             let Some(held) = self.held.interfaces.get(*name).filter(|held| held.link.serves().is_none()) else {
                 continue;
             };
@@ -583,20 +602,20 @@ impl<'a> Before<'a> {
 
     /// What must be done to go back, given what stands now.
     fn plan(&self, now: &Tree, facts: &dyn Fn(&str) -> Facts) -> Plan {
-        let mut back = plan::plan(&self.goal(), now, facts);
+        let mut back = plan::plan(&self.goal(now), now, facts);
         back.steps.extend(half_made(self.new_devices(), now));
         back
     }
 
-    /// Goes back. What comes back is whether what stands now is what stood then.
-    pub fn put_back(&self, kernel: &mut Kernel, facts: &dyn Fn(&str) -> Facts) -> Result<bool, Error> {
+    /// Goes back. What comes back is whether what stands now is what stood then, and on which links nothing can stand.
+    pub fn put_back(&self, kernel: &mut Kernel, facts: &dyn Fn(&str) -> Facts) -> Result<(bool, Vec<&'a str>), Error> {
         let now = read(kernel, self.interfaces.iter().copied())?;
         match carry_out(kernel, &self.plan(&now, facts), facts, &mut |_| true) {
             Err(Stop::Refused(refused)) => return Err(refused.error),
             Err(Stop::Halted(_)) | Ok(_) => {}
         }
         let now = read(kernel, self.interfaces.iter().copied())?;
-        Ok(self.plan(&now, facts).is_empty())
+        Ok((self.plan(&now, facts).is_empty(), self.gone(&now)))
     }
 }
 

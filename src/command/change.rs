@@ -70,10 +70,12 @@ pub(super) struct Intent {
     pub confirm: Option<u64>,
     /// What is to be remembered once it stands.
     pub after: State,
+    /// Whether it is a way back, which is gone even if nothing can be written down.
+    pub back: bool,
 }
 
 /// Carries out the plan of an aim, and remembers. What is found is left to be reported. `Ok(None)` if nothing was to be
-/// done; `Err` if what stands is not what is wanted, be it that nothing was done, that all was put back, or that it is
+/// done, or it could not be written down; `Err` if what stands is not what is wanted, be it that nothing was done, that all was put back, or that it is
 /// neither the old nor the new.
 pub(super) fn make(frame: &mut Frame, aim: &mut Aim, guard: &mut Guard, intent: Intent) -> Result<Option<Entry>, Exit> {
     if aim.plan.is_empty() {
@@ -94,8 +96,16 @@ pub(super) fn make(frame: &mut Frame, aim: &mut Aim, guard: &mut Guard, intent: 
     } else if outcome == Outcome::PutBack {
         save(frame, &aim.state);
     }
-    ended(frame, &mut entry, outcome);
-    if good { Ok(Some(entry)) } else { Err(Exit::Kernel) }
+    if let Some(entry) = &mut entry {
+        // who is to confirm has the whole time from now on
+        entry.deadline = intent.confirm.map(|seconds| history::now() + seconds);
+        ended(frame, entry, outcome);
+        if let (Outcome::Broken, Some(seconds)) = (outcome, intent.confirm) {
+            frame
+                .say(&format!("what stood before comes back in {seconds} s, unless something else is done until then"));
+        }
+    }
+    if good { Ok(entry) } else { Err(Exit::Kernel) }
 }
 
 /// Writes down how a change stands; that it cannot be is a warning.
@@ -183,7 +193,7 @@ fn stopped(frame: &mut Frame, error: &Error) -> Exit {
 }
 
 /// Writes down what is about to be done, and sees that somebody watches if it must be confirmed.
-fn begin(frame: &mut Frame, aim: &Aim, intent: &Intent) -> Result<Entry, Exit> {
+fn begin(frame: &mut Frame, aim: &Aim, intent: &Intent) -> Result<Option<Entry>, Exit> {
     let before = Before::of(&aim.asked, &aim.held);
     let all = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let draft = Draft {
@@ -195,18 +205,31 @@ fn begin(frame: &mut Frame, aim: &Aim, intent: &Intent) -> Result<Entry, Exit> {
         deadline: intent.confirm.map(|seconds| history::now() + seconds),
     };
     let history = frame.history();
-    let mut entry = history.begin(draft, &aim.state, &aim.snapshot.bytes()).map_err(|e| {
-        let message = format!("what stands now cannot be written down, so nothing is done: {e}");
-        let d = Diagnostic::new(&codes::STATE_LOST, message);
-        frame.found.push(d.help("name another place with `--state-dir`"));
-        Exit::Kernel
-    })?;
-    if intent.confirm.is_some()
-        && let Err(why) = confirm::watch(&frame.global, &history, &entry)
+    let mut entry = match history.begin(draft, &aim.state, &aim.snapshot.bytes()) {
+        Ok(entry) => Some(entry),
+        Err(e) => {
+            let place = frame.global.state_dir.display();
+            let d = if intent.back {
+                let message =
+                    format!("what stands now cannot be written down in `{place}`, and not be gone back to: {e}");
+                Diagnostic::new(&codes::STATE_LOST, message)
+            } else {
+                let message = format!("what stands now cannot be written down in `{place}`, so nothing is done: {e}");
+                Diagnostic::new(&codes::NO_CHECKPOINT, message).help("name another place with `--state-dir`")
+            };
+            frame.found.push(d);
+            if !intent.back {
+                return Err(Exit::Kernel);
+            }
+            None
+        }
+    };
+    if let Some(entry) = entry.as_mut().filter(|_| intent.confirm.is_some())
+        && let Err(why) = confirm::watch(&frame.global, &history, entry)
     {
-        ended(frame, &mut entry, Outcome::PutBack);
+        ended(frame, entry, Outcome::PutBack);
         let message = format!("nobody would revert the change: {why}; nothing has been done");
-        frame.found.push(Diagnostic::new(&codes::STATE_LOST, message));
+        frame.found.push(Diagnostic::new(&codes::NO_CHECKPOINT, message));
         return Err(Exit::Kernel);
     }
     save(frame, &meanwhile(aim, &intent.after));
@@ -271,8 +294,15 @@ fn send(frame: &mut Frame, aim: &mut Aim, guard: &mut Guard) -> Result<(), Outco
             frame.found.push(finding(&refused));
             let back = Before::of(&aim.asked, &aim.held).put_back(&mut aim.kernel, &facts);
             let (said, outcome) = match back {
-                Ok(true) => ("nothing has changed: the state from before stands again".to_owned(), Outcome::PutBack),
-                Ok(false) => (
+                Ok((true, gone)) if gone.is_empty() => {
+                    ("nothing has changed: the state from before stands again".to_owned(), Outcome::PutBack)
+                }
+                Ok((true, gone)) => {
+                    let gone: Vec<_> = gone.iter().map(|name| format!("`{name}`")).collect();
+                    let gone = gone.join(", ");
+                    (format!("the state from before stands again, but for {gone}: no longer there"), Outcome::PutBack)
+                }
+                Ok((false, _)) => (
                     "the state from before could not be put back whole; `shapectl diff` shows what stands".to_owned(),
                     Outcome::Broken,
                 ),

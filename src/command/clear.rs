@@ -42,7 +42,7 @@ pub(super) fn run(frame: &mut Frame, name: &str, dry_run: bool, force: bool, wai
     let mut after = aim.state.clone();
     after.owned.remove(name);
     after.ids.forget(name);
-    let intent = Intent { what: format!("clear {name}"), confirm: None, after };
+    let intent = Intent { what: format!("clear {name}"), confirm: None, after, back: false };
     match change::make(frame, &mut aim, &mut guard, intent) {
         Ok(entry) => {
             change::tell(frame, &aim, entry.as_ref(), &format!("{name} has its default already"));

@@ -31,10 +31,12 @@ pub(super) fn run(frame: &mut Frame, wait: u64) -> Exit {
         Ok(lock) => lock,
         Err(exit) => return exit,
     };
-    let (entries, found) = frame.history().list();
-    frame.found.found.extend(found);
-    let Some(entry) = entries.into_iter().next().filter(|e| e.outcome == Outcome::Waiting) else {
-        let d = Diagnostic::new(&codes::NO_HISTORY, "no change waits for confirmation");
+    let Ok(entries) = rollback::changes(frame) else { return frame.refuse(Exit::Kernel) };
+    let Some(entry) = entries.first().filter(|e| e.outcome == Outcome::Waiting).cloned() else {
+        let last = entries.iter().find(|e| e.deadline.is_some());
+        let how = last.map(|e| format!(": change {}, the last that did, is {}", e.number, e.outcome.words()));
+        let message = format!("no change waits for confirmation{}", how.unwrap_or_default());
+        let d = Diagnostic::new(&codes::NO_HISTORY, message);
         frame.found.push(d.help("`shapectl history` shows how the last ones ended"));
         return frame.refuse(Exit::Refused);
     };
@@ -105,14 +107,15 @@ fn in_first_namespace() -> bool {
 
 /// Says what is to be done, and at a terminal waits for a key.
 pub(super) fn wait(frame: &mut Frame, entry: &Entry) {
-    let left = || entry.deadline.unwrap_or(0).saturating_sub(history::now());
+    let end = Instant::now() + left(entry.deadline.unwrap_or(0));
+    let left = || end.saturating_duration_since(Instant::now()).as_secs_f64().ceil();
     if !std::io::stdin().is_terminal() {
         frame.say(&format!("it reverts in {} s unless `shapectl confirm` comes", left()));
         return;
     }
     frame.say(&format!("press Enter within {} s to keep it; without, or if this terminal is lost, it reverts", left()));
     let history = frame.history();
-    while left() > 0 {
+    while left() > 0.0 {
         let stdin = std::io::stdin();
         let mut wait = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
         let ready = poll(&mut wait, PollTimeout::from(500u16)).is_ok_and(|n| n > 0);
@@ -146,7 +149,7 @@ pub(super) fn revert(frame: &mut Frame, number: u64) -> Exit {
     let _ = nix::unistd::setsid();
     let _ = std::env::set_current_dir("/");
     let history = frame.history();
-    let Ok(Entry { deadline: Some(deadline), .. }) = history.entry(number) else { return Exit::Refused };
+    let Ok(Entry { deadline: Some(mut deadline), .. }) = history.entry(number) else { return Exit::Refused };
     let Some(mut kernel) = frame.kernel() else { return Exit::Kernel };
     // the programs of what stood before live on here, though nothing else may hold them any more
     let held = history.entry(number).ok().and_then(|entry| history.held(&entry).ok());
@@ -156,21 +159,33 @@ pub(super) fn revert(frame: &mut Frame, number: u64) -> Exit {
     if history.watched(number).is_err() {
         return Exit::Kernel;
     }
-    let open = |outcome| matches!(outcome, Outcome::Waiting | Outcome::Begun);
-    while history::now() < deadline {
-        std::thread::sleep(Duration::from_millis(200));
-        match history.entry(number) {
-            Ok(entry) if open(entry.outcome) => {}
+    let open = |outcome| matches!(outcome, Outcome::Waiting | Outcome::Begun | Outcome::Broken);
+    // who has changed something since has settled it
+    let last = || history.youngest().0.filter(|entry| entry.number == number);
+    // by a clock that nobody sets
+    let mut end = Instant::now() + left(deadline);
+    loop {
+        while Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(200));
+            match history.entry(number) {
+                Ok(entry) if open(entry.outcome) => {}
+                _ => return Exit::Done,
+            }
+        }
+        // an apply that is still at work ends, or is ended, first
+        let Ok(guard) = Guard::take_deaf(frame, 60) else { continue };
+        match last() {
+            // the time to confirm begins when the change is done
+            Some(Entry { deadline: Some(later), .. }) if later > deadline => {
+                (deadline, end) = (later, Instant::now() + left(later));
+            }
+            Some(entry) if open(entry.outcome) => return rollback::go_back(frame, kernel, entry, guard),
             _ => return Exit::Done,
         }
     }
-    // an apply that is still at work ends, or is ended, first
-    let guard = match Guard::take_deaf(frame, 60) {
-        Ok(guard) => guard,
-        Err(exit) => return exit,
-    };
-    match history.entry(number) {
-        Ok(entry) if open(entry.outcome) => rollback::go_back(frame, kernel, entry, guard),
-        _ => Exit::Done,
-    }
+}
+
+/// The time from now to a second of the clock on the wall.
+fn left(deadline: u64) -> Duration {
+    Duration::from_secs(deadline.saturating_sub(history::now()))
 }

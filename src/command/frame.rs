@@ -157,6 +157,9 @@ impl Frame {
     pub fn nothing_waits(&mut self) -> Result<(), Exit> {
         let (entry, found) = self.history().youngest();
         self.found.found.extend(found);
+        if self.found.has_errors() {
+            return Err(self.refuse(Exit::Kernel));
+        }
         let Some(entry) = entry.filter(|e| e.outcome == Outcome::Waiting) else { return Ok(()) };
         let late = entry.deadline.is_some_and(|end| end + GRACE < history::now());
         let message = match (late, entry.deadline) {

@@ -5,7 +5,7 @@ use super::bring::{self, Aim, Before, Stands};
 use super::change::{self, Guard, Intent};
 use super::frame::{Frame, Machine};
 use crate::diagnostic::{Diagnostic, codes};
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Lock};
 use crate::netlink::Snapshot;
 use crate::state::history::{Entry, Outcome};
 use serde_json::json;
@@ -19,8 +19,7 @@ pub(super) fn run(frame: &mut Frame, number: Option<u64>, wait: u64) -> Exit {
         Ok(guard) => guard,
         Err(exit) => return exit,
     };
-    let (entries, found) = frame.history().list();
-    frame.found.found.extend(found);
+    let Ok(entries) = changes(frame) else { return frame.refuse(Exit::Kernel) };
     let stands = |e: &Entry| matches!(e.outcome, Outcome::Done | Outcome::Waiting | Outcome::Begun | Outcome::Broken);
     let chosen = match number {
         Some(number) => entries.into_iter().find(|e| e.number == number),
@@ -80,20 +79,27 @@ pub(super) fn go_back(frame: &mut Frame, mut kernel: Kernel, mut entry: Entry, m
     if !guard.is_deaf() && bring::stands_otherwise(frame, &mut aim.kernel, &aim.asked, &aim.held, &aim.machine) {
         return frame.refuse(Exit::Kernel);
     }
-    let intent = Intent { what: format!("back to before {}", entry.number), confirm: None, after };
+    let intent = Intent { what: format!("back to before {}", entry.number), confirm: None, after, back: true };
+    for name in before.gone(&aim.held) {
+        frame.say(&format!("`{name}` is no longer there, and what stood on it with it"));
+    }
     let own = match change::make(frame, &mut aim, &mut guard, intent) {
         Ok(own) => own,
         Err(exit) => return frame.refuse(exit),
     };
     change::ended(frame, &mut entry, Outcome::Reverted);
-    change::tell(frame, &aim, own.as_ref(), &format!("what stood before change {} stands", entry.number));
+    let stands = format!("what stood before change {} stands", entry.number);
+    change::tell(frame, &aim, own.as_ref(), &stands);
+    if !frame.is_json() && !aim.plan.is_empty() {
+        frame.say(&format!("{stands} again ({})", entry.what));
+    }
     Exit::Done
 }
 
 /// `shapectl history [N]`.
 pub(super) fn list(frame: &mut Frame, number: Option<u64>) -> Exit {
-    let (mut entries, found) = frame.history().list();
-    frame.found.found.extend(found);
+    let Ok(mut entries) = changes(frame) else { return frame.refuse(Exit::Kernel) };
+    let under_way = entries.first().filter(|e| e.outcome == Outcome::Begun && is_at_work(frame)).map(|e| e.number);
     if let Some(number) = number {
         entries.retain(|e| e.number == number);
         if entries.is_empty() {
@@ -110,6 +116,7 @@ pub(super) fn list(frame: &mut Frame, number: Option<u64>) -> Exit {
                 json!({
                     "number": e.number, "begun": time(e.begun), "what": e.what, "outcome": e.outcome, "steps": e.steps,
                     "interfaces": e.interfaces, "deadline": e.deadline.map(time), "difference": e.difference,
+                    "under_way": under_way == Some(e.number),
                 })
             })
             .collect();
@@ -117,9 +124,22 @@ pub(super) fn list(frame: &mut Frame, number: Option<u64>) -> Exit {
     } else if entries.is_empty() {
         frame.say("nothing has been changed here");
     } else {
-        frame.print(&table(&entries, number.is_some()));
+        frame.print(&table(&entries, number.is_some(), under_way));
     }
     Exit::Done
+}
+
+/// The changes, the youngest first; `Err` if they cannot be read, which is found.
+pub(super) fn changes(frame: &mut Frame) -> Result<Vec<Entry>, ()> {
+    let (entries, found) = frame.history().list();
+    let unread = found.iter().any(Diagnostic::is_error);
+    frame.found.found.extend(found);
+    if unread { Err(()) } else { Ok(entries) }
+}
+
+/// Whether somebody is changing the namespace now.
+fn is_at_work(frame: &Frame) -> bool {
+    Kernel::open(frame.global.netns.as_deref()).is_ok_and(|_| Lock::is_held())
 }
 
 fn time(seconds: u64) -> String {
@@ -127,9 +147,10 @@ fn time(seconds: u64) -> String {
 }
 
 /// One line a change; with the difference below it if that is asked for.
-fn table(entries: &[Entry], whole: bool) -> String {
+fn table(entries: &[Entry], whole: bool, under_way: Option<u64>) -> String {
+    let outcome = |e: &Entry| if under_way == Some(e.number) { "under way" } else { e.outcome.words() };
     let width = |of: &dyn Fn(&Entry) -> usize| entries.iter().map(of).max().unwrap_or(0);
-    let (numbers, outcomes) = (width(&|e| e.number.to_string().len()), width(&|e| e.outcome.words().len()));
+    let (numbers, outcomes) = (width(&|e| e.number.to_string().len()), width(&|e| outcome(e).len()));
     let mut out = String::new();
     for e in entries {
         let steps = format!("{} step{}", e.steps, if e.steps == 1 { "" } else { "s" });
@@ -138,7 +159,7 @@ fn table(entries: &[Entry], whole: bool) -> String {
             "{:>numbers$}  {}  {:outcomes$}  {steps:>9}  {}",
             e.number,
             time(e.begun),
-            e.outcome.words(),
+            outcome(e),
             crate::diagnostic::visible(&e.what)
         );
         if whole {

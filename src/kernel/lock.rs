@@ -52,6 +52,11 @@ impl Lock {
             std::thread::sleep(PACE);
         }
     }
+
+    /// Whether anybody has it now.
+    pub fn is_held() -> bool {
+        SocketAddr::from_abstract_name(NAME).and_then(|address| UnixStream::connect_addr(&address)).is_ok()
+    }
 }
 
 /// Asks the kernel whose the address is.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// A file beyond this is not ours: 100,000 classes take some 5 MB to remember and 60 MB to dump.
@@ -26,6 +26,9 @@ pub(super) fn read(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
     let meta = file.metadata()?;
     if !meta.is_file() || meta.len() > LARGEST {
         return Err(std::io::Error::new(ErrorKind::InvalidData, "it is no file of shapectl's"));
+    }
+    if meta.uid() != 0 && meta.uid() != nix::unistd::geteuid().as_raw() {
+        return Err(std::io::Error::new(ErrorKind::InvalidData, "it is another user's"));
     }
     let mut bytes = Vec::new();
     file.take(LARGEST).read_to_end(&mut bytes)?;

@@ -10,6 +10,7 @@ use crate::diagnostic::{Diagnostic, codes};
 use crate::fingerprint::Fingerprint;
 use serde::{Deserialize, Serialize};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -120,18 +121,37 @@ impl History {
     }
 
     /// The numbers of all entries, the youngest first.
-    fn numbers(&self) -> Vec<u64> {
-        let Ok(entries) = fs::read_dir(&self.dir) else { return Vec::new() };
+    fn numbers(&self) -> std::io::Result<Vec<u64>> {
+        match fs::symlink_metadata(&self.dir) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(e),
+            Ok(meta) if !meta.is_dir() => {
+                return Err(std::io::Error::new(ErrorKind::NotADirectory, "it is no directory"));
+            }
+            Ok(_) => {}
+        }
         let name = |entry: fs::DirEntry| entry.file_name().to_str()?.strip_suffix(".json")?.parse().ok();
-        let mut numbers: Vec<u64> = entries.flatten().filter_map(name).collect();
+        let mut numbers: Vec<u64> = fs::read_dir(&self.dir)?.flatten().filter_map(name).collect();
         numbers.sort_unstable_by(|a, b| b.cmp(a));
-        numbers
+        Ok(numbers)
+    }
+
+    /// The same; that they cannot be read is found.
+    fn known(&self, found: &mut Vec<Diagnostic>) -> Vec<u64> {
+        self.numbers().unwrap_or_else(|e| {
+            let message = format!("the history in `{}` cannot be read: {e}", self.dir.display());
+            found.push(match e.kind() {
+                ErrorKind::PermissionDenied => Diagnostic::new(&codes::NO_PERMISSION, message).help("run it with sudo"),
+                _ => Diagnostic::new(&codes::NO_HISTORY, message).help("name another place with `--state-dir`"),
+            });
+            Vec::new()
+        })
     }
 
     /// All entries, the youngest first. One that cannot be trusted is put aside, and named.
     pub fn list(&self) -> (Vec<Entry>, Vec<Diagnostic>) {
         let (mut list, mut found) = (Vec::new(), Vec::new());
-        for number in self.numbers() {
+        for number in self.known(&mut found) {
             match self.entry(number) {
                 Ok(entry) => list.push(entry),
                 Err(why) => found.push(self.spoilt(number, "json", &why)),
@@ -143,7 +163,7 @@ impl History {
     /// The youngest entry that can be trusted; those younger that cannot are put aside, and named.
     pub fn youngest(&self) -> (Option<Entry>, Vec<Diagnostic>) {
         let mut found = Vec::new();
-        for number in self.numbers() {
+        for number in self.known(&mut found) {
             match self.entry(number) {
                 Ok(entry) => return (Some(entry), found),
                 Err(why) => found.push(self.spoilt(number, "json", &why)),
@@ -217,7 +237,7 @@ impl History {
             files::directory(above, 0o755)?;
         }
         files::directory(&self.dir, 0o700)?;
-        let numbers = self.numbers();
+        let numbers = self.numbers()?;
         let number = numbers.first().map_or(1, |last| last + 1);
         let Draft { what, steps, mut difference, interfaces, makes, deadline } = draft;
         if difference.len() > DIFFERENCE {

@@ -215,6 +215,28 @@ fn a_cut_at_any_message_is_finished_or_taken_back() {
     }
 }
 
+/// The next apply goes on from wherever the first one was cut off, also between a device and the mark that it is ours.
+#[test]
+fn a_device_half_made_is_finished() {
+    let change = Change::new(ONE, TWO);
+    let before = standing(&change.host);
+    let mut devices = 0;
+    for k in 1..=change.messages {
+        let ran = with_fault(&change.host, &format!("cut-after {k}"), &["apply", path(change.two.path())]);
+        assert_eq!(ran.status.code(), None, "{ran}");
+        let shown = change.host.netns.ip("-d link show type ifb");
+        if shown.contains("ifb-eth0") && !shown.contains("alias") {
+            devices += 1;
+        } else if devices > 0 {
+            break;
+        }
+        change.host.apply(change.two.path());
+        change.host.assert_settled(change.two.path());
+        assert_same(&change.back(), &before, &format!("there and back after {k}"));
+    }
+    assert!(devices > 0, "no run was cut off between a device and its mark");
+}
+
 /// A message that comes twice changes nothing the second time.
 #[test]
 fn a_message_that_comes_twice_does_no_harm() {

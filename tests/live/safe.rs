@@ -3,6 +3,7 @@
 
 use crate::bed::dump::assert_same;
 use crate::bed::netns::Netns;
+use crate::faults::{messages_of, with_fault};
 use crate::host::{Host, SHAPECTL, path};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -158,6 +159,135 @@ fn a_killed_apply_is_reverted_by_its_watchdog() {
     assert_same(&standing(&host), &before, "left: what stands, right: what stood");
 }
 
+/// The time to confirm begins when the change is done, however long that took; and who changes something after an apply that
+/// was cut off has settled it.
+#[test]
+fn the_time_to_confirm_is_whole() {
+    let host = Host::with(&["eth0"]);
+    host.apply_text(ONE);
+    let before = standing(&host);
+    let two = host.file("two.yaml", TWO);
+    let ran = with_fault(&host, "delay 1 2500", &["apply", "--confirm", "2", &two]);
+    assert!(ran.status.success() && ran.stderr.contains("it reverts in 2 s"), "{ran}");
+    sleep(Duration::from_millis(800));
+    assert_eq!(outcomes(&host)[0], "waiting");
+    until("the change is reverted", || outcomes(&host).contains(&"reverted".to_owned()));
+    assert_same(&standing(&host), &before, "left: what stands, right: what stood");
+    let late = host.shapectl(&["confirm"]);
+    assert!(late.status.code() == Some(1) && late.stderr.contains("is reverted"), "{late}");
+
+    let ran = with_fault(&host, "cut 2", &["apply", "--confirm", "1", &two]);
+    assert_eq!(ran.status.code(), None, "{ran}");
+    host.shapectl(&["apply", &two]).ok();
+    let after = standing(&host);
+    sleep(Duration::from_millis(2500));
+    assert_same(&standing(&host), &after, "left: what stands, right: what was applied since");
+}
+
+/// Where nothing can be written down nothing is changed, but for a way back.
+#[test]
+fn a_full_disk_stops_a_change_and_no_way_back() {
+    let host = Host::with(&["eth0"]);
+    host.apply_text(ONE);
+    let before = standing(&host);
+    let full = |words: &[&str]| {
+        let line = "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\"";
+        let common = host.common();
+        let words = common.iter().map(String::as_str).chain(words.iter().copied());
+        crate::bed::netns::bounded("sh", ["-c", line, SHAPECTL].into_iter().chain(words))
+    };
+    let two = host.file("two.yaml", TWO);
+    let ran = full(&["apply", &two]);
+    assert!(ran.status.code() == Some(3) && ran.stderr.contains("no-checkpoint"), "{ran}");
+    assert_same(&standing(&host), &before, "left: what stands, right: what stood");
+    host.shapectl(&["apply", &two]).ok();
+    let ran = full(&["rollback"]);
+    assert!(ran.status.success() && ran.stderr.contains("state-lost"), "{ran}");
+    assert_same(&standing(&host), &before, "left: what stands, right: what stood");
+}
+
+/// Files of others, a link in the place of the history, and a history that may not be read, are no empty history.
+#[test]
+fn a_history_that_cannot_be_read_is_not_an_empty_one() {
+    let host = Host::with(&["eth0"]);
+    let two = host.file("two.yaml", TWO);
+    host.apply_text(ONE);
+    let state = host.state();
+    let history = std::fs::read_dir(&state).unwrap().flatten().map(|e| e.path()).find(|p| p.is_dir()).unwrap();
+    for words in [&["history"][..], &["rollback"], &["confirm"]] {
+        let state = ["--reuid=65534", "--clear-groups", SHAPECTL, "--state-dir", path(&state)];
+        let line = state.iter().chain(words).copied();
+        // what leads to it may be looked through
+        let folder = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(host.state().parent().unwrap(), folder).unwrap();
+        std::fs::rename(&history, host.state().join("history")).unwrap();
+        let ran = host.netns.run("setpriv", line);
+        std::fs::rename(host.state().join("history"), &history).unwrap();
+        assert!(ran.status.code() == Some(3) && ran.stderr.contains("no-permission"), "{words:?}: {ran}");
+    }
+    let before = standing(&host);
+    let aside = host.state().join("aside");
+    std::fs::rename(&history, &aside).unwrap();
+    std::os::unix::fs::symlink(&aside, &history).unwrap();
+    for words in [&["history"][..], &["rollback"], &["apply", &two]] {
+        let ran = host.shapectl(words);
+        assert!(ran.status.code() == Some(3) && ran.stderr.contains("cannot be read"), "{words:?}: {ran}");
+        assert_same(&standing(&host), &before, "left: what stands, right: what stood");
+    }
+    std::fs::remove_file(&history).unwrap();
+    std::fs::rename(&aside, &history).unwrap();
+    std::os::unix::fs::chown(history.join("1.json"), Some(65534), None).unwrap();
+    let ran = host.shapectl(&["history"]);
+    assert!(ran.stderr.contains("state-spoilt") && ran.stderr.contains("another user's"), "{ran}");
+}
+
+/// What is under way is not said to be cut off.
+#[test]
+fn a_change_under_way_is_told_as_that() {
+    let host = Host::with(&["eth0"]);
+    let one = host.policy(ONE);
+    let common = host.common();
+    let mut at_work = std::process::Command::new(SHAPECTL)
+        .args(&common)
+        .args(["apply", path(&one)])
+        .env("SHAPECTL_FAULT", "delay 1 2000")
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    until("it is under way", || host.shapectl(&["history"]).stdout.contains("under way"));
+    assert!(at_work.wait().unwrap().success());
+    let ran = with_fault(&host, "cut 1", &["clear", "eth0"]);
+    assert_eq!(ran.status.code(), None, "{ran}");
+    let said = host.shapectl(&["history"]).stdout;
+    assert!(said.lines().next().unwrap().contains("cut off") && !said.contains("under way"), "{said}");
+}
+
+/// A link that goes takes along what stood on it; the others get theirs back all the same.
+#[test]
+fn what_stood_beside_a_link_that_is_gone_comes_back() {
+    let host = Host::with(&["eth0", "eth1"]);
+    let other = ONE.lines().skip(2).map(|line| format!("{}\n", line.replace("eth0", "eth1"))).collect::<String>();
+    let one = format!("{ONE}{other}");
+    host.apply_text(&one);
+    let stands = || host.netns.tc("class show dev eth0") + &host.netns.tc("filter show dev eth0");
+    let before = stands();
+    let policy = host.policy(&one.replace("128kbit", "256kbit"));
+    let last = messages_of(&host, &["apply", path(&policy)]);
+    assert_ne!(stands(), before);
+    host.shapectl(&["rollback"]).ok();
+    assert_eq!(stands(), before);
+    let ran = with_fault(&host, &format!("run {last} ip link del eth1"), &["apply", path(&policy)]);
+    assert_eq!(ran.status.code(), Some(3), "{ran}");
+    assert!(ran.stderr.contains("stands again, but for `eth1`"), "{ran}");
+    assert_eq!(stands(), before);
+    // and to what stood when the link was there
+    host.apply_text(&ONE.replace("128kbit", "512kbit"));
+    let ran = host.shapectl(&["rollback", "2"]);
+    assert!(ran.status.success() && ran.stderr.contains("`eth1` is no longer there"), "{ran}");
+    assert_eq!(stands(), before);
+}
+
 #[test]
 fn a_second_change_waits_or_says_who_is_at_work() {
     let host = Host::with(&["eth0"]);
@@ -273,7 +403,7 @@ fn a_spoilt_history_is_named_and_not_believed() {
     std::fs::write(&folder, "in the way").expect("the folder is writable");
     let two = host.policy(TWO);
     let ran = host.shapectl(&["apply", path(&two)]);
-    assert!(ran.status.code() == Some(3) && ran.stderr.contains("nothing is done"), "{ran}");
+    assert!(ran.status.code() == Some(3) && ran.stderr.contains("cannot be read"), "{ran}");
     assert_same(&standing(&host), &stands, "left: what stands, right: what stood");
 }
 
