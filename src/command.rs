@@ -44,6 +44,10 @@ pub enum Exit {
 /// Does what the arguments say.
 pub fn run(cli: Cli) -> Exit {
     let mut frame = Frame::new(cli.global);
+    frame.quiet = matches!(
+        cli.command,
+        Command::Diff { quiet: true, .. } | Command::Apply { if_changed: true, dry_run: false, .. }
+    );
     match cli.command {
         Command::Check { files, deny_warnings, live, rules } => {
             check::run(&mut frame, &files, deny_warnings, live, rules)

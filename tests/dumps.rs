@@ -59,6 +59,7 @@ fn links_are_read_with_their_figures() {
     let expected = LinkInfo {
         index: eth0.index,
         name: "eth0".into(),
+        also: Vec::new(),
         kind: Some("veth".into()),
         mtu: 1500,
         txqueuelen: 1000,

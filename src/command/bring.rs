@@ -249,8 +249,8 @@ pub(super) fn memory_of(plan: &Plan, facts: &dyn Fn(&str) -> Facts) -> Memory {
 fn lacks_interfaces(frame: &mut Frame, policy: &Policy, machine: &Machine) {
     for interface in &policy.interfaces {
         if !machine.has(&interface.name.value) && interface.link.device.is_none() {
-            let message = format!("there is no interface `{}` here", interface.name.value);
-            frame.found.push(Diagnostic::new(&codes::NO_INTERFACE, message).at(interface.name.span, ""));
+            let d = frame.no_interface(&interface.name.value).at(interface.name.span, "");
+            frame.found.push(d);
         }
     }
 }

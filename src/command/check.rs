@@ -44,9 +44,13 @@ pub(super) fn run(frame: &mut Frame, files: &[String], deny_warnings: bool, live
         }
         for interface in &policy.interfaces {
             if !machine.has(&interface.name.value) && interface.link.device.is_none() {
-                let code = if live { &codes::NO_INTERFACE } else { &codes::INTERFACE_ELSEWHERE };
-                let message = format!("there is no interface `{}` here", interface.name.value);
-                frame.found.push(Diagnostic::new(code, message).at(interface.name.span, ""));
+                let name = &interface.name.value;
+                let message = || format!("there is no interface `{name}` here");
+                let d = match live {
+                    true => frame.no_interface(name),
+                    false => Diagnostic::new(&codes::INTERFACE_ELSEWHERE, message()),
+                };
+                frame.found.push(d.at(interface.name.span, ""));
             }
         }
     }

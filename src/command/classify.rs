@@ -98,7 +98,8 @@ fn held(frame: &mut Frame, link: Option<&str>) -> Result<Ground, Exit> {
         }
     };
     if let Some(name) = link.filter(|name| !tree.interfaces.contains_key(*name)) {
-        frame.found.push(Diagnostic::new(&codes::NO_INTERFACE, format!("there is no interface `{name}` here")));
+        let d = frame.no_interface(name);
+        frame.found.push(d);
         return Err(Exit::Refused);
     }
     let facts = |name: &str| -> Facts { machine.facts(name) };

@@ -4,7 +4,6 @@ use super::Exit;
 use super::bring::{self, Aim, Stands};
 use super::change::{self, Guard, Intent};
 use super::frame::{Frame, Machine};
-use crate::diagnostic::{Diagnostic, codes};
 use crate::tree::{Branch, Interface, Tree};
 
 pub(super) fn run(frame: &mut Frame, name: &str, dry_run: bool, force: bool, wait: u64) -> Exit {
@@ -22,7 +21,8 @@ pub(super) fn run(frame: &mut Frame, name: &str, dry_run: bool, force: bool, wai
         Err(e) => return frame.fail(&e),
     };
     if !machine.has(name) {
-        frame.found.push(Diagnostic::new(&codes::NO_INTERFACE, format!("there is no interface `{name}` here")));
+        let d = frame.no_interface(name);
+        frame.found.push(d);
         return frame.refuse(Exit::Refused);
     }
     let mut bare =

@@ -2,7 +2,6 @@
 
 use super::Exit;
 use super::frame::{Frame, Machine};
-use crate::diagnostic::{Diagnostic, codes};
 use crate::doctor::{self, Need, Status};
 use crate::kernel::{self, Kernel};
 use crate::lower::Ids;
@@ -21,7 +20,8 @@ pub(super) fn run(frame: &mut Frame, interface: Option<&str>, policy: Option<&st
     if let Some(name) = interface {
         links.retain(|link| link.info.name == name);
         if links.is_empty() {
-            frame.found.push(Diagnostic::new(&codes::NO_INTERFACE, format!("there is no interface `{name}` here")));
+            let d = frame.no_interface(name);
+            frame.found.push(d);
             return frame.refuse(Exit::Refused);
         }
     } else {

@@ -4,7 +4,6 @@ use super::Exit;
 use super::frame::{Frame, Machine, names};
 use super::refusal::refusal;
 use crate::cli::To;
-use crate::diagnostic::{Diagnostic, codes};
 use crate::kind::Vocabulary;
 use crate::raise;
 use crate::source::Notation;
@@ -26,7 +25,8 @@ pub(super) fn run(frame: &mut Frame, interfaces: &[String], to: To) -> Exit {
         }
     };
     for name in wanted.iter().filter(|n| !tree.interfaces.contains_key(**n)) {
-        frame.found.push(Diagnostic::new(&codes::NO_INTERFACE, format!("there is no interface `{name}` here")));
+        let d = frame.no_interface(name);
+        frame.found.push(d);
     }
     if frame.found.has_errors() {
         return frame.refuse(Exit::Refused);

@@ -9,15 +9,18 @@ use crate::facts::Facts;
 use crate::kernel::{self, Kernel, Lock};
 use crate::kind::Role;
 use crate::lower::{self, Ids};
+use crate::netlink::LinkInfo;
 use crate::policy::{self, model::Policy};
 use crate::source::Sources;
 use crate::state::State;
 use crate::state::history::{self, History, Outcome};
 use crate::syntax::Limits;
+use crate::syntax::names::nearest;
 use crate::tree::{Id, Names, Tree};
 use crate::view::Paint;
 use serde::Serialize;
 use serde_json::Value;
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
 use std::os::unix::fs::MetadataExt;
@@ -32,11 +35,14 @@ pub(super) struct Frame {
     pub global: Global,
     pub sources: Sources,
     pub found: Sink,
+    /// Whether it is for cron: nothing is said that nobody needs to do anything about.
+    pub quiet: bool,
+    links: OnceCell<Vec<LinkInfo>>,
 }
 
 impl Frame {
     pub fn new(global: Global) -> Frame {
-        Frame { global, sources: Sources::new(), found: Sink::new() }
+        Frame { global, sources: Sources::new(), found: Sink::new(), quiet: false, links: OnceCell::new() }
     }
 
     /// Whether machines read the output.
@@ -199,7 +205,9 @@ impl Frame {
         }
         let chosen = state.policy.clone().unwrap_or_else(|| DEFAULT_POLICY.to_owned());
         let why = if state.policy.is_some() { "last applied here" } else { "the system's" };
-        self.say(&format!("policy: {chosen} ({why})"));
+        if !self.quiet {
+            self.say(&format!("policy: {chosen} ({why})"));
+        }
         chosen
     }
 
@@ -264,6 +272,20 @@ impl Frame {
                 return lowered;
             }
             self.found.found.truncate(before);
+        }
+    }
+
+    /// That there is no interface of a name here, with the one that may be meant.
+    pub fn no_interface(&self, name: &str) -> Diagnostic {
+        let d = Diagnostic::new(&codes::NO_INTERFACE, format!("there is no interface `{name}` here"));
+        let read = || Kernel::open(self.global.netns.as_deref()).and_then(|mut kernel| kernel.links());
+        let links = self.links.get_or_init(|| read().unwrap_or_default());
+        if let Some(link) = links.iter().find(|link| link.also.iter().any(|other| other == name)) {
+            return d.help(format!("`{name}` is another name of `{}`: write that one", link.name));
+        }
+        match nearest(name, links.iter().map(|link| link.name.as_str())) {
+            Some(near) => d.help(format!("did you mean `{near}`?")),
+            None => d.help("`ip link` lists the interfaces with their names"),
         }
     }
 

@@ -12,6 +12,9 @@ pub(super) fn code(error: &Error) -> &'static Code {
 
 /// The code of an error, and what can be done where the error alone tells.
 fn home(error: &Error) -> (&'static Code, Option<&'static str>) {
+    if error.is(Errno::ENOENT) && error.is_about_a_namespace() {
+        return (&codes::KERNEL_GONE, Some("`ip netns` lists the namespaces with their names"));
+    }
     match Errno::from_raw(error.errno) {
         // the message names the capability
         Errno::EPERM | Errno::EACCES => (&codes::NO_PERMISSION, Some("run it with sudo")),

@@ -2,7 +2,6 @@
 
 use super::Exit;
 use super::frame::{Frame, names};
-use crate::diagnostic::{Diagnostic, codes};
 use crate::tree::{Branch, Tree};
 use crate::view;
 
@@ -17,7 +16,8 @@ pub(super) fn run(frame: &mut Frame, interface: Option<&str>, all: bool) -> Exit
         }
     };
     if let Some(name) = interface.filter(|n| !tree.interfaces.contains_key(*n)) {
-        frame.found.push(Diagnostic::new(&codes::NO_INTERFACE, format!("there is no interface `{name}` here")));
+        let d = frame.no_interface(name);
+        frame.found.push(d);
         return frame.refuse(Exit::Refused);
     }
     if interface.is_none() && !all {

@@ -77,12 +77,16 @@ impl Error {
         self.errno == errno as i32
     }
 
+    /// Whether it came about on the way into a network namespace.
+    pub fn is_about_a_namespace(&self) -> bool {
+        ["enter namespace", "make a scratch namespace"].iter().any(|what| self.doing.starts_with(what))
+    }
+
     /// The capability that is wanted, if that is what is missing.
     pub fn capability(&self) -> Option<&'static str> {
-        let namespace = ["enter namespace", "make a scratch namespace"].iter().any(|what| self.doing.starts_with(what));
         match Errno::from_raw(self.errno) {
             // only namespaces want more than the network
-            Errno::EPERM | Errno::EACCES if namespace => Some("CAP_SYS_ADMIN"),
+            Errno::EPERM | Errno::EACCES if self.is_about_a_namespace() => Some("CAP_SYS_ADMIN"),
             Errno::EPERM | Errno::EACCES => Some("CAP_NET_ADMIN"),
             _ => None,
         }

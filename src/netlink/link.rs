@@ -17,6 +17,8 @@ const IFLA_LINKINFO: u16 = 18;
 const IFLA_IFALIAS: u16 = 20;
 const IFLA_NUM_TX_QUEUES: u16 = 31;
 const IFLA_GSO_MAX_SIZE: u16 = 41;
+const IFLA_PROP_LIST: u16 = 52;
+const IFLA_ALT_IFNAME: u16 = 53;
 const IFLA_INFO_KIND: u16 = 1;
 const IFF_UP: u32 = 1;
 
@@ -27,6 +29,8 @@ pub struct LinkInfo {
     pub index: u32,
     /// Its name.
     pub name: CompactString,
+    /// Its other names (`altname`), which policies do not know it by.
+    pub also: Vec<CompactString>,
     /// Its kind, if it is a software device: `ifb`, `veth`, `dummy`.
     pub kind: Option<CompactString>,
     /// Bytes a packet may have.
@@ -123,6 +127,10 @@ fn link(payload: Payload) -> Result<LinkInfo, Malformed> {
     Ok(LinkInfo {
         index,
         name: attributes.get(IFLA_IFNAME).map(text).ok_or(Malformed("link: it has no name"))?,
+        also: attributes
+            .nested(IFLA_PROP_LIST)?
+            .map(|list| list.list.iter().filter(|(n, _)| *n == IFLA_ALT_IFNAME).map(|(_, name)| text(*name)).collect())
+            .unwrap_or_default(),
         kind: info.and_then(|info| info.get(IFLA_INFO_KIND)).map(text),
         mtu: attributes.u32(IFLA_MTU)?.unwrap_or(1500),
         txqueuelen: attributes.u32(IFLA_TXQLEN)?.unwrap_or(0),

@@ -155,9 +155,37 @@ fn drift_is_told_to_machines() {
     let told = json(&["diff", path(&policy)]);
     assert_eq!((&told["different"], &told["ok"]), (&true.into(), &true.into()), "{told}");
     assert!(told["steps"].as_array().is_some_and(|steps| steps.len() == 1), "{told}");
+    // the policy last applied, of which nothing needs to be said
+    host.apply(&policy);
+    for words in [&["diff", "-q"][..], &["apply", "--if-changed"]] {
+        let quiet = host.shapectl(words);
+        assert!(quiet.status.success() && quiet.stdout.is_empty() && quiet.stderr.is_empty(), "{words:?}: {quiet}");
+    }
     // what cannot be compared is neither the same nor different
     let wrong = host.policy("interfaces: { eth0: { egress: { htb: { classes: { a: { rate: 5 } } } } } }\n");
     assert_eq!(host.shapectl(&["diff", "-q", path(&wrong)]).status.code(), Some(1));
     let nowhere = crate::bed::netns::bounded(SHAPECTL, ["--netns", "no-such-namespace", "diff", "-q", path(&policy)]);
-    assert_eq!(nowhere.status.code(), Some(3), "{nowhere}");
+    assert!(nowhere.status.code() == Some(3) && nowhere.stderr.contains("`ip netns` lists"), "{nowhere}");
+}
+
+/// A name that is nearly one, and one that a link has besides its own.
+#[test]
+fn the_link_that_is_meant_is_named() {
+    let host = Host::with(&["eth0"]);
+    host.netns.ip("link property add dev eth0 altname uplink");
+    host.netns.ip("link property add dev eth0 altname to-the-provider-1");
+    for (name, says) in
+        [("eht0", "did you mean `eth0`?"), ("uplink", "another name of `eth0`"), ("zz", "`ip link` lists")]
+    {
+        let policy = host.policy(&HOME.replace("eth0", name));
+        for words in
+            [&["apply", path(&policy)][..], &["check", "--live", path(&policy)], &["show", name], &["clear", name]]
+        {
+            let ran = host.shapectl(words);
+            assert!(ran.status.code() == Some(1) && ran.stderr.contains("no-interface"), "{words:?}: {ran}");
+            assert!(ran.stderr.contains(says), "{words:?}: {ran}");
+        }
+    }
+    let long = host.shapectl(&["check", "--live", path(&host.policy(&HOME.replace("eth0", "to-the-provider-1")))]);
+    assert!(long.stderr.contains("another name of `eth0`"), "{long}");
 }
