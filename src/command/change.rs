@@ -259,7 +259,7 @@ fn send(frame: &mut Frame, aim: &mut Aim, guard: &mut Guard) -> Result<(), Outco
     let ours: Vec<u32> = aim.held.interfaces.values().filter_map(|i| i.link.index).collect();
     let port = aim.kernel.port();
     let in_place = bring::changes_classes_in_place(&aim.plan);
-    let (mut told, mut alone) = (Vec::new(), true);
+    let (mut told, mut alone, mut others) = (Vec::new(), true, false);
     let mut tick = |done: usize| {
         if progress {
             let _ = write!(std::io::stderr().lock(), "\r{done} of {steps} steps");
@@ -269,6 +269,7 @@ fn send(frame: &mut Frame, aim: &mut Aim, guard: &mut Guard) -> Result<(), Outco
             told.extend(seen.own_classes);
         }
         let by_us = !seen.links.iter().any(|link| ours.contains(link));
+        others |= !by_us;
         alone &= by_us && !seen.lost;
         by_us
     };
@@ -320,9 +321,15 @@ fn send(frame: &mut Frame, aim: &mut Aim, guard: &mut Guard) -> Result<(), Outco
     match bring::read_back(aim, if alone { told } else { &[] }) {
         Ok(left) if left.is_empty() => {}
         Ok(left) => {
-            let message = "the kernel holds something else than what was asked";
+            let (code, message) = match others {
+                true => (
+                    &codes::CHANGED_MEANWHILE,
+                    "somebody else changed the same interface meanwhile: all steps are done, and it is not as asked",
+                ),
+                false => (&codes::NOT_HELD, "the kernel holds something else than what was asked"),
+            };
             let text = view::plan_text(&left, aim.names(), view::Paint { on: false });
-            frame.found.push(Diagnostic::new(&codes::NOT_HELD, message).help(format!("what is left:\n{text}")));
+            frame.found.push(Diagnostic::new(code, message).help(format!("what is left:\n{text}")));
             return Err(Outcome::Broken);
         }
         Err(e) => {

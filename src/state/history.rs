@@ -238,7 +238,7 @@ impl History {
         }
         files::directory(&self.dir, 0o700)?;
         let numbers = self.numbers()?;
-        let number = numbers.first().map_or(1, |last| last + 1);
+        let number = numbers.first().map_or(1, |last| last.saturating_add(1));
         let Draft { what, steps, mut difference, interfaces, makes, deadline } = draft;
         if difference.len() > DIFFERENCE {
             let end = (0..=DIFFERENCE).rev().find(|at| difference.is_char_boundary(*at));

@@ -188,7 +188,7 @@ fn what_somebody_else_changes_back_is_found() {
     let fault = "run 2 tc class change dev eth0 classid 1:1 htb rate 100kbit ceil 4mbit";
     let ran = with_fault(&host, fault, &["apply", path(&file)]);
     assert_eq!(ran.status.code(), Some(3), "{ran}");
-    assert!(ran.stderr.contains("not-held") && ran.stderr.contains("100kbit → 200kbit"), "{ran}");
+    assert!(ran.stderr.contains("changed-meanwhile") && ran.stderr.contains("100kbit → 200kbit"), "{ran}");
     host.apply(&file);
     host.assert_settled(&file);
 }
