@@ -43,7 +43,7 @@ pub struct Figures {
     pub misplaced: u64,
     /// The most bits that arrived within [`WINDOW`] beyond what the faster of the lines of that time allows.
     pub beyond: u64,
-    /// Bits that arrived in all, and how long it took.
+    /// Bits that arrived while the flows were sent, and how long that was.
     pub bits: u64,
     pub time: Duration,
 }
@@ -144,7 +144,7 @@ pub fn figures(course: &Course, changes: usize, change: Change) -> Figures {
         said: made.iter().filter(|made| made.costs).count(),
         misplaced: counted.misplaced,
         beyond: beyond(&all, &made, began),
-        bits: all.iter().map(|arrival| arrival.bits).sum(),
+        bits: all.iter().take_while(|arrival| arrival.at <= began + time).map(|arrival| arrival.bits).sum(),
         time,
     }
 }

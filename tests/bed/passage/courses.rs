@@ -76,7 +76,7 @@ pub const COURSES: [Course; 8] = [
     },
     Course {
         name: "tbf",
-        needs: &["tbf", "fq", "cake"],
+        needs: &["tbf", "fq", "fq_codel", "cake"],
         egress: |turn| turn.below_tbf(&queue(turn.n)),
         is_rest: |_| false,
         burst: BURST,
@@ -314,12 +314,16 @@ fn ets(turn: &Turn) -> String {
     )
 }
 
-/// A queue that tells flows by themselves, and not by a hash of few bits: of one kind, then of the other.
+/// A queue that tells flows by themselves, or by a hash of many bits: of one kind, then of another.
 fn queue(n: usize) -> String {
-    match n / 7 % 2 {
+    match n / 7 % 3 {
         0 => {
             let (limit, quantum) = (500 + 10 * (n % 5), 3028 + n % 4);
             format!("fq: {{ limit: {limit}, flow_limit: {}, quantum: {quantum}b, orphan_mask: 65535 }}", 200 + n % 3)
+        }
+        1 => {
+            let (limit, target, memory) = (200 + n % 5, 5 + n % 3, 1 + n / 2 % 3);
+            format!("fq_codel: {{ flows: 65536, limit: {limit}, target: {target}ms, memory_limit: {memory}mb }}")
         }
         _ => format!("cake: {{ {} }}", cake(n)),
     }
