@@ -317,6 +317,9 @@ impl miette::Diagnostic for Report<'_> {
     }
 }
 
+/// Octets that are shown before and behind what is pointed at: of a line that a program wrote more says nothing.
+const WIDEST: usize = 1000;
+
 /// A source that finds its lines by the index: miette's own search starts at byte 0 for each label.
 struct Indexed<'a>(&'a Source);
 
@@ -334,8 +337,9 @@ impl SourceCode for Indexed<'_> {
         }
         let line_of = |offset: usize| source.place(offset as u32).0;
         let from_line = line_of(first).saturating_sub(before).max(1);
-        let from = source.line_start(from_line);
-        let to = source.line_start(line_of(last) + after + 1).max(last);
+        let from = source.line_start(from_line).max(text.floor_char_boundary(first.saturating_sub(WIDEST)));
+        let from_line = line_of(from);
+        let to = source.line_start(line_of(last) + after + 1).min(text.floor_char_boundary(last + WIDEST)).max(last);
         let column = if before == 0 { first - source.line_start(line_of(first)) } else { 0 };
         let from = if before == 0 { first } else { from };
         let bytes = text.as_bytes().get(from..to).ok_or(MietteError::OutOfBounds)?;

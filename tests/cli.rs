@@ -387,6 +387,17 @@ fn the_rules_of_a_shared_budget_are_told_of() {
     assert!(marks.contains("shared house, class a") && marks.contains("ct mark set 0x5"), "{marks}");
 }
 
+/// Of a line that a program wrote only what stands about the place is shown.
+#[test]
+fn a_line_without_end_is_not_shown_whole() {
+    let run = Run::new();
+    let file = run.file("p.yaml", format!("# ä\n{}\n", "[".repeat(200_000)));
+    let o = run.go(&["check", &file]);
+    assert_eq!(code(&o), 1);
+    let said = err(&o);
+    assert!(said.contains("too-deep") && said.contains("p.yaml:2:") && said.len() < 10_000, "{}", said.len());
+}
+
 /// A capture as a table: what goes where, and what no rule takes.
 #[test]
 fn a_capture_is_a_table_of_classes() {

@@ -43,7 +43,7 @@ pub fn load(name: &str, limits: &Limits, sources: &mut Sources, sink: &mut Sink)
         count: 0,
         documents: Documents::default(),
     };
-    let bytes = match read(name, limits) {
+    let bytes = match read(name, Span::NONE, limits) {
         Ok(bytes) => bytes,
         Err(fault) => {
             loader.sink.push(fault.diagnostic(name, Span::NONE, limits));
@@ -66,7 +66,7 @@ pub fn parse(source: Source, limits: &Limits, sources: &mut Sources, sink: &mut 
 
 /// Reads one file as it is written: what it includes stays where it is.
 pub fn one(name: &str, limits: &Limits, sources: &mut Sources, sink: &mut Sink) -> Option<(FileId, Document)> {
-    let bytes = match read(name, limits) {
+    let bytes = match read(name, Span::NONE, limits) {
         Ok(bytes) => bytes,
         Err(fault) => {
             sink.push(fault.diagnostic(name, Span::NONE, limits));
@@ -81,7 +81,7 @@ pub fn one(name: &str, limits: &Limits, sources: &mut Sources, sink: &mut Sink) 
 
 /// Reads a text that is no policy: a script. Octets that are no UTF-8 stand for themselves in no name that matters.
 pub fn script(name: &str, limits: &Limits, sources: &mut Sources, sink: &mut Sink) -> Option<FileId> {
-    match read(name, limits) {
+    match read(name, Span::NONE, limits) {
         Ok(bytes) => Some(sources.add(Source::new(name, String::from_utf8_lossy(&bytes).into_owned()))),
         Err(fault) => {
             sink.push(fault.diagnostic(name, Span::NONE, limits));
@@ -149,6 +149,7 @@ struct Loader<'a> {
 enum Fault {
     Io(io::Error),
     Directory,
+    NoFile,
     TooLarge,
 }
 
@@ -171,6 +172,8 @@ impl Fault {
             }
             Fault::Directory => Diagnostic::new(&INPUT, format!("{shown} is a directory, and a file is wanted"))
                 .help("name a file in it; to read them all, write one with `include: \"*.yaml\"`"),
+            Fault::NoFile => Diagnostic::new(&INPUT, format!("{shown} is no plain file"))
+                .help("a pipe or a device may hold up whoever reads it: write what comes out of it into a file"),
             Fault::TooLarge => {
                 let message = format!("{shown} is larger than {} bytes", limits.file_bytes);
                 Diagnostic::new(&FILE_TOO_LARGE, message)
@@ -188,13 +191,18 @@ fn reason(e: &io::Error) -> String {
     chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }
 
-fn read(name: &str, limits: &Limits) -> Result<Vec<u8>, Fault> {
+/// Reads a file; one that a policy names, and not who calls, is a plain one.
+fn read(name: &str, from: Span, limits: &Limits) -> Result<Vec<u8>, Fault> {
     if name == STDIN {
         return drain(io::stdin().lock(), limits);
     }
     // looked at first: opening a directory succeeds, and reading it says little
-    if std::fs::metadata(name).map_err(Fault::Io)?.is_dir() {
+    let meta = std::fs::metadata(name).map_err(Fault::Io)?;
+    if meta.is_dir() {
         return Err(Fault::Directory);
+    }
+    if !from.is_none() && !meta.is_file() {
+        return Err(Fault::NoFile);
     }
     drain(File::open(name).map_err(Fault::Io)?, limits)
 }
@@ -302,7 +310,7 @@ impl Loader<'_> {
         if !self.counted(at) {
             return;
         }
-        match read(&name, self.limits) {
+        match read(&name, at, self.limits) {
             Ok(bytes) => {
                 self.text(&name, bytes, key, at);
             }
@@ -333,7 +341,7 @@ impl Loader<'_> {
             return;
         }
         let name = name_of(&path, &key);
-        let bytes = match read(&name, self.limits) {
+        let bytes = match read(&name, node.span, self.limits) {
             Ok(bytes) => bytes,
             Err(fault) => {
                 self.sink.push(fault.diagnostic(&name, node.span, self.limits).at(node.span, "the list is there"));

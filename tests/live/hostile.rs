@@ -182,7 +182,11 @@ fn files_that_never_end_are_refused() {
     std::fs::write(at("a.shape"), "include \"b.shape\"\n").expect("it is writable");
     symlink(at("a.shape"), at("b.shape")).expect("a link");
     symlink(at("round.shape"), at("round.shape")).expect("a link");
-    for name in ["hole.yaml", "zero.yaml", "loop.shape", "a.shape", "round.shape"] {
+    // nobody writes into this pipe
+    nix::unistd::mkfifo(std::path::Path::new(&at("pipe")), nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    std::fs::write(at("pipe.shape"), "include \"pipe\"\n").expect("it is writable");
+    std::fs::write(at("list.yaml"), "sets: { s: { file: pipe } }\ninterfaces: {}\n").expect("it is writable");
+    for name in ["hole.yaml", "zero.yaml", "loop.shape", "a.shape", "round.shape", "pipe.shape", "list.yaml"] {
         for command in ["check", "fmt", "script"] {
             // whatever grows without bound is ended by this
             let line = format!("ulimit -v 2000000; exec timeout 20 {SHAPECTL} {command} \"$1\"");
