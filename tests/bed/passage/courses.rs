@@ -322,8 +322,10 @@ fn queue(n: usize) -> String {
             format!("fq: {{ limit: {limit}, flow_limit: {}, quantum: {quantum}b, orphan_mask: 65535 }}", 200 + n % 3)
         }
         1 => {
-            let (limit, target, memory) = (200 + n % 5, 5 + n % 3, 1 + n / 2 % 3);
-            format!("fq_codel: {{ flows: 65536, limit: {limit}, target: {target}ms, memory_limit: {memory}mb }}")
+            let (limit, target, memory) = (200 + n % 5, 50 + n % 3, 1 + n / 2 % 3);
+            format!(
+                "fq_codel: {{ flows: 65536, limit: {limit}, target: {target}ms, interval: 1s, memory_limit: {memory}mb }}"
+            )
         }
         _ => format!("cake: {{ {} }}", cake(n)),
     }
@@ -334,6 +336,7 @@ fn cake(n: usize) -> String {
     let (tins, flows) =
         (one(&["besteffort", "diffserv4", "diffserv3"], n / 4), one(&["flows", "triple-isolate"], n / 6));
     let overhead = one(&["", ", overhead: 22", ", overhead: 18, mpu: 64"], n / 3);
-    let rtt = one(&["50ms", "100ms"], n / 2);
+    // long, as of fq_codel above: where the machine holds packets up by itself, they are not dropped for that
+    let rtt = one(&["1s", "2s"], n / 2);
     format!("diffserv: {tins}, flowmode: {flows}, rtt: {rtt}, memlimit: {}kb{overhead}", 60 + n % 5)
 }
