@@ -336,10 +336,11 @@ impl SourceCode for Indexed<'_> {
             return Err(MietteError::OutOfBounds);
         }
         let line_of = |offset: usize| source.place(offset as u32).0;
+        let whole = |at: usize| (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         let from_line = line_of(first).saturating_sub(before).max(1);
-        let from = source.line_start(from_line).max(text.floor_char_boundary(first.saturating_sub(WIDEST)));
+        let from = source.line_start(from_line).max(whole(first.saturating_sub(WIDEST)));
         let from_line = line_of(from);
-        let to = source.line_start(line_of(last) + after + 1).min(text.floor_char_boundary(last + WIDEST)).max(last);
+        let to = source.line_start(line_of(last) + after + 1).min(whole(last + WIDEST)).max(last);
         let column = if before == 0 { first - source.line_start(line_of(first)) } else { 0 };
         let from = if before == 0 { first } else { from };
         let bytes = text.as_bytes().get(from..to).ok_or(MietteError::OutOfBounds)?;

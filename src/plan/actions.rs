@@ -216,8 +216,8 @@ mod tests {
         assert_eq!(steps(&[&counted, "gact index 5"], &[&counted, &counted]), [""; 0]);
         assert_eq!(steps(&[&plain], &[&counted]), ["tc actions change pass index 5"]);
         let planned = steps(&[&counted, "gact index 5"], &[&plain]);
-        let [first, second] = planned.as_slice() else { panic!("{planned:?}") };
-        assert!(first == changed && second.ends_with("index 5 hw_stats disabled"), "{planned:?}");
+        assert_eq!((planned.len(), planned.first().unwrap().as_str()), (2, changed));
+        assert!(planned.last().unwrap().ends_with("index 5 hw_stats disabled"), "{planned:?}");
         // who says nothing of it takes it as it is
         assert_eq!(steps(&["gact index 5"], &[&counted]), [""; 0]);
     }
