@@ -91,19 +91,19 @@ fn flows_pass_through_changes_of_cake() {
 /// The same changes by scripts of tc, which delete the root and build all again: what `cargo bench -- passage` prints of the
 /// kinds that the running kernel has, of every kind. `SHAPECTL_CHANGES`: how many changes.
 #[test]
-#[ignore = "figures, which take minutes"]
 fn flows_pass_through_changes_better_than_through_scripts() {
-    let changes = std::env::var("SHAPECTL_CHANGES").map_or(10, |n| n.parse().expect("a number"));
+    let changes = std::env::var("SHAPECTL_CHANGES").map_or(5, |n| n.parse().expect("a number"));
+    let mut harm = 0;
     for course in COURSES.iter().filter(|course| course.lacks().is_none()) {
         let folder = TempDir::new().expect("a folder");
         let ours = figures(course, changes, &mut applying(folder.path()));
         let theirs = figures(course, changes, &mut rebuilding(folder.path()));
         println!("{:4}  apply   {ours}\n      scripts {theirs}", course.name);
         assert_eq!((ours.unsaid.len(), ours.misplaced), (0, 0), "{ours:?}");
-        // a virtual clock stands still while tc runs
-        let worse = theirs.lost + theirs.misplaced > 0;
-        assert!(worse || kernel::virtual_time(), "scripts do no harm: {theirs:?}");
+        harm += theirs.lost + theirs.misplaced;
     }
+    // a virtual clock stands still while tc runs
+    assert!(harm > 0 || kernel::virtual_time(), "scripts do no harm");
 }
 
 /// What waits in a class that goes leaves before it: ten packets at 200 kbit/s need half a second.
