@@ -3,7 +3,7 @@
 //! Style: lower case, no full stop, the user's words in backticks, a place whenever there is one, two when two places are
 //! at odds, help that can be pasted. This is the only file that knows `miette`.
 
-use crate::source::{Source, Sources, Span, misleads};
+use crate::source::{Source, Sources, Span, beginning, misleads};
 use miette::{LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 use std::fmt;
 
@@ -336,7 +336,7 @@ impl SourceCode for Indexed<'_> {
             return Err(MietteError::OutOfBounds);
         }
         let line_of = |offset: usize| source.place(offset as u32).0;
-        let whole = |at: usize| (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        let whole = |at: usize| beginning(text, at).len();
         let from_line = line_of(first).saturating_sub(before).max(1);
         let from = source.line_start(from_line).max(whole(first.saturating_sub(WIDEST)));
         let from_line = line_of(from);

@@ -12,7 +12,7 @@ pub use thing::{Feature, Thing, everything};
 use crate::facts::Facts;
 use crate::kind::action::{Actions, ct, police::Police};
 use crate::kind::filter::u32::U32;
-use crate::kind::{Options, Role, acts};
+use crate::kind::{Options, Role};
 use crate::source::Span;
 use crate::tree::{Id, Interface, Object, Tree};
 use crate::unit::{Handle, Rate};
@@ -233,12 +233,12 @@ fn things_of(object: &Object) -> Vec<Thing> {
     if object.options.as_kind::<U32>().is_some_and(|u32| u32.mark.is_some()) {
         things.push(Thing::Feature(Feature::U32Mark));
     }
+    things_of_options(object.options.as_ref(), &mut things);
     // the number of a shared block stands in the place of a parent
     let on_hook = |parent: Handle| parent.is_hook() || parent.major() == 0;
-    if !on_hook(object.id.parent()) && acts(object.options.as_ref()).any(|act| act.name == ct::KIND.name) {
+    if things.contains(&Thing::Kind(Role::Action, ct::KIND.name)) && !on_hook(object.id.parent()) {
         things.push(Thing::Feature(Feature::CtBelowQdiscs));
     }
-    things_of_options(object.options.as_ref(), &mut things);
     things
 }
 

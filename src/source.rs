@@ -243,6 +243,12 @@ impl Sources {
     }
 }
 
+/// The beginning of a text, so many octets at most: no character is cut in two.
+pub fn beginning(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    end.and_then(|end| text.get(..end)).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,6 +19,7 @@ use crate::diagnostic::codes;
 use crate::facts::{Facts, Reference};
 use crate::kind::action::Actions;
 use crate::kind::{self, Finding, Kind, Place, Role};
+use crate::source::beginning;
 use crate::tree::{Estimator, Id, Object};
 use crate::unit::{Handle, Rate, Reader, Refusal, Time, Unit, Words, begins, integer_of_32};
 use compact_str::CompactString;
@@ -526,8 +527,7 @@ fn classful() -> impl Iterator<Item = &'static str> {
 
 /// A name as tc keeps it: 15 octets.
 fn cut(name: &str) -> CompactString {
-    let end = (0..=name.len().min(15)).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
-    name.get(..end).unwrap_or(name).into()
+    beginning(name, 15).into()
 }
 
 #[cfg(test)]

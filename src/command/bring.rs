@@ -111,7 +111,7 @@ impl Aim {
         let (told, policy, ahead) = std::thread::scope(|scope| {
             let reader = scope.spawn(|| read_and_keep(&mut kernel, state.owned.keys().map(String::as_str)));
             let policy = frame.policy(&file, &|name| machine.facts(name));
-            lacks_interfaces(frame, &policy, &machine);
+            machine.missing(&policy).for_each(|name| frame.lacks_interface(&name.value, Some(name.span)));
             let ahead = frame.lower_ahead(&machine, &policy, &state.ids);
             (reader.join(), policy, ahead)
         });
@@ -132,7 +132,7 @@ impl Aim {
             }
         };
         times.end("held");
-        let lowered = frame.lower_for(&mut machine, &policy, &beside(&state.ids, &held), &held, ahead);
+        let lowered = frame.lower_for(&mut machine, &policy, &beside(&state.ids, &held), &held, Some(ahead));
         let again = Again { policy: &policy, state: &state, held: &held };
         let (mut asked, mut ids) = again.keep_apart(frame, &machine, lowered);
         if frame.stops(deny) {
@@ -243,16 +243,6 @@ pub(super) fn memory_of(plan: &Plan, facts: &dyn Fn(&str) -> Facts) -> Memory {
         interface.iter().filter(made).map(object).sum()
     };
     plan.steps.chunk_by(|one, other| one.interface == other.interface).map(of).sum()
-}
-
-/// Finds interfaces of the policy that the machine does not have.
-fn lacks_interfaces(frame: &mut Frame, policy: &Policy, machine: &Machine) {
-    for interface in &policy.interfaces {
-        if !machine.has(&interface.name.value) && interface.link.device.is_none() {
-            let d = frame.no_interface(&interface.name.value).at(interface.name.span, "");
-            frame.found.push(d);
-        }
-    }
 }
 
 /// Finds what the policy names and the machine does not have, at the policy's line. True if there is something.
@@ -411,13 +401,13 @@ pub(super) fn changes_classes_in_place(plan: &Plan) -> bool {
 }
 
 /// Reads back what a plan that was carried out to its end has made, and says what is left to do. A class that is changed in
-/// place touches nothing else, and the kernel told how it stands then (`told`, as of a dump): where there was nothing but such
-/// changes and nobody else's, that is all there is to read.
-pub(super) fn read_back(aim: &mut Aim, told: &[u8]) -> Result<Plan, Error> {
-    if changes_classes_in_place(&aim.plan) && stands_as_told(aim, told)? {
-        return Ok(Plan::default());
+/// place touches nothing else, and the kernel told how it stands then: where there was nothing but such changes and nobody
+/// else's, what it `told`, as of a dump, is all there is to read.
+pub(super) fn read_back(aim: &mut Aim, told: Option<&[u8]>) -> Result<Plan, Error> {
+    match told {
+        Some(told) if stands_as_told(aim, told)? => Ok(Plan::default()),
+        _ => what_is_left(aim),
     }
-    what_is_left(aim)
 }
 
 /// Whether the kernel told of each class that changed that it stands as it is asked.

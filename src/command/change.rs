@@ -75,8 +75,8 @@ pub(super) struct Intent {
 }
 
 /// Carries out the plan of an aim, and remembers. What is found is left to be reported. `Ok(None)` if nothing was to be
-/// done, or it could not be written down; `Err` if what stands is not what is wanted, be it that nothing was done, that all was put back, or that it is
-/// neither the old nor the new.
+/// done, or it could not be written down; `Err` if what stands is not what is wanted, be it that nothing was done, that all
+/// was put back, or that it is neither the old nor the new.
 pub(super) fn make(frame: &mut Frame, aim: &mut Aim, guard: &mut Guard, intent: Intent) -> Result<Option<Entry>, Exit> {
     if aim.plan.is_empty() {
         save(frame, &intent.after);
@@ -259,7 +259,7 @@ fn send(frame: &mut Frame, aim: &mut Aim, guard: &mut Guard) -> Result<(), Outco
     let ours: Vec<u32> = aim.held.interfaces.values().filter_map(|i| i.link.index).collect();
     let port = aim.kernel.port();
     let in_place = bring::changes_classes_in_place(&aim.plan);
-    let (mut told, mut alone, mut others) = (Vec::new(), true, false);
+    let (mut told, mut lost, mut others) = (Vec::new(), false, false);
     let mut tick = |done: usize| {
         if progress {
             let _ = write!(std::io::stderr().lock(), "\r{done} of {steps} steps");
@@ -268,10 +268,10 @@ fn send(frame: &mut Frame, aim: &mut Aim, guard: &mut Guard) -> Result<(), Outco
         if in_place {
             told.extend(seen.own_classes);
         }
-        let by_us = !seen.links.iter().any(|link| ours.contains(link));
-        others |= !by_us;
-        alone &= by_us && !seen.lost;
-        by_us
+        let theirs = seen.links.iter().any(|link| ours.contains(link));
+        others |= theirs;
+        lost |= seen.lost;
+        !theirs
     };
     let result = carry_out(&mut aim.kernel, &aim.plan, &facts, &mut tick);
     if progress {
@@ -317,8 +317,8 @@ fn send(frame: &mut Frame, aim: &mut Aim, guard: &mut Guard) -> Result<(), Outco
         }
     }
     aim.times.end("send");
-    let told = told.as_slice();
-    match bring::read_back(aim, if alone { told } else { &[] }) {
+    let told = (in_place && !others && !lost).then_some(told.as_slice());
+    match bring::read_back(aim, told) {
         Ok(left) if left.is_empty() => {}
         Ok(left) => {
             let (code, message) = match others {

@@ -29,8 +29,7 @@ pub(super) fn run(frame: &mut Frame, files: &[String], deny_warnings: bool, live
     for file in &files {
         let policy = frame.policy(file, &|name| machine.facts(name));
         if live {
-            let ahead = frame.lower_ahead(&machine, &policy, &state.ids);
-            let (asked, _) = frame.lower_for(&mut machine, &policy, &state.ids, &Tree::default(), ahead);
+            let (asked, _) = frame.lower_for(&mut machine, &policy, &state.ids, &Tree::default(), None);
             // as if nothing of it stood
             let facts = |name: &str| machine.facts(name);
             let plan = plan::from_nothing(&asked, &facts);
@@ -42,16 +41,13 @@ pub(super) fn run(frame: &mut Frame, files: &[String], deny_warnings: bool, live
         if rules && !frame.found.has_errors() {
             lists.extend(summaries(&policy, &mut frame.found));
         }
-        for interface in &policy.interfaces {
-            if !machine.has(&interface.name.value) && interface.link.device.is_none() {
-                let name = &interface.name.value;
-                let message = || format!("there is no interface `{name}` here");
-                let d = match live {
-                    true => frame.no_interface(name),
-                    false => Diagnostic::new(&codes::INTERFACE_ELSEWHERE, message()),
-                };
-                frame.found.push(d.at(interface.name.span, ""));
+        for name in machine.missing(&policy) {
+            if live {
+                frame.lacks_interface(&name.value, Some(name.span));
+                continue;
             }
+            let message = format!("there is no interface `{}` here", name.value);
+            frame.found.push(Diagnostic::new(&codes::INTERFACE_ELSEWHERE, message).at(name.span, ""));
         }
     }
     let bad = frame.stops(deny_warnings);

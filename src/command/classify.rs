@@ -98,8 +98,7 @@ fn held(frame: &mut Frame, link: Option<&str>) -> Result<Ground, Exit> {
         }
     };
     if let Some(name) = link.filter(|name| !tree.interfaces.contains_key(*name)) {
-        let d = frame.no_interface(name);
-        frame.found.push(d);
+        frame.lacks_interface(name, None);
         return Err(Exit::Refused);
     }
     let facts = |name: &str| -> Facts { machine.facts(name) };

@@ -21,8 +21,7 @@ pub(super) fn run(frame: &mut Frame, name: &str, dry_run: bool, force: bool, wai
         Err(e) => return frame.fail(&e),
     };
     if !machine.has(name) {
-        let d = frame.no_interface(name);
-        frame.found.push(d);
+        frame.lacks_interface(name, None);
         return frame.refuse(Exit::Refused);
     }
     let mut bare =

@@ -20,8 +20,7 @@ pub(super) fn run(frame: &mut Frame, interface: Option<&str>, policy: Option<&st
     if let Some(name) = interface {
         links.retain(|link| link.info.name == name);
         if links.is_empty() {
-            let d = frame.no_interface(name);
-            frame.found.push(d);
+            frame.lacks_interface(name, None);
             return frame.refuse(Exit::Refused);
         }
     } else {

@@ -25,8 +25,7 @@ pub(super) fn run(frame: &mut Frame, interfaces: &[String], to: To) -> Exit {
         }
     };
     for name in wanted.iter().filter(|n| !tree.interfaces.contains_key(**n)) {
-        let d = frame.no_interface(name);
-        frame.found.push(d);
+        frame.lacks_interface(name, None);
     }
     if frame.found.has_errors() {
         return frame.refuse(Exit::Refused);

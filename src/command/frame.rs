@@ -10,14 +10,18 @@ use crate::kernel::{self, Kernel, Lock};
 use crate::kind::Role;
 use crate::lower::{self, Ids};
 use crate::netlink::LinkInfo;
-use crate::policy::{self, model::Policy};
-use crate::source::Sources;
+use crate::policy::{
+    self,
+    model::{Interface, Policy},
+};
+use crate::source::{Sources, Span, Spanned};
 use crate::state::State;
 use crate::state::history::{self, History, Outcome};
 use crate::syntax::Limits;
 use crate::syntax::names::nearest;
 use crate::tree::{Id, Names, Tree};
 use crate::view::Paint;
+use compact_str::CompactString;
 use serde::Serialize;
 use serde_json::Value;
 use std::cell::OnceCell;
@@ -256,10 +260,10 @@ impl Frame {
         policy: &Policy,
         ids: &Ids,
         held: &Tree,
-        ahead: Ahead,
+        ahead: Option<Ahead>,
     ) -> (Tree, Ids) {
         let before = self.found.found.len();
-        let mut ahead = Some(ahead).filter(|ahead| lower::is_unmoved(&ahead.lowered.0, ids));
+        let mut ahead = ahead.filter(|ahead| lower::is_unmoved(&ahead.lowered.0, ids));
         loop {
             let lowered = match ahead.take() {
                 Some(Ahead { lowered, found }) => {
@@ -275,8 +279,13 @@ impl Frame {
         }
     }
 
-    /// That there is no interface of a name here, with the one that may be meant.
-    pub fn no_interface(&self, name: &str) -> Diagnostic {
+    /// Finds that there is no interface of a name here, with the one that may be meant.
+    pub fn lacks_interface(&mut self, name: &str, place: Option<Span>) {
+        let d = self.no_interface(name);
+        self.found.push(place.map_or(d.clone(), |span| d.at(span, "")));
+    }
+
+    fn no_interface(&self, name: &str) -> Diagnostic {
         let d = Diagnostic::new(&codes::NO_INTERFACE, format!("there is no interface `{name}` here"));
         let read = || Kernel::open(self.global.netns.as_deref()).and_then(|mut kernel| kernel.links());
         let links = self.links.get_or_init(|| read().unwrap_or_default());
@@ -370,6 +379,12 @@ impl Machine {
     /// The facts of a link; for one that does not exist, those of an Ethernet link that nothing is known of.
     pub fn facts(&self, name: &str) -> Facts {
         self.known.get(name).unwrap_or(&self.clock).clone()
+    }
+
+    /// The interfaces of a policy that do not exist, and are not made by it.
+    pub fn missing<'p>(&self, policy: &'p Policy) -> impl Iterator<Item = &'p Spanned<CompactString>> {
+        let missing = |i: &&Interface| !self.has(&i.name.value) && i.link.device.is_none();
+        policy.interfaces.iter().filter(missing).map(|interface| &interface.name)
     }
 
     /// Whether the link exists.

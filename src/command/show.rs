@@ -16,8 +16,7 @@ pub(super) fn run(frame: &mut Frame, interface: Option<&str>, all: bool) -> Exit
         }
     };
     if let Some(name) = interface.filter(|n| !tree.interfaces.contains_key(*n)) {
-        let d = frame.no_interface(name);
-        frame.found.push(d);
+        frame.lacks_interface(name, None);
         return frame.refuse(Exit::Refused);
     }
     if interface.is_none() && !all {

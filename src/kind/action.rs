@@ -229,7 +229,7 @@ impl Act {
         if words.take_short(HW_STATS_WORD) {
             self.hw_stats = Some(hw_stats(words.want("a kind of statistics")?, reader)?);
         }
-        if words.take("no_percpu") {
+        if words.take(NO_PERCPU_WORD) {
             self.flags |= NO_PERCPU;
         }
         while let Some(bit) = words.peek().and_then(flag).filter(|bit| *bit != NO_PERCPU) {

@@ -29,14 +29,8 @@ impl Ids {
         self.interfaces.shift_remove(interface);
     }
 
-    /// What the handles of classes and disciplines stand for: paths of the policy. The root has no name.
-    pub fn names(&self) -> Names {
-        let mut names = Names::default();
-        self.name(&mut names);
-        names
-    }
-
-    /// The same, for handles that have no name yet.
+    /// Tells what the handles of classes and disciplines stand for that have no name yet: paths of the policy. The root has
+    /// no name.
     pub fn name(&self, all: &mut Names) {
         for (interface, table) in &self.interfaces {
             let ifb = table.ifb_name.as_ref().map(|name| (name, &table.ifb));

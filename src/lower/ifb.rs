@@ -1,6 +1,7 @@
 //! Names of the ifb devices on which arriving traffic is shaped.
 
 use crate::fingerprint::Fingerprint;
+use crate::source::beginning;
 use crate::tree::OWN_PREFIX as PREFIX;
 use compact_str::{CompactString, format_compact};
 use indexmap::IndexMap;
@@ -47,9 +48,8 @@ pub fn names<'a>(
 
 /// `ifb-`, five bytes of the name at most, `-` and five characters of its hash.
 fn short(interface: &str, attempt: u64) -> CompactString {
-    let end = (0..=5).rev().find(|n| interface.is_char_boundary(*n)).unwrap_or(0);
     let mut hash = Fingerprint::new().bytes(interface.as_bytes()).word(attempt as u32).0;
-    let mut name = format_compact!("{PREFIX}{}-", interface.get(..end).unwrap_or_default());
+    let mut name = format_compact!("{PREFIX}{}-", beginning(interface, 5));
     for _ in 0..5 {
         name.push(char::from_digit((hash % 32) as u32, 32).unwrap_or('0'));
         hash /= 32;

@@ -59,6 +59,13 @@ fn lowered(policy: &Policy, ids: &Ids) -> (Tree, Ids) {
     result
 }
 
+/// What the numbers of a table stand for.
+fn names_of(ids: &Ids) -> tree::Names {
+    let mut names = tree::Names::default();
+    ids.name(&mut names);
+    names
+}
+
 fn fresh(policy: &Policy) -> Tree {
     lowered(policy, &Ids::default()).0
 }
@@ -398,7 +405,7 @@ interfaces:
     assert!(root.origin.remark.as_deref().unwrap().contains("overhead 18 over the IP packet is 4 over the frame"));
     assert!(ifb.egress.as_ref().unwrap().objects[1..].iter().all(|o| o.stab.is_none()));
     assert_eq!(lowered(&policy, &ids).1, ids);
-    assert_eq!(ids.names().get("ifb-eth1", Handle::new(1, 1)).unwrap(), "all");
+    assert_eq!(names_of(&ids).get("ifb-eth1", Handle::new(1, 1)).unwrap(), "all");
 }
 
 /// The filters of an expression, without what stands before and behind its selectors.
@@ -522,7 +529,7 @@ proptest! {
 #[test]
 fn numbers_lead_back_to_names() {
     let (_, ids) = lowered(&text(HOME), &Ids::default());
-    let mut all = ids.names();
+    let mut all = names_of(&ids);
     let names: BTreeMap<_, _> = all.of("eth0").iter().map(|(h, name)| (h.to_string(), name.clone())).collect();
     let shown: Vec<_> = names.iter().map(|(h, name)| format!("{h} {name}")).collect();
     assert_eq!(shown, ["1:1 line", "1:2 line/ssh", "1:3 line/rest", "2: line/ssh", "3: line/rest"]);

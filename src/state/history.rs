@@ -8,6 +8,7 @@
 use super::{State, files};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::fingerprint::Fingerprint;
+use crate::source::beginning;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::ErrorKind;
@@ -241,8 +242,7 @@ impl History {
         let number = numbers.first().map_or(1, |last| last.saturating_add(1));
         let Draft { what, steps, mut difference, interfaces, makes, deadline } = draft;
         if difference.len() > DIFFERENCE {
-            let end = (0..=DIFFERENCE).rev().find(|at| difference.is_char_boundary(*at));
-            difference.truncate(end.unwrap_or(0));
+            difference.truncate(beginning(&difference, DIFFERENCE).len());
             difference.push_str("\n… and more\n");
         }
         let fingerprint = Fingerprint::of_many(held).0;

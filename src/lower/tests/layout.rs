@@ -71,7 +71,7 @@ fn no_number_is_that_of_a_class_in_the_other_layout() {
     let (again, same) = lowered(&sites("nested", 8), &kept);
     assert_eq!((show(&again), same), (show(&nested), kept.clone()));
     // names are told as the policy writes them
-    let names = kept.names();
+    let names = super::names_of(&kept);
     let of = |handle: (u16, u16)| names.get("eth0", crate::unit::Handle::new(handle.0, handle.1)).unwrap();
     assert_eq!([of((1, 12)), of((2, 0)), of((2, 3))], ["line/site", "line/site", "line/site/u1"]);
 }
