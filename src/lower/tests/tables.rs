@@ -167,7 +167,9 @@ proptest! {
             ids = now;
             let (again, same) = lower_list(&list, &ids);
             let words = |objects: &[Object]| objects.iter().map(show_object).collect::<Vec<_>>();
-            prop_assert!(words(&objects) == words(&again), "another tree the second time");
+            let (first, second) = (words(&objects), words(&again));
+            let differ: Vec<_> = first.iter().zip(&second).filter(|(one, other)| one != other).take(9).collect();
+            prop_assert!(first == second, "another tree the second time: {differ:#?}");
             prop_assert_eq!(&same, &ids);
             let filters = Filters::new(&objects);
             let expressions: Vec<Expression> = list.iter().map(Short::expression).collect();
